@@ -1,0 +1,274 @@
+"""The nearest faces, by FAISS: exact while small, an inverted file (IVF) once training pays.
+
+Room:    adapters (touches FAISS and its file)
+Imports: types, ports, faiss, numpy
+
+The index is a view: whatever is wrong with its file, it is rebuilt from the store. FAISS has no checksum (zeros in the
+middle of a file load without a word and answer wrongly), so a sidecar with the file's sha256 stands beside it.
+Sizes of the inverted file: github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index, and
+faiss/Clustering.h (39 to 256 training points a list).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from face_organizer.ports import VectorSource
+from face_organizer.types import Float32, Int64
+
+_POINTS_PER_LIST = 48
+_TRAINING_ROUNDS = 10
+_SIDECAR_KEYS = frozenset({"sha256", "ntotal", "d", "trained_on", "last_face_id", "fingerprint", "generation"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """An index and what is in it. last_face_id: its newest face, 0 if none. Built aside, later faces are missing."""
+
+    index: Any
+    count: int
+    trained_on: int
+    last_face_id: int
+
+
+class FaceIndex:
+    """Nearest faces by cosine, as the Index port wants it.
+
+    Threads: any thread searches, side by side; one thread adds and swaps; one saves. `train` touches nothing that is
+    live and may run anywhere. threads: how many FAISS uses for one call (it runs beside the networks).
+    """
+
+    def __init__(self, d: int, *, flat_max_faces: int, retrain_factor: float, nprobe: int, threads: int = 1) -> None:
+        self.d = d
+        self._flat_max_faces = flat_max_faces
+        self._retrain_factor = retrain_factor
+        self._nprobe = nprobe
+        self._threads = threads
+        self._lock = _ReadersWriterLock()
+        self._live = _empty(d)
+
+    @property
+    def count(self) -> int:
+        return self._live.count
+
+    @property
+    def trained_on(self) -> int:
+        """How many faces the inverted file was trained for; 0 while the index is exact."""
+        return self._live.trained_on
+
+    @property
+    def last_face_id(self) -> int:
+        """The largest face id in the index, 0 if there is none."""
+        return self._live.last_face_id
+
+    def search(self, probes: Float32, k: int) -> tuple[Int64, Float32]:
+        """probes: float32 (n, d) unit rows; returns face ids int64 (n, k), -1 where there are fewer, and
+        similarities float32 (n, k), best first, -1 where there is no face."""
+        assert probes.shape == (len(probes), self.d), (probes.shape, self.d)
+        with self._lock.reading():
+            self._limit_threads()
+            similarities, face_ids = self._live.index.search(np.ascontiguousarray(probes, np.float32), k)
+        similarities[face_ids < 0] = -1.0
+        return face_ids, similarities
+
+    def add(self, face_ids: Int64, vectors: Float32) -> None:
+        """face_ids: int64 (n,), never added before; vectors: float32 (n, d) unit rows."""
+        assert vectors.shape == (len(face_ids), self.d), (vectors.shape, face_ids.shape, self.d)
+        if len(face_ids) == 0:
+            return
+        with self._lock.writing():
+            self._limit_threads()
+            self._live = _added(self._live, face_ids, vectors)
+
+    def needs_training(self) -> bool:
+        """Is it time for a new inverted file: the exact index has grown too slow, or the trained one too large?"""
+        if self.trained_on == 0:
+            return self.count > self._flat_max_faces
+        return self.count > self._retrain_factor * self.trained_on
+
+    def train(self, source: VectorSource, count: int) -> Trained:
+        """Build a new inverted file of everything in source, aside. count: how many faces source has, at least 39.
+
+        Twice reads source: once for a sample drawn evenly, once to add. Takes seconds to minutes.
+        """
+        faiss.omp_set_num_threads(self._threads)
+        nlist = max(1, min(int(4 * math.sqrt(count)), count // 39))
+        sample = _evenly(source, count, min(count, nlist * _POINTS_PER_LIST), self.d)
+        quantizer = faiss.IndexFlatIP(self.d)
+        index = faiss.IndexIVFFlat(quantizer, self.d, nlist, faiss.METRIC_INNER_PRODUCT)
+        index.cp.niter = _TRAINING_ROUNDS
+        index.cp.spherical = True
+        index.nprobe = self._nprobe
+        index.train(sample)
+        built = Trained(index, 0, count, 0)
+        for face_ids, vectors in source():
+            built = _added(built, face_ids, vectors)
+        return built
+
+    def swap(self, new: Trained, delta_ids: Int64, delta_vectors: Float32) -> None:
+        """Put a trained index in the place of the live one, with the faces enrolled since it was built.
+
+        In the writer's thread. Searches under way end on the old index; later ones see the new one, whole.
+        """
+        self._limit_threads()
+        complete = _added(new, delta_ids, delta_vectors) if len(delta_ids) else new
+        with self._lock.writing():
+            self._live = complete
+
+    def clear(self) -> None:
+        """Empty and exact again. In the writer's thread."""
+        with self._lock.writing():
+            self._live = _empty(self.d)
+
+    def save(self, path: Path, *, fingerprint: str, generation: int) -> None:
+        """Write the index and its sidecar (path + ".json") so that a crash leaves the old pair, or one that is refused.
+
+        Adds wait while the bytes go to the page cache; searches do not. Raises OSError, RuntimeError (disk full).
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_name(f".{path.name}.part")
+        with self._lock.reading():
+            live = self._live
+            faiss.write_index(live.index, os.fspath(staged))
+        sidecar = {
+            "sha256": _sha256(staged),
+            "ntotal": live.count,
+            "d": self.d,
+            "trained_on": live.trained_on,
+            "last_face_id": live.last_face_id,
+            "fingerprint": fingerprint,
+            "generation": generation,
+        }
+        noted = path.with_name(f".{path.name}.json.part")
+        noted.write_text(json.dumps(sidecar), encoding="utf-8")
+        for part in (staged, noted):
+            _fsync(part)
+        staged.replace(path)
+        noted.replace(_sidecar(path))
+        _fsync(path.parent)
+
+    def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
+        """Take the saved index over, if every byte of it is what was saved for this model and store generation.
+
+        returns: "" when taken over; else why not, and the index is as it was. Faces enrolled after last_face_id are
+        the caller's to add.
+        """
+        try:
+            sidecar = json.loads(_sidecar(path).read_text(encoding="utf-8"))
+            problem = _problem(sidecar, d=self.d, fingerprint=fingerprint, generation=generation)
+            if problem:
+                return problem
+            if _sha256(path) != sidecar["sha256"]:
+                return "the index file is not the one its sidecar was written for"
+            index: Any = faiss.read_index(os.fspath(path))
+        except (OSError, ValueError, RuntimeError) as error:
+            return f"the index cannot be read: {error}"
+        if index.ntotal != sidecar["ntotal"] or index.d != self.d:
+            return f"the index holds {index.ntotal} faces of {index.d} dimensions, not {sidecar['ntotal']} of {self.d}"
+        if sidecar["trained_on"]:
+            index.nprobe = self._nprobe
+        with self._lock.writing():
+            self._live = Trained(index, index.ntotal, sidecar["trained_on"], sidecar["last_face_id"])
+        return ""
+
+    def _limit_threads(self) -> None:
+        # OpenMP keeps this number per calling thread, so it is said again at every door; it costs nothing.
+        faiss.omp_set_num_threads(self._threads)
+
+
+def _empty(d: int) -> Trained:
+    return Trained(faiss.IndexIDMap2(faiss.IndexFlatIP(d)), 0, 0, 0)
+
+
+def _added(to: Trained, face_ids: Int64, vectors: Float32) -> Trained:
+    to.index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(face_ids, np.int64))
+    return Trained(to.index, int(to.index.ntotal), to.trained_on, max(to.last_face_id, int(face_ids.max(initial=0))))
+
+
+def _evenly(source: VectorSource, count: int, wanted: int, d: int) -> Float32:
+    """`wanted` of the `count` vectors of source, at even distances; fewer if source has fewer."""
+    sample = np.empty((wanted, d), np.float32)
+    filled = seen = 0
+    for _, vectors in source():
+        # The j-th of the sample is number j * count // wanted of the source.
+        numbers = np.arange(filled, wanted) * count // wanted - seen
+        rows = numbers[numbers < len(vectors)]
+        sample[filled : filled + len(rows)] = vectors[rows]
+        filled += len(rows)
+        seen += len(vectors)
+    return sample[:filled]
+
+
+def _problem(sidecar: Any, *, d: int, fingerprint: str, generation: int) -> str:
+    """Why a sidecar does not describe the index we want, or ""."""
+    if not isinstance(sidecar, dict) or set(sidecar) != _SIDECAR_KEYS:
+        return "the index's sidecar is not one of ours"
+    for key, wanted in (("d", d), ("fingerprint", fingerprint), ("generation", generation)):
+        if sidecar[key] != wanted:
+            return f"the index was saved for {key} {sidecar[key]}, not {wanted}"
+    return ""
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _ReadersWriterLock:
+    """Many readers or one writer. A waiting writer holds new readers back, so that searches cannot starve enrolment."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._readers = 0
+        self._writers_waiting = 0
+        self._writing = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._writing and self._writers_waiting == 0)
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._readers -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with self._changed:
+            self._writers_waiting += 1
+            self._changed.wait_for(lambda: not self._writing and self._readers == 0)
+            self._writers_waiting -= 1
+            self._writing = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()

@@ -1,0 +1,362 @@
+"""The folders people look at: disk follows truth by comparing what is there with what should be there.
+
+Room:    adapters (touches)
+Imports: types, adapters.files, stdlib
+
+One rule keeps the only copy safe whenever the process dies: first everything new appears, and only then does anything
+old go. Names prove nothing: a thing on disk is the file by its inode and time, or by its content. What else stands in
+the way keeps its name, and ours becomes name~2.jpg. What was done but not recorded is found again and adopted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from face_organizer.adapters.files import (
+    copy_new,
+    digest_of,
+    flush_folder,
+    numbered,
+    rename_new,
+    same_content,
+    status,
+    write_new,
+)
+from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER, FileToPlace, Placed, PlacementMode
+
+LINK_REFUSED = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+"""Answers of link(2) that mean "not this way": no links here, not of this file, not across file systems."""
+
+NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.ELOOP, errno.ENOENT, errno.ENXIO})
+"""Errors of reading what stands in the way that only mean that it is something else."""
+
+STAYING_FOLDERS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
+REASON_ENDING = ".reason.txt"
+
+
+class CannotPlaceError(Exception):
+    """Disk does not allow what truth wants; the message is for a person. It never leaves this file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something on disk that is the file. place: relative to the library, "" for the source in the inbox.
+
+    pointer: only a symbolic link of ours to the source; it holds no content.
+    """
+
+    place: str
+    path: Path
+    stat: os.stat_result
+    pointer: bool = False
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        return self.stat.st_dev, self.stat.st_ino, self.stat.st_size, self.stat.st_mtime_ns
+
+
+class Folders:
+    """The library's folders. Not thread-safe: one thread places.
+
+    mode: "move" empties the inbox (a hard link into each folder, then the source goes); "hardlink", "symlink" and
+    "copy" leave the source alone. Where a hard link cannot be made, a copy is.
+    """
+
+    def __init__(self, library_root: Path, inbox_root: Path, mode: PlacementMode) -> None:
+        self.root, self.inbox, self.mode = library_root.absolute(), inbox_root.absolute(), mode
+
+    def reconcile(self, file: FileToPlace) -> Placed:
+        """Make disk show the file in exactly its folders. Doing it twice is the same as once.
+
+        A problem of the disk (full, forbidden, away) is told in the result; a later call takes up where this one ended.
+        """
+        assert file.folders, file
+        assert file.source.is_absolute(), file
+        for part in (file.name, *file.folders):
+            assert _is_plain(part), part
+        placing = Placing(self, file)
+        try:
+            return placing.run()
+        except CannotPlaceError as problem:
+            sentence = f"cannot place {file.name}: {problem}"
+        except OSError as error:
+            where = error.filename2 or error.filename
+            sentence = f"cannot place {file.name}: {error.strerror}" + (f": {os.fsdecode(where)}" if where else "")
+        return Placed(file.file_id, tuple(placing.standing), problem=sentence)
+
+
+    def holds(self, place: str) -> bool:
+        """Is there a file (or a link) at this relative path?"""
+        return os.path.lexists(self.root / place)
+
+    def walk(self) -> Iterator[str]:
+        """The relative path of every file in the library's folders but the state folder and the reasons."""
+        for folder in sorted(os.scandir(self.root), key=lambda entry: entry.name):
+            if not folder.is_dir(follow_symlinks=False) or folder.name.startswith("."):
+                continue
+            for entry in os.scandir(folder.path):
+                if folder.name != QUARANTINE or not entry.name.endswith(REASON_ENDING):
+                    yield f"{folder.name}/{entry.name}"
+
+
+class Placing:
+    """One file being brought in line. standing: the places that are the file, kept up to date as disk changes."""
+
+    def __init__(self, folders: Folders, file: FileToPlace) -> None:
+        self._root, self._inbox, self._mode = folders.root, folders.inbox, folders.mode
+        self._file = file
+        self._wanted = tuple(dict.fromkeys(file.folders))
+        self._staged = f".face-organizer-{file.file_id}.part"
+        self._source: Thing | None = None
+        self._made: set[str] = set()
+        self.standing: dict[str, Thing] = {}
+
+    def run(self) -> Placed:
+        """Look, make what is lacking, then remove what is left over. Raises OSError, CannotPlaceError."""
+        if not self._root.is_dir():
+            raise CannotPlaceError(f"the library {self._root} is away")
+        self._source = self._source_thing()
+        for place in self._file.places:
+            if thing := self._thing(place, recorded=True):
+                self.standing[place] = thing
+        shown = self._shown()
+        if self._source is None and all(thing.pointer for thing in self.standing.values()):
+            return self._missing()
+        leaving = [place for place in self.standing if place not in shown.values()]
+        lacking = [folder for folder in self._wanted if folder not in shown]
+        for folder in lacking:
+            shown[folder] = self._show(folder, leaving, last=folder == lacking[-1])
+        if self._wanted == (QUARANTINE,):
+            self._explain(shown[QUARANTINE])
+        self._clear(leaving, shown)
+        return Placed(self._file.file_id, tuple(shown[folder] for folder in self._wanted))
+
+    def _missing(self) -> Placed:
+        if not self._inbox.is_dir():
+            raise CannotPlaceError(f"the inbox {self._inbox} is away")
+        return Placed(self._file.file_id, tuple(self.standing), missing=True)
+
+    # what is there
+
+    def _source_thing(self) -> Thing | None:
+        """The source, if it is still the file that truth means."""
+        found = status(self._file.source)
+        if found is None or not self._is_it(self._file.source, found, expected=True):
+            return None
+        return Thing("", self._file.source, found)
+
+    def _thing(self, place: str, *, recorded: bool) -> Thing | None:
+        """What stands at a place, if it is the file; never through a folder that has become a link."""
+        folder, _, name = place.partition("/")
+        assert _is_plain(folder), place
+        assert _is_plain(name), place
+        path = self._root / folder / name
+        above, found = status(path.parent), status(path)
+        if above is None or not stat.S_ISDIR(above.st_mode) or found is None:
+            return None
+        if stat.S_ISLNK(found.st_mode) and path.readlink() == self._file.source:
+            return Thing(place, path, found, pointer=True)
+        return Thing(place, path, found) if self._is_it(path, found, expected=recorded) else None
+
+    def _is_it(self, path: Path, found: os.stat_result, *, expected: bool) -> bool:
+        """Is the thing at path the file? expected: we knew it to be there, so that size and time are proof enough.
+
+        The content is read only where they leave a doubt; what we may not read is not ours.
+        """
+        told = self._file.signature
+        if found.st_size != told.size_bytes:
+            return False
+        same_time = found.st_mtime_ns == told.mtime_ns
+        if same_time and (expected or found.st_ino == told.inode):
+            return True
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        try:
+            if self._file.digest:
+                return digest_of(path) == self._file.digest
+            # Never read: what a crash left unrecorded has the time, and the source's bytes while there is one.
+            return same_time and (self._source is None or same_content(path, self._source.path))
+        except OSError as error:
+            if error.errno in NOT_OURS:
+                return False
+            raise
+
+    def _shown(self) -> dict[str, str]:
+        """The wanted folders that show the file already: {folder: place}. Adopts what was never recorded."""
+        shown: dict[str, str] = {}
+        for place, thing in self.standing.items():
+            folder = _folder_of(place)
+            if folder in self._wanted and self._serves(thing):
+                shown.setdefault(folder, place)
+        for folder in self._wanted:
+            if folder in shown:
+                continue
+            for place in self._taken(folder):
+                found = self.standing.get(place) or self._thing(place, recorded=False)
+                if found and self._serves(found):
+                    self.standing[place], shown[folder] = found, place
+                    break
+        return shown
+
+    def _serves(self, thing: Thing) -> bool:
+        return not thing.pointer or self._mode == "symlink"
+
+    def _taken(self, folder: str) -> Iterator[str]:
+        """The names the file could have in a folder, as far as they are taken: name, name~2, ..."""
+        for number in itertools.count(1):
+            place = f"{folder}/{numbered(self._file.name, number)}"
+            if status(self._root / place) is None:
+                return
+            yield place
+
+    # what is new appears
+
+    def _show(self, folder: str, leaving: list[str], *, last: bool) -> str:
+        """Make the file appear in a folder under its first free name; returns the place.
+
+        last: nothing else will be made of the origin, so that it may be renamed if it has to go anyway.
+        """
+        self._make_folder(folder)
+        while True:
+            place = f"{folder}/{numbered(self._file.name, 1 + sum(1 for _ in self._taken(folder)))}"
+            path = self._root / place
+            try:
+                if pointer := self._mode == "symlink" and self._source is not None:
+                    path.symlink_to(self._file.source)
+                else:
+                    self._bring(path, leaving, last=last)
+            except FileExistsError:
+                continue  # somebody took the name since we looked
+            self.standing[place] = Thing(place, path, path.lstat(), pointer)
+            self._made.add(place)
+            return place
+
+    def _bring(self, target: Path, leaving: list[str], *, last: bool) -> None:
+        """The content under a new name: a hard link if that is possible and wanted, else a rename, else a copy."""
+        solid = [thing for thing in self.standing.values() if not thing.pointer]
+        origin = next((thing for thing in solid if thing.place in leaving), self._source or solid[0])
+        refused = self._link(origin, target)
+        if refused == 0:
+            return
+        goes = origin.place in leaving or (origin is self._source and self._mode == "move")
+        if last and goes and refused != errno.EXDEV:
+            rename_new(origin.path, target)
+            self.standing.pop(origin.place, None)
+            if origin is self._source:
+                self._source = None
+        elif stat.S_ISREG(origin.stat.st_mode):
+            copy_new(origin.path, target, target.with_name(self._staged), self._file.digest)
+        else:
+            raise CannotPlaceError(f"{origin.path} is no regular file and no link of it can be made; move it by hand")
+
+    def _link(self, origin: Thing, target: Path) -> int:
+        """Hard-link origin; returns 0, or the errno that says that it cannot or should not be."""
+        copyable = stat.S_ISREG(origin.stat.st_mode) and os.access(origin.path, os.R_OK)
+        if self._mode == "copy" and origin is self._source and copyable:
+            return errno.ENOTSUP
+        try:
+            os.link(origin.path, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in LINK_REFUSED:
+                raise
+            return error.errno
+        return 0
+
+    def _make_folder(self, folder: str) -> None:
+        path = self._root / folder
+        found = status(path)
+        if found is None:
+            path.mkdir()
+            flush_folder(self._root)
+        elif stat.S_ISLNK(found.st_mode):
+            raise CannotPlaceError(f"{path} is a symbolic link, and files must not leave the library")
+        elif not stat.S_ISDIR(found.st_mode):
+            raise CannotPlaceError(f"{path} is in the way: it is not a folder")
+
+    def _explain(self, place: str) -> None:
+        """Write the reason beside a quarantined file."""
+        text = os.fsencode(f"{self._file.reason}\n") + self._reason_trailer()
+        for path in self._reason_paths(place):
+            found = _text(path)
+            if found == text:
+                return
+            if found is not None and found.endswith(self._reason_trailer()):
+                path.unlink()  # ours, with an older reason
+            if status(path) is None:
+                write_new(text, path, path.with_name(self._staged))
+                return
+
+    def _reason_trailer(self) -> bytes:
+        """How our reason files end: it tells them from a text file that somebody dropped."""
+        return os.fsencode(f"original path: {self._file.source}\n")
+
+    def _reason_paths(self, place: str) -> Iterator[Path]:
+        name = place.removeprefix(f"{QUARANTINE}/")
+        return (self._root / QUARANTINE / numbered(name, number, REASON_ENDING) for number in itertools.count(1))
+
+    # what is old goes
+
+    def _clear(self, leaving: list[str], shown: dict[str, str]) -> None:
+        """Remove the places that truth no longer wants, in mode "move" the source, and what these leave behind."""
+        for place in leaving:
+            if thing := self.standing.get(place):
+                self._remove(thing, shown)
+                del self.standing[place]
+        if self._mode == "move" and self._source is not None:
+            self._remove(self._source, shown)
+        # By the record, not by what stood there: a crash may have come between a place and what it leaves behind.
+        former = [place for place in self._file.places if place not in shown.values()]
+        for place in former:
+            if _folder_of(place) == QUARANTINE:
+                self._forget_reason(place)
+        for folder in {_folder_of(place) for place in former} - STAYING_FOLDERS - set(self._wanted):
+            with contextlib.suppress(OSError):  # not empty, most of the time
+                (self._root / folder).rmdir()
+
+    def _remove(self, thing: Thing, shown: dict[str, str]) -> None:
+        """Unlink a thing, once more making sure that it has not been replaced and that its content stays elsewhere."""
+        found = status(thing.path)
+        if found is None or Thing(thing.place, thing.path, found).identity != thing.identity:
+            return
+        if not thing.pointer and not any(self._holds(self.standing[place], thing) for place in shown.values()):
+            raise CannotPlaceError(f"{thing.path} stays: nothing else in the library has its content")
+        thing.path.unlink()
+
+    def _holds(self, shown: Thing, thing: Thing) -> bool:
+        """Does a shown place have the content of a thing that is to go?"""
+        if shown.place in self._made or shown.identity == thing.identity:
+            return True
+        both_regular = stat.S_ISREG(shown.stat.st_mode) and stat.S_ISREG(thing.stat.st_mode)
+        return both_regular and same_content(shown.path, thing.path)
+
+    def _forget_reason(self, place: str) -> None:
+        for path in self._reason_paths(place):
+            if status(path) is None:
+                return
+            if (_text(path) or b"").endswith(self._reason_trailer()):
+                path.unlink()
+                return
+
+
+def _is_plain(part: str) -> bool:
+    """Is this one name, not a path?"""
+    return part not in ("", ".", "..", STATE_FOLDER) and "/" not in part and "\0" not in part
+
+
+def _folder_of(place: str) -> str:
+    return place.partition("/")[0]
+
+
+def _text(path: Path) -> bytes | None:
+    """A small regular file's content; None where there is none."""
+    found = status(path)
+    if found is None or not stat.S_ISREG(found.st_mode) or found.st_size > 1 << 16:
+        return None
+    return path.read_bytes()

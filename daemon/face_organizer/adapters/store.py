@@ -1,0 +1,285 @@
+"""The truth, in LMDB: one writer, many readers, durable when a transaction returns.
+
+Room:    adapters (touches the LMDB environment)
+Owns:    lmdb; the records' bytes
+Imports: types, errors, msgspec
+
+sync on, no writemap (a full disk would be a SIGBUS), a sparse map. Vectors are float16: a 2,048-byte float32 vector
+would overflow to a 4-KiB page of its own. Never fork with an open store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import lmdb
+import msgspec
+import numpy as np
+
+from face_organizer.errors import StoreError
+from face_organizer.types import (
+    AssignmentRecord,
+    FaceRecord,
+    FileRecord,
+    Float32,
+    ImageRecord,
+    Int64,
+    Neighbours,
+    PersonRecord,
+    RunRecord,
+)
+
+SCHEMA = 1
+MAP_SIZE_BYTES = 64 << 30
+RECORDS = {
+    "images": ImageRecord,
+    "files": FileRecord,
+    "faces": FaceRecord,
+    "assignments": AssignmentRecord,
+    "persons": PersonRecord,
+    "runs": RunRecord,
+}
+OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges")
+KEY = struct.Struct(">Q")
+EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
+
+R = TypeVar("R")
+
+
+class Table(Generic[R]):
+    """Records by id; see ports.Table."""
+
+    def __init__(self, txn: lmdb.Transaction[bytes], db: Any, record: type[R]) -> None:
+        self._txn, self._db = txn, db
+        self._decode = msgspec.msgpack.Decoder(record).decode
+
+    def get(self, key: int) -> R | None:
+        value = self._txn.get(KEY.pack(key), db=self._db)
+        return None if value is None else self._decode(value)
+
+    def items(self, start: int = 0) -> Iterator[tuple[int, R]]:
+        with self._txn.cursor(self._db) as cursor:
+            if cursor.set_range(KEY.pack(start)):
+                for key, value in cursor:
+                    yield KEY.unpack(key)[0], self._decode(value)
+
+    def count(self) -> int:
+        return self._txn.stat(self._db)["entries"]
+
+    def put(self, key: int, record: R) -> None:
+        self._txn.put(KEY.pack(key), msgspec.msgpack.encode(record), db=self._db)
+
+    def delete(self, key: int) -> None:
+        self._txn.delete(KEY.pack(key), db=self._db)
+
+
+class StoreTransaction:
+    """One LMDB transaction as tables; see ports.Transaction."""
+
+    def __init__(self, txn: lmdb.Transaction[bytes], dbs: dict[str, Any], dimension: int) -> None:
+        self._txn, self._dbs, self._dimension = txn, dbs, dimension
+        self.images: Table[ImageRecord] = Table(txn, dbs["images"], ImageRecord)
+        self.files: Table[FileRecord] = Table(txn, dbs["files"], FileRecord)
+        self.faces: Table[FaceRecord] = Table(txn, dbs["faces"], FaceRecord)
+        self.assignments: Table[AssignmentRecord] = Table(txn, dbs["assignments"], AssignmentRecord)
+        self.persons: Table[PersonRecord] = Table(txn, dbs["persons"], PersonRecord)
+        self.runs: Table[RunRecord] = Table(txn, dbs["runs"], RunRecord)
+
+    # ids
+
+    def last_id(self, table: str) -> int:
+        return self._number("meta", b"last:" + table.encode())
+
+    def new_id(self, table: str) -> int:
+        key = self.last_id(table) + 1
+        self._txn.put(b"last:" + table.encode(), KEY.pack(key), db=self._dbs["meta"])
+        return key
+
+    # notes: small facts about the library, by name
+
+    def note(self, name: str) -> bytes:
+        return self._txn.get(b"note:" + name.encode(), b"", db=self._dbs["meta"])
+
+    def put_note(self, name: str, value: bytes) -> None:
+        self._txn.put(b"note:" + name.encode(), value, db=self._dbs["meta"])
+
+    # content and sources: which image, which file
+
+    def image_of_content(self, digest: bytes) -> int:
+        return self._number("content", digest)
+
+    def put_content(self, digest: bytes, image_id: int) -> None:
+        self._txn.put(digest, KEY.pack(image_id), db=self._dbs["content"])
+
+    def file_of_source(self, source: bytes) -> int:
+        return self._number("sources", _path_key(source))
+
+    def put_source(self, source: bytes, file_id: int) -> None:
+        self._txn.put(_path_key(source), KEY.pack(file_id), db=self._dbs["sources"])
+
+    def delete_source(self, source: bytes) -> None:
+        self._txn.delete(_path_key(source), db=self._dbs["sources"])
+
+    # pending placements
+
+    def pending(self, limit: int, start: int = 0) -> list[int]:
+        found: list[int] = []
+        with self._txn.cursor(self._dbs["pending"]) as cursor:
+            more = cursor.set_range(KEY.pack(start))
+            while more and len(found) < limit:
+                found.append(KEY.unpack(cursor.key())[0])
+                more = cursor.next()
+        return found
+
+    def pending_count(self) -> int:
+        return self._txn.stat(self._dbs["pending"])["entries"]
+
+    def set_pending(self, file_id: int, is_pending: bool) -> None:
+        if is_pending:
+            self._txn.put(KEY.pack(file_id), b"", db=self._dbs["pending"])
+        else:
+            self._txn.delete(KEY.pack(file_id), db=self._dbs["pending"])
+
+    # vectors
+
+    def put_face_vector(self, face_id: int, vector: Float32) -> None:
+        assert vector.shape == (self._dimension,), vector.shape
+        self._txn.put(KEY.pack(face_id), vector.astype("<f2").tobytes(), db=self._dbs["vectors"])
+
+    def vectors(self, face_ids: Sequence[int] | Int64) -> Float32:
+        out = np.empty((len(face_ids), self._dimension), np.float32)
+        for row, face_id in enumerate(face_ids):
+            value = self._txn.get(KEY.pack(int(face_id)), db=self._dbs["vectors"])
+            if value is None:
+                raise StoreError(f"face {face_id} has no embedding in the store")
+            out[row] = np.frombuffer(value, "<f2")
+        return out
+
+    def vector_chunks(self, start: int = 0, chunk: int = 16_384) -> Iterator[tuple[Int64, Float32]]:
+        ids: list[int] = []
+        values: list[bytes] = []
+        with self._txn.cursor(self._dbs["vectors"]) as cursor:
+            more = cursor.set_range(KEY.pack(start))
+            while more:
+                key, value = cursor.item()
+                ids.append(KEY.unpack(key)[0])
+                values.append(value)
+                more = cursor.next()
+                if len(ids) == chunk or not more:
+                    rows = np.frombuffer(b"".join(values), "<f2").reshape(len(ids), self._dimension)
+                    yield np.array(ids, np.int64), rows.astype(np.float32)
+                    ids, values = [], []
+
+    # the kNN graph
+
+    def put_neighbours(self, face_id: int, neighbours: Int64, similarities: Float32) -> None:
+        kept = neighbours >= 0
+        value = neighbours[kept].astype(EDGE_ID).tobytes() + similarities[kept].astype(EDGE_SIMILARITY).tobytes()
+        self._txn.put(KEY.pack(face_id), value, db=self._dbs["edges"])
+
+    def neighbours(self, k: int) -> Neighbours:
+        n = self._txn.stat(self._dbs["edges"])["entries"]
+        ids = np.zeros(n, np.int64)
+        found = np.full((n, k), -1, np.int64)
+        similarities = np.zeros((n, k), np.float32)
+        width = EDGE_ID.itemsize + EDGE_SIMILARITY.itemsize
+        with self._txn.cursor(self._dbs["edges"]) as cursor:
+            for row, (key, value) in enumerate(cursor):
+                stored = len(value) // width
+                kept = min(stored, k)
+                ids[row] = KEY.unpack(key)[0]
+                found[row, :kept] = np.frombuffer(value, EDGE_ID, kept)
+                similarities[row, :kept] = np.frombuffer(value, EDGE_SIMILARITY, kept, stored * EDGE_ID.itemsize)
+        return Neighbours(ids, found, similarities)
+
+    def _number(self, db: str, key: bytes) -> int:
+        value = self._txn.get(key, db=self._dbs[db])
+        return 0 if value is None else int(KEY.unpack(value)[0])
+
+
+class LmdbStore:
+    """The open environment. `fingerprint` names the model whose embeddings it holds, `dimension` is their length."""
+
+    def __init__(self, env: lmdb.Environment, fingerprint: str, dimension: int) -> None:
+        self._env = env
+        self._dbs = {name: env.open_db(name.encode()) for name in (*RECORDS, *OTHERS)}
+        self.fingerprint, self.dimension = fingerprint, dimension
+
+    @contextmanager
+    def read(self) -> Iterator[StoreTransaction]:
+        """A snapshot for the calling thread; keep it short, it holds old pages alive."""
+        with self._env.begin() as txn:
+            yield StoreTransaction(txn, self._dbs, self.dimension)
+
+    @contextmanager
+    def write(self) -> Iterator[StoreTransaction]:
+        """One transaction, durable on leaving. Raises StoreError when the disk or the map is full."""
+        try:
+            with self._env.begin(write=True) as txn:
+                yield StoreTransaction(txn, self._dbs, self.dimension)
+        except (lmdb.MapFullError, lmdb.DiskError) as error:
+            raise StoreError(f"cannot write to the store {self._env.path()}: {error}; is the disk full?") from error
+        except lmdb.CorruptedError as error:
+            raise StoreError(f"the store {self._env.path()} is damaged: {error}; restore it from a backup") from error
+
+    def size_bytes(self) -> int:
+        return int(self._env.info()["last_pgno"] + 1) * int(self._env.stat()["psize"])
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def open_store(folder: Path, fingerprint: str, dimension: int) -> LmdbStore:
+    """Open or create the store in `folder` for the embeddings of one model.
+
+    fingerprint "": accept whatever model the store was made with (for commands that embed nothing).
+    Raises StoreError: another model's store, a newer schema, a folder that cannot be used.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        env = lmdb.open(
+            str(folder), map_size=MAP_SIZE_BYTES, max_dbs=32, mode=0o600, sync=True, writemap=False, readahead=False
+        )
+    except (OSError, lmdb.Error) as error:
+        raise StoreError(f"cannot open the store {folder}: {error}") from error
+    try:
+        env.reader_check()
+        found = _agree(env, folder, fingerprint, dimension)
+    except BaseException:
+        env.close()
+        raise
+    return LmdbStore(env, *found)
+
+
+def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int]:
+    """Write what a new store is for, or check that an old one is for the same. Returns (fingerprint, dimension)."""
+    meta = env.open_db(b"meta")
+    with env.begin(db=meta, write=True) as txn:
+        if txn.get(b"schema") is None:
+            if not fingerprint:
+                raise StoreError(f"{folder} holds no store yet: run `face-organizer run` first")
+            txn.put(b"schema", str(SCHEMA).encode())
+            txn.put(b"fingerprint", fingerprint.encode())
+            txn.put(b"dimension", str(dimension).encode())
+        schema = int(txn.get(b"schema", b"0"))
+        known, known_dimension = txn.get(b"fingerprint", b"").decode(), int(txn.get(b"dimension", b"0"))
+    if schema > SCHEMA:
+        raise StoreError(
+            f"the store {folder} was made by a newer Face Organizer (schema {schema}, this knows {SCHEMA})"
+        )
+    if fingerprint and known != fingerprint:
+        raise StoreError(
+            f"the store {folder} holds embeddings of the model {known}, not of {fingerprint}: they cannot be compared; "
+            f"choose the old model (faces.pack) or a new library folder"
+        )
+    return known, known_dimension
+
+
+def _path_key(path: bytes) -> bytes:
+    """LMDB keys end at 511 bytes, paths at 4,096: keep a digest."""
+    return hashlib.blake2b(path, digest_size=16).digest()

@@ -1,0 +1,414 @@
+"""Wires the rooms together: the only place that names concrete classes, and the order of start and stop.
+
+Room:    app (wires)
+Imports: everything but cli
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+
+from face_organizer.adapters.control import ControlServer, ask
+from face_organizer.adapters.inbox import FolderInbox
+from face_organizer.adapters.index import FaceIndex
+from face_organizer.adapters.library import Folders
+from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.log import open_log as open_log
+from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.config import Config, check_folders
+from face_organizer.errors import GoneError, ItemError, StoreError
+from face_organizer.parts import (
+    decode_photo,
+    open_eyes,
+    pack_named,
+    patience_of,
+    rules_of,
+    state_folder,
+    when_of,
+)
+from face_organizer.pipeline import answers
+from face_organizer.pipeline.flow import Pipeline, Service, Stage
+from face_organizer.pipeline.gallery import Call, Gallery, Skipped
+from face_organizer.pipeline.ingest import Ingest
+from face_organizer.pipeline.keep_index import IndexKeeper
+from face_organizer.pipeline.place import Placer
+from face_organizer.pipeline.read import Decode
+from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.roster import load_roster
+from face_organizer.pipeline.see import See
+from face_organizer.ports import Log
+from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Rejected, Signature
+
+SETTINGS = "settings"
+
+
+class Organizer:
+    """One library, open: the truth, its views and the threads that serve them. One process at a time.
+
+    start(): with an inbox it is the daemon; without, it serves one command. stop() always.
+    """
+
+    def __init__(self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore) -> None:
+        """Opens the views; see open_organizer and open_existing. Raises StoreError, ConfigError."""
+        self.config, self._log, self._lock, self.store = config, log, lock, store
+        self._library_path = config.library_path
+        self._index = FaceIndex(
+            store.dimension,
+            flat_max_faces=config.index.flat_max_faces,
+            retrain_factor=config.index.retrain_factor,
+            nprobe=config.index.nprobe,
+        )
+        self._keeper = IndexKeeper(
+            store,
+            self._index,
+            state_folder(config) / "index" / "faces.faiss",
+            self._in_gallery,
+            log,
+            monotonic,
+            save_every_s=config.index.save_every_s,
+        )
+        self._keeper.open()
+        with store.read() as txn:
+            self._roster = load_roster(txn, store.dimension)
+            last_run = txn.runs.get(txn.last_id("runs"))
+        self._eyes: See | None = None
+        self._device = "none"
+        self._inbox: FolderInbox | None = None
+        self._ingest: Ingest | None = None
+        self._folders = Folders(config.library_path, config.inbox_path, config.placement)
+        self._placer = Placer(store, self._folders, self._post, log, monotonic)
+        pack = pack_named(config.faces.pack)
+        rules = rules_of(config, pack)
+        self._gallery = Gallery(
+            store, self._index, self._roster, rules, log, monotonic, self._placer.wake, self._left_pipeline
+        )
+        self._recluster = Recluster(
+            store, self._post, rules, when_of(config), config.recluster.seed, log, monotonic, self._keeper.tend
+        )
+        self._recluster.remember(last_run.faces if last_run else 0)
+        self._pipeline = self._new_pipeline([])
+        self._services: dict[str, Service] = {}
+        self._control = ControlServer(state_folder(config), self.calls())
+        self._started = monotonic()
+
+    # start and stop
+
+    def start(self, *, watching: bool = False, once: bool = False) -> None:
+        """Start the threads. watching: networks and inbox too. once: nothing runs by itself, no second looks."""
+        jobs = {"place": self._placer.run, "recluster": self._recluster.run}
+        self._recluster.by_itself = watching and not once
+        if watching:
+            self._ingest = self._open_inbox(once)
+            jobs["ingest"] = self._ingest.run
+            with self.store.write() as txn:
+                txn.put_note(SETTINGS, msgspec.json.encode(self.config))
+        self._services = {name: Service(name, job) for name, job in jobs.items()}
+        self._pipeline.start()
+        for service in self._services.values():
+            service.start()
+        self._placer.wake()
+        self._control.start()
+
+    def stop(self, within_s: float = 20.0) -> None:
+        """Drain from the front, cancel at the deadline, join every thread, save the index, let go of the lock.
+
+        Raises what killed a thread, if anything did.
+        """
+        deadline = monotonic() + within_s
+        try:
+            self._control.stop()
+            if self._services:
+                self._stop_threads(deadline)
+            self._keeper.save()
+        finally:
+            self.store.close()
+            self._lock.release()
+
+    def _stop_threads(self, deadline: float) -> None:
+        def stop(name: str) -> None:
+            if name in self._services:
+                self._services[name].stop()
+
+        try:
+            stop("ingest")
+            drained = self._pipeline.wait_empty(max(0.0, deadline - monotonic()))
+        except BaseException:
+            drained = False
+            raise
+        finally:
+            if self._inbox is not None:
+                self._inbox.stop()
+            stop("recluster")
+            stop("place")
+            (self._pipeline.close if drained else self._pipeline.abort)()
+
+    def failure(self) -> BaseException | None:
+        """What killed a thread, if anything did: the process must stop."""
+        causes = [self._pipeline.failure, *(service.failure for service in self._services.values())]
+        return next((cause for cause in causes if cause is not None), None)
+
+    def settled(self) -> bool:
+        """Everything in the inbox has been taken in and put in its place (or cannot be placed for now)."""
+        if self._ingest is not None and not self._ingest.idle():
+            return False
+        if self._pipeline.in_flight:
+            return False
+        with self.store.read() as txn:
+            return txn.pending_count() <= len(self._placer.problems)
+
+    @property
+    def taken_in(self) -> int:
+        """Images submitted since the start that have left the pipeline."""
+        return self._pipeline.submitted - self._pipeline.in_flight
+
+    def waiting_in_inbox(self) -> int:
+        """How many files the inbox holds now. Walks it."""
+        return sum(1 for _ in self._inbox.walk()) if self._inbox is not None else 0
+
+    def prune_inbox(self) -> None:
+        """Remove the folders that moving has emptied."""
+        if self._inbox is not None and self.config.placement == "move":
+            self._inbox.prune(older_than_s=0.0)
+
+    # what commands ask for
+
+    def calls(self) -> dict[str, Callable[..., Any]]:
+        """The functions that a command may call by name, here or over the control socket."""
+        return {
+            "status": self.status,
+            "people": self.people,
+            "recluster": self.recluster,
+            "search": self.search,
+            "check": self.check,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """How it stands: counts, queues, index, last run."""
+
+        def read() -> dict[str, Any]:
+            with self.store.read() as txn:
+                last = txn.runs.get(txn.last_id("runs"))
+                return answers.counts(txn, self._roster) | {"last_run": msgspec.to_builtins(last)}
+
+        return {
+            "running": self._ingest is not None,
+            "pid": os.getpid(),
+            "inbox": answers.printable(str(self.config.inbox_path)),
+            "library": answers.printable(str(self._library_path)),
+            "people": self.config.people,
+            **self._in_gallery(read),
+            "in_flight": self._pipeline.in_flight,
+            "queues": self._pipeline.queues(),
+            "device": self._device,
+            "reclustering": self._recluster.running,
+            "problems": sorted(set(self._placer.problems.values())),
+            "index": {"faces": self._index.count, "trained_on": self._index.trained_on},
+            "store_bytes": self.store.size_bytes(),
+            "up_s": round(monotonic() - self._started, 1),
+        }
+
+    def people(self) -> list[dict[str, Any]]:
+        """Everybody, most faces first."""
+        with self.store.read() as txn:
+            return answers.people(txn, self._library_path)
+
+    def recluster(self, reason: str = "asked") -> dict[str, Any]:
+        """Re-cluster now, and wait for it."""
+        run = self._recluster.request(reason).wait(unless=lambda: self.failure() is not None)
+        return cast("dict[str, Any]", msgspec.to_builtins(run))
+
+    def request_recluster(self, reason: str) -> None:
+        """Re-cluster as soon as possible; do not wait."""
+        self._recluster.request(reason)
+
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{len(self._roster.faces_of)} persons, {self._index.count} faces, {self._pipeline.in_flight} in flight"
+
+    def search(self, photos: list[str], top: int = 20, similarity_min: float | None = None) -> list[dict[str, Any]]:
+        """Who looks like the faces in these photos. photos: file contents in base64. Raises DecodeError, ItemError."""
+        images = [decode_photo(base64.b64decode(photo), self.config) for photo in photos]
+        found = [face.embedding for image in self._open_eyes()(images) for face in image.faces]
+        if not found:
+            raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
+        bound = self._gallery.rules.similarity_member_min if similarity_min is None else similarity_min
+        with self.store.read() as txn:
+            return answers.search(txn, self._index, self._library_path, np.stack(found), top, bound)
+
+    def check(self, repair: bool = False) -> dict[str, Any]:
+        """Compare truth, index and folders. repair: put the views right (truth is never changed to fit them)."""
+        with self.store.read() as txn:
+            findings = answers.check(txn, self._index, self._folders.holds, self._folders.walk())
+        if repair and findings:
+            self._in_gallery(self._remake_views)
+            self._placer.wake()
+        repaired = repair and bool(findings)
+        return {"findings": findings, "repaired": repaired, "clean": repaired or not findings}
+
+    def reload(self, config: Config) -> None:
+        """Take over what can change while running; gallery and re-clustering see it at their next step."""
+        self.config = config
+        rules = rules_of(config, pack_named(config.faces.pack))
+        self._gallery.rules = self._recluster.rules = rules
+        self._recluster.when = when_of(config)
+        if self._ingest is not None:
+            self._ingest.patience = patience_of(config, once=False)
+
+    def _remake_views(self) -> None:
+        """In the gallery's thread: the index anew, and every file looked at again."""
+        self._keeper.rebuild("asked for")
+        with self.store.write() as txn:
+            for file_id, file in list(txn.files.items()):
+                if not file.missing:
+                    txn.set_pending(file_id, True)
+
+    # the parts
+
+    def _in_gallery(self, work: Callable[[], Any]) -> Any:
+        call = Call(work)
+        self._pipeline.post(call)
+        return call.reply.wait(unless=lambda: self.failure() is not None)
+
+    def _new_pipeline(self, stages: list[Stage]) -> Pipeline:
+        flow = self.config.flow
+        return Pipeline(
+            stages, self._gallery.handle, flow.commit_batch_max, flow.linger_s, self._reject, flow.in_flight_max
+        )
+
+    def _post(self, message: Any) -> None:
+        self._pipeline.post(message)
+
+    def _open_eyes(self) -> See:
+        """The networks for questions; opened at the first one, unless the daemon has them anyway."""
+        if self._eyes is None:
+            self._eyes, *_ = open_eyes(self.config, self._log, workers=0)
+        return self._eyes
+
+    def _open_inbox(self, once: bool) -> Ingest:
+        """The inbox, the networks and the stages between them."""
+        check_folders(self.config)
+        config, flow = self.config, self.config.flow
+        config.inbox_path.mkdir(parents=True, exist_ok=True)
+        self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
+        inbox.start()
+        self._eyes, *workers = open_eyes(
+            config, self._log, workers=config.faces.threads or len(os.sched_getaffinity(0))
+        )
+        decoders = [
+            Decode(inbox, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+            for _ in range(flow.decoders)
+        ]
+        self._pipeline = self._new_pipeline(
+            [
+                Stage("decode", tuple(decoders), capacity=8),
+                Stage("see", tuple(workers), batch=flow.batch_max, linger_s=flow.linger_s, capacity=2 * flow.batch_max),
+            ]
+        )
+        return Ingest(inbox, self._known, self._pipeline.submit, monotonic, patience_of(config, once=once))
+
+    def _known(self, path: Path, signature: Signature) -> bool:
+        """Truth has exactly this file already. Any thread."""
+        with self.store.read() as txn:
+            file = txn.files.get(txn.file_of_source(os.fsencode(path)))
+        return file is not None and file.signature == signature and not file.missing
+
+    def _reject(self, item: ImageRef | DecodedImage, error: ItemError) -> Rejected | Skipped:
+        """What becomes of an input that a stage refused."""
+        ref = item if isinstance(item, ImageRef) else item.ref
+        if isinstance(error, GoneError):
+            return Skipped(ref)
+        if error.unfinished and self._ingest is not None and self._ingest.postpone(ref):
+            return Skipped(ref)
+        return Rejected(ref, str(error))
+
+    def _left_pipeline(self, refs: list[ImageRef]) -> None:
+        if self._ingest is not None:
+            self._ingest.done(refs)
+
+
+def open_organizer(config: Config, log: Log) -> Organizer:
+    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
+    check_folders(config)
+    pack = pack_named(config.faces.pack)
+    config.library_path.mkdir(parents=True, exist_ok=True)
+    state = state_folder(config)
+    lock = LibraryLock(state)
+    try:
+        store = open_store(state / "truth", pack.fingerprint, pack.dimension)
+        return _with_store(store, lambda: Organizer(config, log, lock, store))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def open_existing(library: Path, log: Log) -> Organizer:
+    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError."""
+    state = library / STATE_FOLDER
+    if not (state / "truth").is_dir():
+        raise StoreError(
+            f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
+        )
+    lock = LibraryLock(state)
+    try:
+        store = open_store(state / "truth", "", 0)
+        with store.read() as txn:
+            config = msgspec.json.decode(txn.note(SETTINGS), type=Config)
+        config = msgspec.structs.replace(config, library=str(library), state_dir="")
+        return _with_store(store, lambda: Organizer(config, log, lock, store))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _with_store(store: LmdbStore, make: Callable[[], Organizer]) -> Organizer:
+    try:
+        return make()
+    except BaseException:
+        store.close()
+        raise
+
+
+def ask_or_open(library: Path, log: Log, call: str, **arguments: Any) -> Any:
+    """The answer to a call: from the daemon that owns the library, or from the library opened for this one call."""
+    try:
+        return ask(library / STATE_FOLDER, call, **arguments)
+    except ConnectionError:
+        organizer = open_existing(library, log)
+    try:
+        organizer.start()
+        return organizer.calls()[call](**arguments)
+    finally:
+        organizer.stop()
+
+
+def packs() -> list[dict[str, Any]]:
+    """Every model pack we know."""
+    return [
+        {
+            "name": pack.name,
+            "detector": pack.detector_kind,
+            "dimension": pack.dimension,
+            "fingerprint": pack.fingerprint,
+            "licence": pack.licence,
+        }
+        for pack in list_packs()
+    ]
+
+
+def verify_packs() -> list[dict[str, Any]]:
+    """Each pack, made if it was not yet, and what is wrong with its files."""
+    rows = []
+    for pack in list_packs():
+        load_pack(pack.name)
+        problems = verify_pack(pack.name)
+        rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
+    return rows

@@ -1,0 +1,180 @@
+"""The configuration: parsed once, frozen, passed down as the few values needed.
+
+Room:    names
+Imports: errors, msgspec, stdlib
+
+Every key is documented in config/face-organizer.toml; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, inspect
+
+from face_organizer.errors import ConfigError
+
+Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Similarity = Annotated[float, Meta(ge=-1, le=1)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file: unknown keys are refused, values are checked."""
+
+
+class WatchConfig(Section, frozen=True):
+    settle_s: Seconds = 0.5
+    rescan_s: Annotated[float, Meta(gt=0)] = 30.0
+    unfinished_grace_s: Seconds = 10.0
+    prune_empty_s: Seconds = 60.0
+    pixels_max: Count = 120_000_000
+    size_max_bytes: Count = 512 * 1024 * 1024
+
+
+class FacesConfig(Section, frozen=True):
+    pack: str = "opencv-zoo"
+    models_dir: str = ""
+    devices: Literal["auto", "openvino", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Meta(ge=0)] = 0
+    pre_cropped: bool | Literal["auto"] = "auto"
+    crop_side_max_px: Count = 256
+    detection_side_px: Literal[320, 480, 640, 960, 1280] = 640
+    decode_side_max_px: Annotated[int, Meta(ge=320)] = 2048
+    face_side_min_px: Count = 20
+    founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.3
+
+
+class PeopleConfig(Section, frozen=True):
+    faces_min: Annotated[int, Meta(ge=1)] = 2
+    similarity_join_min: Similarity | None = None
+    similarity_link_min: Similarity | None = None
+    similarity_member_min: Similarity | None = None
+
+
+class ReclusterConfig(Section, frozen=True):
+    every_s: Seconds = 6 * 3600.0
+    growth_factor: Annotated[float, Meta(gt=1)] = 1.5
+    growth_faces_min: Count = 50
+    seed: int = 0
+
+
+class IndexConfig(Section, frozen=True):
+    flat_max_faces: Count = 20_000
+    retrain_factor: Annotated[float, Meta(gt=1)] = 4.0
+    nprobe: Count = 32
+    neighbours: Annotated[int, Meta(ge=2, le=200)] = 20
+    save_every_s: Seconds = 900.0
+
+
+class FlowConfig(Section, frozen=True):
+    in_flight_max: Annotated[int, Meta(ge=8)] = 256
+    decoders: Annotated[int, Meta(ge=1, le=64)] = 1
+    batch_max: Count = 16
+    linger_s: Seconds = 0.02
+    commit_batch_max: Count = 64
+    stop_within_s: Seconds = 20.0
+
+
+class LogConfig(Section, frozen=True):
+    format: Literal["auto", "json", "pretty"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section, frozen=True):
+    inbox: str = "inbox"
+    library: str = "library"
+    state_dir: str = ""
+    people: Annotated[int, Meta(ge=1, le=1000)] | Literal["auto"] = "auto"
+    placement: Literal["move", "hardlink", "symlink", "copy"] = "move"
+    watch: WatchConfig = WatchConfig()
+    faces: FacesConfig = FacesConfig()
+    persons: PeopleConfig = PeopleConfig()
+    recluster: ReclusterConfig = ReclusterConfig()
+    index: IndexConfig = IndexConfig()
+    flow: FlowConfig = FlowConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def inbox_path(self) -> Path:
+        return Path(self.inbox).expanduser().absolute()
+
+    @property
+    def library_path(self) -> Path:
+        return Path(self.library).expanduser().absolute()
+
+    @property
+    def state_path(self) -> Path:
+        return Path(self.state_dir).expanduser().absolute() if self.state_dir else self.library_path / ".face-organizer"
+
+
+def load(path: Path | None, **overrides: Any) -> Config:
+    """The configuration of a file (or the defaults), with the given top-level keys laid over it.
+
+    overrides: None means "not given". Raises ConfigError naming the file, the key and what was expected.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        text = path.read_bytes() if path else b""
+        return msgspec.convert(msgspec.toml.decode(text) | given, Config)
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path or 'command line'}: {_explain(str(error))}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _explain(problem: str) -> str:
+    """msgspec's "Invalid enum value 'x' - at `$.people`", in the user's words: which key, and what it may be."""
+    problem, _, at = problem.partition(" - at `$.")
+    table = at.rstrip("`")
+    if problem.startswith("Object contains unknown field"):
+        key = problem.split("`")[1]
+        return f"unknown key {key}" + (f" in [{table}]" if table else "")
+    kind: inspect.Type = inspect.type_info(Config)
+    for name in table.split("."):
+        assert isinstance(kind, inspect.StructType), table
+        kind = next(field.type for field in kind.fields if field.name == name)
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    words = [word for each in kinds if (word := _describe(each))]
+    return f"{table} must be {' or '.join(words)}"
+
+
+def _describe(kind: inspect.Type) -> str:
+    """What a value may be: "text", "a whole number from 1 to 64"; "" for what cannot be written in TOML (None)."""
+    match kind:
+        case inspect.LiteralType(values=values):
+            return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values)
+        case inspect.IntType(ge=low, le=high, gt=above) | inspect.FloatType(ge=low, le=high, gt=above):
+            noun = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
+            bounds = ((" above", above), (" from", low), (" to" if low is not None else " up to", high))
+            return noun + "".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType():
+            return "text in quotes"
+        case inspect.StructType():
+            return "a table of its own"
+    return ""
+
+
+def check_folders(config: Config) -> None:
+    """Refuse folders that would feed the organizer its own output. Raises ConfigError."""
+    inbox, library, state = config.inbox_path.resolve(), config.library_path.resolve(), config.state_path.resolve()
+    if inbox == library or inbox in library.parents or library in inbox.parents:
+        raise ConfigError(f"the inbox {inbox} and the library {library} must not lie inside one another")
+    if state == inbox or inbox in state.parents:
+        raise ConfigError(f"the state folder {state} must not lie inside the inbox {inbox}")
+
+
+RELOADABLE = frozenset({"watch", "persons", "recluster", "log"})
+"""Top-level keys that SIGHUP applies; the rest need a restart."""
+
+
+def changes(old: Config, new: Config) -> tuple[frozenset[str], frozenset[str]]:
+    """Which top-level keys differ: (can be applied now, needs a restart)."""
+    differing = {key for key in Config.__struct_fields__ if getattr(old, key) != getattr(new, key)}
+    return frozenset(differing & RELOADABLE), frozenset(differing - RELOADABLE)

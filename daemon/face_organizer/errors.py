@@ -1,0 +1,48 @@
+"""Errors that name their fate: what happens to the image, the command or the process.
+
+Room:    names
+Imports: stdlib
+"""
+
+
+class FaceOrganizerError(Exception):
+    """A failure whose message a person will read: it names the thing, the cause and the way out."""
+
+
+class ItemError(FaceOrganizerError):
+    """This input is bad: it goes to quarantine with this sentence, and the rest go on.
+
+    unfinished: the file may only not be complete yet (empty, truncated); it deserves another look before its verdict.
+    """
+
+    def __init__(self, reason: str, *, unfinished: bool = False) -> None:
+        super().__init__(reason)
+        self.unfinished = unfinished
+
+
+class DecodeError(ItemError):
+    """The bytes are not an image we read, or a damaged one."""
+
+
+class UnreadableError(ItemError):
+    """The file cannot be opened as a regular file inside the inbox: permissions, a link, a FIFO, a device."""
+
+
+class GoneError(ItemError):
+    """The file vanished between being noticed and being read: nobody's fault, nothing to keep."""
+
+
+class ConfigError(FaceOrganizerError):
+    """Refuse the configuration, keep the old one. Exit code 2."""
+
+
+class ModelError(FaceOrganizerError):
+    """A model pack is missing, damaged, or does not run on the device that was asked for."""
+
+
+class StoreError(FaceOrganizerError):
+    """The truth is in danger: stop."""
+
+
+class AlreadyRunningError(FaceOrganizerError):
+    """Another process owns this library. Exit code 75."""

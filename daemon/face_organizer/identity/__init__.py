@@ -1,0 +1,1 @@
+"""Thinks: arrays in, arrays out. Decides who is who."""

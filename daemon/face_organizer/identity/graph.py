@@ -1,0 +1,47 @@
+"""Who resembles whom: the graph of nearest neighbours that clustering starts from.
+
+Room:    identity (thinks)
+Imports: types, numpy, scipy
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from face_organizer.types import Float32, Int64
+
+
+def symmetric_graph(
+    face_ids: Int64, neighbours: Int64, similarities: Float32, similarity_min: float
+) -> sparse.csr_array:
+    """The undirected graph of the faces' nearest neighbours.
+
+    Two faces are linked when either names the other at or above the bound; where both do, the larger similarity holds.
+    A neighbour that is not among face_ids, and a face that names itself, are left out.
+
+    face_ids:     int64 (n,), distinct, in any order
+    neighbours:   int64 (n, k) face ids, -1 for none
+    similarities: float32 (n, k), > 0 at the bound
+    returns:      csr_array (n, n) float32, symmetric, zero diagonal; row i is face_ids[i]
+    """
+    n = len(face_ids)
+    assert neighbours.shape == similarities.shape, (neighbours.shape, similarities.shape)
+    assert len(neighbours) == n, (neighbours.shape, n)
+    assert similarity_min > 0, similarity_min
+    rows, places = np.nonzero(similarities >= similarity_min)
+    columns = _positions(face_ids, neighbours[rows, places])
+    kept = (columns >= 0) & (columns != rows)
+    weights = similarities[rows[kept], places[kept]].astype(np.float32, copy=False)
+    directed = sparse.csr_array((weights, (rows[kept], columns[kept])), shape=(n, n))
+    return directed.maximum(directed.T.tocsr())
+
+
+def _positions(face_ids: Int64, wanted: Int64) -> Int64:
+    """Where each wanted id stands in face_ids, -1 if it does not."""
+    if len(face_ids) == 0:
+        return np.full(len(wanted), -1, np.int64)
+    order = np.argsort(face_ids, kind="stable")
+    place = np.searchsorted(face_ids, wanted, sorter=order)
+    found = order[np.minimum(place, len(face_ids) - 1)]
+    return np.where(face_ids[found] == wanted, found, -1)

@@ -1,0 +1,109 @@
+"""Makes the parts of an organizer from its configuration.
+
+Room:    app (wires)
+Imports: everything but cli and app
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from face_organizer.adapters.models import Pack, list_packs, load_pack
+from face_organizer.adapters.session import choose_device, open_sessions
+from face_organizer.config import Config
+from face_organizer.errors import ConfigError
+from face_organizer.pipeline.gallery import Rules
+from face_organizer.pipeline.ingest import Patience
+from face_organizer.pipeline.recluster import When
+from face_organizer.pipeline.see import See
+from face_organizer.ports import Log
+from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
+from face_organizer.vision.decode import content_digest, decode
+
+
+def open_eyes(config: Config, log: Log, *, workers: int) -> list[See]:
+    """The networks on the device that was asked for: one See for questions, then one for every worker thread."""
+    faces = config.faces
+    pack = load_pack(faces.pack, Path(faces.models_dir).expanduser() if faces.models_dir else None)
+    choice = choose_device(faces.devices, pack.recogniser_path)
+    workers = min(workers, 1) if choice.device == "cuda" else workers
+    detectors, recognisers = (
+        open_sessions(path, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
+        for path in (pack.detector_path, pack.recogniser_path)
+    )
+    log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
+    return [
+        See(
+            detector,
+            recogniser,
+            pre_cropped=faces.pre_cropped,
+            crop_side_max_px=faces.crop_side_max_px,
+            detection_side_px=faces.detection_side_px,
+            face_side_min_px=faces.face_side_min_px,
+            founder_quality_min=faces.founder_quality_min,
+        )
+        for detector, recogniser in zip(detectors, recognisers, strict=True)
+    ]
+
+
+def decode_photo(data: bytes, config: Config) -> DecodedImage:
+    """A reference photo as an image that came from nowhere. Raises DecodeError."""
+    image = decode(data, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+    ref = ImageRef(Path(), Signature(len(data), 0, 0))
+    return DecodedImage(ref, content_digest(data), image.pixels, image.width_px, image.height_px)
+
+
+def pack_named(name: str) -> Pack:
+    """What is known of a pack, without making its files. Raises ConfigError."""
+    packs = {pack.name: pack for pack in list_packs()}
+    if name not in packs:
+        raise ConfigError(f"faces.pack = {name!r}: there is no such model pack; known: {', '.join(sorted(packs))}")
+    return packs[name]
+
+
+def rules_of(config: Config, pack: Pack) -> Rules:
+    """The bounds of identity: the pack's, unless the configuration has its own."""
+    persons = config.persons
+
+    def bound(own: float | None, calibrated: float) -> float:
+        return calibrated if own is None else own
+
+    return Rules(
+        people=config.people,
+        placement=config.placement,
+        faces_min=persons.faces_min,
+        similarity_join_min=bound(persons.similarity_join_min, pack.similarity_join_min),
+        similarity_link_min=bound(persons.similarity_link_min, pack.similarity_link_min),
+        similarity_member_min=bound(persons.similarity_member_min, pack.similarity_member_min),
+        neighbours=config.index.neighbours,
+    )
+
+
+def when_of(config: Config) -> When:
+    values = config.recluster
+    return When(values.every_s, values.growth_factor, values.growth_faces_min)
+
+
+def patience_of(config: Config, *, once: bool) -> Patience:
+    """With `once` nothing gets a second look: what is in the inbox now is what there is."""
+    watch = config.watch
+    if once:
+        return Patience(watch.settle_s, watch.rescan_s, unfinished_grace_s=0.0, prune_empty_s=0.0)
+    return Patience(watch.settle_s, watch.rescan_s, watch.unfinished_grace_s, watch.prune_empty_s)
+
+
+def state_folder(config: Config) -> Path:
+    """Where truth and views lie. A state_dir elsewhere is linked from the library, so that commands find it."""
+    usual, state = config.library_path / STATE_FOLDER, config.state_path
+    if state != usual:
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not usual.is_symlink() and not usual.exists():
+                usual.symlink_to(state)
+            if usual.resolve() != state.resolve():
+                raise ConfigError(
+                    f"{usual} is not a link to state_dir {state}: this library keeps its state there already"
+                )
+        except OSError as error:
+            raise ConfigError(f"cannot use state_dir {state}: {error.strerror}") from error
+    return usual

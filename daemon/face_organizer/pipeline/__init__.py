@@ -1,0 +1,1 @@
+"""Moves: threads, channels, batches; never a pixel or a file."""

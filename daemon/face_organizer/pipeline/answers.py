@@ -1,0 +1,210 @@
+"""What people ask: how it stands, who is there, who looks like this. Reads truth, changes nothing.
+
+Room:    pipeline (moves)
+Imports: types, ports, identity
+
+Answers are plain dicts and lists, ready for JSON; names that are not UTF-8 are written with \\xNN.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_organizer.identity.centroids import Centroids
+from face_organizer.pipeline.gallery import wanted_folders
+from face_organizer.pipeline.roster import Roster
+from face_organizer.ports import Index, Transaction
+from face_organizer.types import NO_FACE, NOBODY, Float32
+
+Answer = dict[str, Any]
+
+
+def counts(txn: Transaction, roster: Roster) -> Answer:
+    """How many of everything. In the gallery's thread: the roster is its own."""
+    n = txn.last_id("faces") + 1
+    images, persons = roster.image_of[:n], roster.person_of[:n]
+    with_faces = np.unique(images[images > 0])
+    with_persons = np.unique(images[(images > 0) & (persons != NOBODY)])
+    rejected = sum(not file.image_id for _, file in txn.files.items())
+    return {
+        "images": txn.images.count(),
+        "faces": txn.faces.count(),
+        "persons": len(roster.faces_of),
+        "outliers": len(with_faces) - len(with_persons),
+        NO_FACE: txn.images.count() - len(with_faces),
+        "quarantined": rejected,
+        "duplicates": txn.files.count() - rejected - txn.images.count(),
+        "pending": txn.pending_count(),
+    }
+
+
+def people(txn: Transaction, library: Path) -> list[Answer]:
+    """Everybody who has a face, most faces first. cover: the file of the face nearest to the person's centroid."""
+    covers = _covers(txn)
+    images: dict[int, list[int]] = {}
+    for face_id, assignment in txn.assignments.items():
+        face = txn.faces.get(face_id)
+        if assignment.person_id and face is not None:
+            images.setdefault(assignment.person_id, []).append(face.image_id)
+    answer = []
+    for person_id, person in txn.persons.items():
+        if person_id in images:
+            cover = covers.get(person_id)
+            answer.append(
+                {
+                    "person_id": person_id,
+                    "name": person.name,
+                    "folder": person.folder,
+                    "faces": len(images[person_id]),
+                    "images": len(set(images[person_id])),
+                    "cover": image_path(txn, library, cover, person.folder) if cover else None,
+                }
+            )
+    return sorted(answer, key=lambda row: (-row["faces"], row["person_id"]))
+
+
+def search(
+    txn: Transaction, index: Index, library: Path, probes: Float32, top: int, similarity_min: float
+) -> list[Answer]:
+    """The images whose faces are nearest to any of the probes, best first, one line per image and person.
+
+    probes: float32 (n, d), unit rows.
+    """
+    if len(probes) == 0 or index.count == 0:
+        return []
+    face_ids, similarities = index.search(probes, min(index.count, 4 * top + 16))
+    best: dict[tuple[str | None, int], Answer] = {}
+    order = np.argsort(-similarities, axis=None, kind="stable")
+    for face_id, similarity in zip(face_ids.ravel()[order].tolist(), similarities.ravel()[order].tolist(), strict=True):
+        if face_id < 0 or similarity < similarity_min or len(best) == top:
+            continue
+        face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
+        if face is None:
+            continue
+        person_id = assignment.person_id if assignment else NOBODY
+        person = txn.persons.get(person_id) if person_id else None
+        path = image_path(txn, library, face.image_id, person.folder if person else "")
+        best.setdefault(
+            (path, person_id),
+            {
+                "image": path,
+                "person_id": person_id or None,
+                "person": person.name if person else None,
+                "similarity": round(similarity, 4),
+            },
+        )
+    return list(best.values())
+
+
+def image_path(txn: Transaction, library: Path, image_id: int, folder: str) -> str | None:
+    """Where one file of an image lies, rather in `folder`; its inbox path while it is not placed yet."""
+    image = txn.images.get(image_id)
+    files = [file for file_id in image.file_ids if (file := txn.files.get(file_id))] if image else []
+    places = [place for file in files for place in file.places]
+    for place in sorted(places, key=lambda place: not place.startswith(os.fsencode(folder) + b"/")):
+        return printable(os.fsencode(library) + b"/" + place)
+    return printable(files[0].source) if files else None
+
+
+def printable(path: bytes | str) -> str:
+    """A path as text that every encoder takes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk: Iterable[str]) -> list[Answer]:
+    """Every contradiction within truth, and between truth, index and folders: [{"kind", "what", "problem"}]."""
+    findings = [*_check_truth(txn), *_check_index(txn, index)]
+    expected: set[str] = set()
+    for file_id, file in txn.files.items():
+        if file.missing:
+            continue
+        places = [os.fsdecode(place) for place in file.places]
+        expected.update(places)
+        name = printable(file.name)
+        folders = {str(Path(place).parent) for place in places}
+        if folders != set(wanted_folders(txn, file)):
+            findings.append(_finding("not_placed", f"file {file_id}", f"{name} is not in the folders it should be in"))
+        findings += [
+            _finding("lost_place", f"file {file_id}", f"{printable(place)} is gone from the library")
+            for place in places
+            if not holds(place)
+        ]
+    findings += [
+        _finding("stray", printable(path), "is in the library but not known; it was left alone")
+        for path in on_disk
+        if path not in expected
+    ]
+    return findings
+
+
+def _check_truth(txn: Transaction) -> list[Answer]:
+    findings = []
+    for image_id, image in txn.images.items():
+        if txn.image_of_content(image.digest) != image_id:
+            findings.append(_finding("truth", f"image {image_id}", "its content is recorded under another image"))
+        findings += [
+            _finding("truth", f"image {image_id}", f"its file {file_id} is not recorded")
+            for file_id in image.file_ids
+            if txn.files.get(file_id) is None
+        ]
+        for face_id in image.face_ids:
+            assignment = txn.assignments.get(face_id)
+            if txn.faces.get(face_id) is None or assignment is None:
+                findings.append(_finding("truth", f"face {face_id}", "it has no record or no assignment"))
+            elif assignment.person_id and txn.persons.get(assignment.person_id) is None:
+                findings.append(_finding("truth", f"face {face_id}", f"person {assignment.person_id} does not exist"))
+    return findings
+
+
+def _check_index(txn: Transaction, index: Index) -> list[Answer]:
+    findings = []
+    total = 0
+    for face_ids, vectors in txn.vector_chunks():
+        total += len(face_ids)
+        sample = slice(None, None, max(1, len(face_ids) // 64))
+        found, similarities = index.search(vectors[sample], 1)
+        for face_id, hit, similarity in zip(
+            face_ids[sample].tolist(), found[:, 0].tolist(), similarities[:, 0].tolist(), strict=True
+        ):
+            if hit != face_id and similarity < 0.999:
+                findings.append(_finding("index", f"face {face_id}", "the index does not find it"))
+    if total != txn.faces.count():
+        findings.append(_finding("truth", "faces", f"{txn.faces.count()} faces but {total} embeddings"))
+    if index.count != total:
+        findings.append(_finding("index", "count", f"the index holds {index.count} faces, the truth {total}"))
+    return findings
+
+
+def _covers(txn: Transaction) -> dict[int, int]:
+    """For each person, the image of the face nearest to its centroid."""
+    person_of = {face_id: a.person_id for face_id, a in txn.assignments.items() if a.person_id}
+    centroids: Centroids | None = None
+    for face_ids, vectors in txn.vector_chunks():
+        centroids = centroids or Centroids(vectors.shape[1])
+        persons = np.array([person_of.get(face_id, NOBODY) for face_id in face_ids.tolist()], np.int64)
+        centroids.add_all(persons[persons != NOBODY], vectors[persons != NOBODY])
+    if centroids is None:
+        return {}
+    row_of = {person: row for row, person in enumerate(centroids.ids.tolist())}
+    best: dict[int, tuple[float, int]] = {}
+    for face_ids, vectors in txn.vector_chunks():
+        for face_id, vector in zip(face_ids.tolist(), vectors, strict=True):
+            person = person_of.get(face_id, NOBODY)
+            if person != NOBODY:
+                similarity = float(vector @ centroids.matrix[row_of[person]])
+                best[person] = max(best.get(person, (-2.0, 0)), (similarity, -face_id))
+    covers = {}
+    for person, (_, negative) in best.items():
+        face = txn.faces.get(-negative)
+        if face is not None:
+            covers[person] = face.image_id
+    return covers
+
+
+def _finding(kind: str, what: str, problem: str) -> Answer:
+    return {"kind": kind, "what": what, "problem": problem}

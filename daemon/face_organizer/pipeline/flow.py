@@ -1,0 +1,319 @@
+"""Moves items from stage to stage, in order. Knows nothing about faces.
+
+Room:    pipeline (moves)
+Owns:    every Thread, Condition and queue of the package
+Imports: errors, stdlib
+
+A pipeline is a list of stages and a sink. Every stage gives one result for each item; an item that a stage rejects
+becomes whatever `reject` makes of it and travels on untouched. The sink gets everything in the order it was submitted,
+however many workers a stage has, so the same input gives the same library. (After beets' util/pipeline.py and
+dramatiq's worker.py: the list of stages is the architecture; a crash re-raises in the caller.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Condition, Event, Lock, Thread, current_thread
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from face_organizer.errors import ItemError
+
+T = TypeVar("T")
+Work = Callable[[list[Any]], list[Any]]
+Reject = Callable[[Any, ItemError], Any]
+Sink = Callable[[list[Any]], None]
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: somebody decided to stop
+    """The pipeline was aborted while this thread was waiting."""
+
+
+class Channel(Generic[T]):
+    """A bounded hand-off between two stages.
+
+    close():  no more items will come; takers finish what is left, then get [].
+    cancel(): stop now; everyone waiting sees Cancelled.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._closed = False
+        self._cancelled = False
+        self._changed = Condition()
+
+    def put(self, item: T) -> None:
+        """Wait for room, then append. Raises Cancelled."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cancelled or len(self._items) < self._capacity)
+            if self._cancelled:
+                raise Cancelled
+            assert not self._closed, "put after close is a bug"
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def take(self, limit: int = 1, linger_s: float = 0.0) -> list[T]:
+        """Wait for a first item, then up to linger_s for more. [] means closed and empty. Raises Cancelled."""
+        limit = min(limit, self._capacity)
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._cancelled or self._closed or self._items)
+                self._changed.wait_for(lambda: self._cancelled or self._closed or len(self._items) >= limit, linger_s)
+                if self._cancelled:
+                    raise Cancelled
+                if self._items or self._closed:
+                    break  # else another taker emptied the channel while we lingered
+            batch = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+            self._changed.notify_all()
+            return batch
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step. As many threads as there are callables in `workers`."""
+
+    name: str
+    workers: tuple[Work, ...]
+    batch: int = 1
+    linger_s: float = 0.0
+    capacity: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An item on its way. number: its place in the order of submission; rejected: stages let it pass."""
+
+    number: int
+    item: Any
+    rejected: bool = False
+
+
+def attempt(work: Work, batch: list[Any], reject: Reject) -> list[tuple[Any, bool]]:
+    """(result, was rejected) for each item: run work on the batch; if that fails on an item, retry one by one."""
+    try:
+        results = work(batch)
+    except ItemError as error:
+        if len(batch) == 1:
+            return [(reject(batch[0], error), True)]
+        return [pair for item in batch for pair in attempt(work, [item], reject)]
+    assert len(results) == len(batch), f"{len(results)} results for {len(batch)} items"
+    return [(result, False) for result in results]
+
+
+class Turnstile:
+    """Lets tickets through in the order of their numbers; keeps those that come early."""
+
+    def __init__(self, out: Callable[[Any], None]) -> None:
+        self._out = out
+        self._early: dict[int, Any] = {}
+        self._next = 0
+        self._lock = Lock()
+
+    def __call__(self, ticket: Ticket) -> None:
+        with self._lock:
+            self._early[ticket.number] = ticket.item
+            while self._next in self._early:
+                self._out(self._early.pop(self._next))
+                self._next += 1
+
+
+class Pipeline:
+    """A thread per worker, a bounded channel between each pair of stages, and a sink with a thread of its own.
+
+    in_flight_max bounds what was submitted and has not left the sink: it is the memory budget, and it bounds what the
+    order keeps waiting. `post` hands something straight to the sink, past the stages, waiting for no one's turn.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], sink: Sink, sink_batch: int, linger_s: float, reject: Reject, in_flight_max: int
+    ) -> None:
+        self._stages = list(stages)
+        self._reject = reject
+        self._channels: list[Channel[Ticket]] = [Channel(stage.capacity) for stage in stages]
+        self._sink, self._sink_batch, self._linger_s = sink, sink_batch, linger_s
+        self._outlet: Channel[Any] = Channel(max(sink_batch, 1) * 4)
+        self._in_order = Turnstile(lambda item: self._outlet.put((item, True)))
+        self._in_flight, self._in_flight_max = 0, in_flight_max
+        self._submitted = 0
+        self._cancelled = False
+        self._changed = Condition()
+        self.failure: BaseException | None = None
+        self._workers = [
+            Thread(target=self._guard, args=(self._serve, depth, work), name=f"{stage.name}-{n}")
+            for depth, stage in enumerate(self._stages)
+            for n, work in enumerate(stage.workers)
+        ]
+        self._sink_thread = Thread(target=self._guard, args=(self._pour,), name="sink")
+
+    def start(self) -> None:
+        for thread in (*self._workers, self._sink_thread):
+            thread.start()
+
+    def submit(self, item: Any) -> None:
+        """Waits while in_flight_max items are under way: that is the back-pressure. Raises Cancelled."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._cancelled or self._in_flight < self._in_flight_max)
+            if self._cancelled:
+                raise Cancelled
+            self._in_flight += 1
+            number, self._submitted = self._submitted, self._submitted + 1
+        self._channels[0].put(Ticket(number, item))
+
+    def post(self, message: Any) -> None:
+        """Hand a message to the sink. Never from the sink's own thread. Raises Cancelled."""
+        assert current_thread() is not self._sink_thread, "the sink would wait for itself"
+        self._outlet.put((message, False))
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def submitted(self) -> int:
+        return self._submitted
+
+    def queues(self) -> dict[str, int]:
+        """Items waiting before each stage and before the sink."""
+        waiting = {stage.name: len(channel) for stage, channel in zip(self._stages, self._channels, strict=True)}
+        return waiting | {"sink": len(self._outlet)}
+
+    def wait_empty(self, within_s: float | None = None) -> bool:
+        """Wait until nothing is in flight. False after within_s; raises what killed a worker, if anything did."""
+        with self._changed:
+            empty = self._changed.wait_for(lambda: self._cancelled or self._in_flight == 0, within_s)
+        if self.failure is not None:
+            raise self.failure
+        return empty
+
+    def close(self) -> None:
+        """Finish everything accepted, then stop all threads. Raises what killed a worker, if anything did."""
+        for depth, channel in enumerate(self._channels):
+            channel.close()
+            for thread in self._threads_of(depth):
+                thread.join()
+        self._outlet.close()
+        self._join()
+
+    def abort(self) -> None:
+        """Drop what is in flight. Safe: nothing in flight has been committed or moved."""
+        self._cancel()
+        self._join()
+
+    def _threads_of(self, depth: int) -> list[Thread]:
+        return [thread for thread in self._workers if thread.name.rpartition("-")[0] == self._stages[depth].name]
+
+    def _join(self) -> None:
+        for thread in (*self._workers, self._sink_thread):
+            if thread.ident is not None:
+                thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _cancel(self) -> None:
+        for channel in (*self._channels, self._outlet):
+            channel.cancel()
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify_all()
+
+    def _guard(self, run: Callable[..., None], *args: Any) -> None:
+        try:
+            run(*args)
+        except Cancelled:
+            pass
+        except BaseException as error:  # the thread's last line of defence: keep the first cause, stop everyone
+            self.failure = self.failure or error
+            self._cancel()
+
+    def _serve(self, depth: int, work: Work) -> None:
+        stage, inbound = self._stages[depth], self._channels[depth]
+        forward = self._channels[depth + 1].put if depth + 1 < len(self._stages) else self._in_order
+        while batch := inbound.take(stage.batch, stage.linger_s):
+            live = [ticket for ticket in batch if not ticket.rejected]
+            for ticket in batch:
+                if ticket.rejected:
+                    forward(ticket)
+            if live:
+                results = attempt(work, [ticket.item for ticket in live], self._reject)
+                for ticket, (result, rejected) in zip(live, results, strict=True):
+                    forward(Ticket(ticket.number, result, rejected))
+
+    def _pour(self) -> None:
+        while batch := self._outlet.take(self._sink_batch, self._linger_s):
+            self._sink([item for item, _ in batch])
+            with self._changed:
+                self._in_flight -= sum(submitted for _, submitted in batch)
+                self._changed.notify_all()
+
+
+class Service:
+    """One named thread that runs job(stop) until it returns; `failure` keeps what killed it."""
+
+    def __init__(self, name: str, job: Callable[[Event], None]) -> None:
+        self._job = job
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name=name)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to end and wait until it has. Doing it twice changes nothing."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._job(self._stop)
+        except Cancelled:
+            pass
+        except BaseException as error:  # reported by whoever watches `failure`
+            self.failure = error
+
+
+class Reply(Generic[T]):
+    """The answer to a message, for one who waits for it."""
+
+    def __init__(self) -> None:
+        self._done = Event()
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def give(self, value: T) -> None:
+        self._value = value
+        self._done.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._done.set()
+
+    def wait(self, unless: Callable[[], bool] = lambda: False, within_s: float | None = None) -> T:
+        """The value; raises what the other side failed with, Cancelled if unless() turns true or time is up."""
+        deadline = None if within_s is None else monotonic() + within_s
+        while not self._done.wait(0.1):
+            if unless() or (deadline is not None and monotonic() > deadline):
+                raise Cancelled
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # give() was called: the value is a T

@@ -1,0 +1,98 @@
+"""Keeps the index a true view of the store: fills it at the start, lets it outgrow itself, saves it now and then.
+
+Room:    pipeline (moves)
+Imports: ports
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from face_organizer.ports import Clock, GrowingIndex, Log, Store
+
+GENERATION = 0
+"""Raise it when faces are taken out of the store: an index saved before holds them still."""
+
+
+class IndexKeeper:
+    """open() before the threads start; tend() in one thread of its own; in_gallery runs work in the adding thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        index: GrowingIndex,
+        path: Path,
+        in_gallery: Callable[[Callable[[], Any]], Any],
+        log: Log,
+        clock: Clock,
+        *,
+        save_every_s: float,
+    ) -> None:
+        self._store, self._index, self._path = store, index, path
+        self._in_gallery, self._log, self._clock = in_gallery, log, clock
+        self._save_every_s = save_every_s
+        self._saved_at, self._saved_count = clock(), -1
+
+    def open(self) -> None:
+        """The saved index with the faces enrolled since; one remade from the store where anything about it is off."""
+        problem = self._index.load(self._path, fingerprint=self._store.fingerprint, generation=GENERATION)
+        loaded = self._index.count
+        self._fill(self._index.last_face_id + 1)
+        with self._store.read() as txn:
+            faces = txn.faces.count()
+        if self._index.count != faces:
+            self.rebuild(f"it holds {self._index.count} faces, the truth {faces}")
+        elif problem and faces:
+            self._log.warning("index_rebuilt", reason=problem, faces=faces)
+        else:
+            self._saved_count = loaded
+
+    def rebuild(self, reason: str) -> None:
+        """Remake it from the store. In the adding thread."""
+        self._index.clear()
+        self._fill(0)
+        self._log.warning("index_rebuilt", reason=reason, faces=self._index.count)
+
+    def tend(self, _stop: Event) -> None:
+        """Train a larger index when it is time; save when the last save is old."""
+        if self._index.needs_training():
+            self._train()
+            self.save()
+        elif self._clock() - self._saved_at >= self._save_every_s:
+            self.save()
+
+    def save(self) -> None:
+        """Save it if it changed. A failure costs the next start a rebuild, no more."""
+        self._saved_at = self._clock()
+        if self._index.count == self._saved_count:
+            return
+        try:
+            self._index.save(self._path, fingerprint=self._store.fingerprint, generation=GENERATION)
+            self._saved_count = self._index.count
+        except (OSError, RuntimeError) as error:
+            self._log.warning("index_not_saved", reason=str(error))
+
+    def _train(self) -> None:
+        started = self._clock()
+        with self._store.read() as txn:
+            new = self._index.train(txn.vector_chunks, txn.faces.count())
+
+        def swap() -> None:
+            with self._store.read() as txn:
+                late = list(txn.vector_chunks(new.last_face_id + 1))
+            ids = [np.zeros(0, np.int64), *(ids for ids, _ in late)]
+            vectors = [np.zeros((0, self._store.dimension), np.float32), *(vectors for _, vectors in late)]
+            self._index.swap(new, np.concatenate(ids), np.concatenate(vectors))
+
+        self._in_gallery(swap)
+        self._log.info("index_trained", faces=self._index.count, seconds=round(self._clock() - started, 2))
+
+    def _fill(self, start: int) -> None:
+        with self._store.read() as txn:
+            for face_ids, vectors in txn.vector_chunks(start):
+                self._index.add(face_ids, vectors)

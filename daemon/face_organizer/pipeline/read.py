@@ -1,0 +1,27 @@
+"""The decode stage: from a settled file to pixels.
+
+Room:    pipeline (moves)
+Imports: types, ports, vision
+"""
+
+from __future__ import annotations
+
+from face_organizer.ports import ImageReader
+from face_organizer.types import DecodedImage, ImageRef
+from face_organizer.vision.decode import content_digest, decode
+
+
+class Decode:
+    """Reads and decodes; a worker of its own in every decoder thread. Raises ItemError for what is no image."""
+
+    def __init__(self, reader: ImageReader, *, pixels_max: int, side_max_px: int) -> None:
+        self._reader = reader
+        self._pixels_max, self._side_max_px = pixels_max, side_max_px
+
+    def __call__(self, refs: list[ImageRef]) -> list[DecodedImage]:
+        return [self._decoded(ref) for ref in refs]
+
+    def _decoded(self, ref: ImageRef) -> DecodedImage:
+        data = self._reader.read(ref)
+        image = decode(data, pixels_max=self._pixels_max, side_max_px=self._side_max_px)
+        return DecodedImage(ref, content_digest(data), image.pixels, image.width_px, image.height_px)

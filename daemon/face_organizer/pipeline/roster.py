@@ -1,0 +1,68 @@
+"""What the gallery thread knows of every face without asking the store: arrays by face id, and the persons' centroids.
+
+Room:    pipeline (moves)
+Imports: types, ports, identity
+
+A view (law 1): `load_roster` remakes it from truth. Owned by one thread; nobody else may look.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face_organizer.identity.centroids import Centroids
+from face_organizer.ports import Transaction
+from face_organizer.types import NOBODY, Float32, Int64, PersonId
+
+
+class Roster:
+    """person_of, image_of: int64, founder: bool; all by face id (row 0 is never used)."""
+
+    def __init__(self, dimension: int) -> None:
+        self.centroids = Centroids(dimension)
+        self.person_of: Int64 = np.zeros(1024, np.int64)
+        self.image_of: Int64 = np.zeros(1024, np.int64)
+        self.founder: NDArray[np.bool_] = np.zeros(1024, np.bool_)
+        self.faces_of: dict[int, int] = {}
+
+    def enter(self, face_id: int, image_id: int, founder: bool) -> None:
+        """A new face, nobody's yet."""
+        while face_id >= len(self.person_of):
+            self.person_of, self.image_of, self.founder = (
+                np.concatenate([a, np.zeros_like(a)]) for a in (self.person_of, self.image_of, self.founder)
+            )
+        self.person_of[face_id], self.image_of[face_id], self.founder[face_id] = NOBODY, image_id, founder
+
+    def give(self, face_id: int, person_id: int, vector: Float32) -> None:
+        """The face is person_id's from now on. vector: float32 (d,), the face's embedding."""
+        before = int(self.person_of[face_id])
+        if before == person_id:
+            return
+        self.person_of[face_id] = person_id
+        for person, change in ((before, -1), (person_id, +1)):
+            if person == NOBODY:
+                continue
+            self.faces_of[person] = self.faces_of.get(person, 0) + change
+            if self.founder[face_id]:
+                (self.centroids.add if change > 0 else self.centroids.remove)(PersonId(person), vector)
+            if self.faces_of[person] == 0:
+                del self.faces_of[person]
+                self.centroids.drop(PersonId(person))
+
+    def nobodys(self, face_ids: Int64) -> NDArray[np.bool_]:
+        """Which of these faces (-1: none) belong to nobody and may found a person."""
+        known = np.maximum(face_ids, 0)
+        return np.asarray((face_ids > 0) & (self.person_of[known] == NOBODY) & self.founder[known])
+
+
+def load_roster(txn: Transaction, dimension: int) -> Roster:
+    """Remake the roster from truth."""
+    roster = Roster(dimension)
+    for face_id, face in txn.faces.items():
+        roster.enter(face_id, face.image_id, face.founder)
+    person_of = {face_id: record.person_id for face_id, record in txn.assignments.items()}
+    for face_ids, vectors in txn.vector_chunks():
+        for face_id, vector in zip(face_ids.tolist(), vectors, strict=True):
+            roster.give(face_id, person_of.get(face_id, NOBODY), vector)
+    return roster

@@ -1,0 +1,243 @@
+"""The doors between the rooms. A consumer asks for the smallest one; only app.py knows who stands behind it.
+
+Room:    names
+Imports: types
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from face_organizer.types import (
+    AssignmentRecord,
+    FaceRecord,
+    FileRecord,
+    FileToPlace,
+    Float32,
+    ImageRecord,
+    ImageRef,
+    Int64,
+    Neighbours,
+    PersonRecord,
+    Placed,
+    RunRecord,
+    Signature,
+)
+
+R = TypeVar("R")
+
+
+class Session(Protocol):
+    """One network on one device. Not thread-safe: one thread per session.
+
+    batch_max: the largest batch worth sending; run splits nothing.
+    """
+
+    batch_max: int
+
+    def run(self, batch: Float32) -> list[Float32]:
+        """batch: float32 (n, c, h, w); returns the network's outputs in its own order, first axis n."""
+        ...
+
+
+class ImageReader(Protocol):
+    """Opens what the inbox holds, and nothing else."""
+
+    def read(self, ref: ImageRef) -> bytes:
+        """The bytes of a regular file, not through a link. Raises UnreadableError, GoneError, DecodeError."""
+        ...
+
+
+class Inbox(Protocol):
+    """A folder that fills up. Hints are events: "look at this path", no more. walk() is the truth.
+
+    Not thread-safe but for hints(), whose source is the watcher's own thread.
+    """
+
+    def hints(self, within_s: float) -> list[Path]:
+        """Wait up to within_s for paths worth a look. [] when nothing happened."""
+        ...
+
+    def walk(self) -> Iterator[Path]:
+        """Every candidate path below the inbox, lazily, in name order within a folder; temporary names left out."""
+        ...
+
+    def signature(self, path: Path) -> Signature | None:
+        """lstat of a candidate; None if gone, a folder, or not a candidate by name."""
+        ...
+
+    def check(self) -> bool:
+        """Is the inbox there and watched? Re-arms a dead or lost watcher. False while the inbox is away."""
+        ...
+
+    @property
+    def rescan(self) -> bool:
+        """Hints were lost: a walk is due now."""
+        ...
+
+    def prune(self, older_than_s: float) -> int:
+        """Remove folders below the inbox that are empty and untouched for so long; returns how many."""
+        ...
+
+
+class Index(Protocol):
+    """Nearest faces by cosine. One thread adds; any thread searches."""
+
+    @property
+    def count(self) -> int: ...
+    def search(self, probes: Float32, k: int) -> tuple[Int64, Float32]:
+        """probes: float32 (n, d) unit rows; returns face ids int64 (n, k), -1 where there are fewer, and
+        similarities float32 (n, k), best first."""
+        ...
+
+    def add(self, face_ids: Int64, vectors: Float32) -> None:
+        """face_ids: int64 (n,); vectors: float32 (n, d) unit rows."""
+        ...
+
+
+class VectorSource(Protocol):
+    """Where an index can be rebuilt from: (face ids int64 (n,), vectors float32 (n, d)) in id order, in chunks."""
+
+    def __call__(self) -> Iterable[tuple[Int64, Float32]]: ...
+
+
+class GrowingIndex(Index, Protocol):
+    """An index that outgrows itself: a larger one is trained aside and swapped in."""
+
+    @property
+    def last_face_id(self) -> int:
+        """The largest face id in the index, 0 if there is none."""
+        ...
+
+    def needs_training(self) -> bool: ...
+    def train(self, source: VectorSource, count: int) -> Any:
+        """Build a larger index of everything in source, aside. Any thread. The result has `last_face_id`."""
+        ...
+
+    def swap(self, new: Any, delta_ids: Int64, delta_vectors: Float32) -> None:
+        """Put it in the place of the live one, with the faces enrolled since. The adding thread only."""
+        ...
+
+    def clear(self) -> None:
+        """Empty and exact again."""
+        ...
+
+    def save(self, path: Path, *, fingerprint: str, generation: int) -> None:
+        """Atomically, with a checksum. Raises OSError, RuntimeError."""
+        ...
+
+    def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
+        """Take a saved index over; returns "" or why not."""
+        ...
+
+
+class Library(Protocol):
+    """The folders people look at."""
+
+    def reconcile(self, file: FileToPlace) -> Placed:
+        """Make disk show `file` in exactly its folders. Doing it twice is the same as once."""
+        ...
+
+    def holds(self, place: str) -> bool:
+        """Is there a file (or a link) at this relative path?"""
+        ...
+
+    def walk(self) -> Iterator[str]:
+        """The relative path of every file in the library's folders but the state folder and the reasons."""
+        ...
+
+
+class Clock(Protocol):
+    """Durations only; never the time of day."""
+
+    def __call__(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+
+class Log(Protocol):
+    """structlog's bound logger, as far as we use it."""
+
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+
+
+class Table(Protocol[R]):
+    """Records by id, in id order. Reading a missing id gives None."""
+
+    def get(self, key: int) -> R | None: ...
+    def items(self, start: int = 0) -> Iterator[tuple[int, R]]: ...
+    def count(self) -> int: ...
+    def put(self, key: int, record: R) -> None: ...
+    def delete(self, key: int) -> None: ...
+
+
+class Transaction(Protocol):
+    """One consistent view of the truth; in a write transaction, the only one that may change it."""
+
+    @property
+    def images(self) -> Table[ImageRecord]: ...
+    @property
+    def files(self) -> Table[FileRecord]: ...
+    @property
+    def faces(self) -> Table[FaceRecord]: ...
+    @property
+    def assignments(self) -> Table[AssignmentRecord]: ...
+    @property
+    def persons(self) -> Table[PersonRecord]: ...
+    @property
+    def runs(self) -> Table[RunRecord]: ...
+    def new_id(self, table: str) -> int:
+        """The next id of a table: 1, 2, ... never given twice, not even after a delete."""
+        ...
+
+    def last_id(self, table: str) -> int: ...
+    def note(self, name: str) -> bytes:
+        """A small fact about the library, b"" if never noted."""
+        ...
+
+    def put_note(self, name: str, value: bytes) -> None: ...
+    def image_of_content(self, digest: bytes) -> int: ...
+    def put_content(self, digest: bytes, image_id: int) -> None: ...
+    def file_of_source(self, source: bytes) -> int: ...
+    def put_source(self, source: bytes, file_id: int) -> None: ...
+    def delete_source(self, source: bytes) -> None: ...
+    def pending(self, limit: int, start: int = 0) -> list[int]:
+        """File ids whose place on disk may not be what it should be, from start on, at most limit."""
+        ...
+
+    def pending_count(self) -> int: ...
+    def set_pending(self, file_id: int, is_pending: bool) -> None: ...
+    def put_face_vector(self, face_id: int, vector: Float32) -> None: ...
+    def vectors(self, face_ids: Sequence[int] | Int64) -> Float32:
+        """float32 (n, d), in the order asked for. Raises StoreError if one is missing."""
+        ...
+
+    def vector_chunks(self, start: int = 0, chunk: int = 16_384) -> Iterator[tuple[Int64, Float32]]:
+        """(face ids, vectors) in id order from start on."""
+        ...
+
+    def put_neighbours(self, face_id: int, neighbours: Int64, similarities: Float32) -> None: ...
+    def neighbours(self, k: int) -> Neighbours:
+        """The whole kNN graph, k columns."""
+        ...
+
+
+class Store(Protocol):
+    """The truth. One thread writes; any thread reads its own snapshot."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The model whose embeddings it holds."""
+        ...
+
+    @property
+    def dimension(self) -> int: ...
+    def read(self) -> AbstractContextManager[Transaction]: ...
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Commits on leaving, durable when it returns; an exception inside undoes everything."""
+        ...

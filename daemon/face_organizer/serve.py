@@ -1,0 +1,144 @@
+"""The process: signals, the main loop, what systemd and the terminal hear. Signals only set flags.
+
+Room:    app (wires)
+Imports: app, config, adapters, stdlib
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from face_organizer.adapters.systemd import notify, watchdog_period_s
+from face_organizer.app import Organizer, open_organizer
+from face_organizer.config import Config, changes
+from face_organizer.errors import ConfigError
+from face_organizer.ports import Log
+
+TICK_S = 0.2
+Tick = Callable[[Organizer], None]
+
+
+class Signals:
+    """What the outside asked for. stop: SIGTERM or SIGINT, the second one ends the process at once; hup: SIGHUP."""
+
+    def __init__(self) -> None:
+        self.stop, self.hup, self.any = Event(), Event(), Event()
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self.hup.set()
+        elif self.stop.is_set():
+            raise KeyboardInterrupt
+        else:
+            self.stop.set()
+        self.any.set()
+
+
+@contextmanager
+def handling_signals() -> Iterator[Signals]:
+    """Catch SIGTERM, SIGINT and SIGHUP from the first line on: a HUP during start-up must not kill."""
+    signals = Signals()
+    before = {
+        number: signal.signal(number, signals.handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
+    """Serve until SIGTERM. reload() reads the configuration again. Raises what killed a thread."""
+    with handling_signals() as signals:
+        organizer = open_organizer(config, log)
+        try:
+            organizer.start(watching=True)
+            log.info("ready", inbox=str(config.inbox_path), library=str(config.library_path), people=config.people)
+            notify("READY=1", f"STATUS=watching {config.inbox_path}")
+            _serve(organizer, signals, log, reload)
+        finally:
+            log.info("stopping")
+            notify("STOPPING=1")
+            organizer.stop(config.flow.stop_within_s)
+            log.info("stopped")
+
+
+def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[], Config]) -> None:
+    period_s = watchdog_period_s()
+    next_ping = next_status = 0.0
+    while not signals.stop.is_set():
+        signals.any.wait(TICK_S)
+        signals.any.clear()
+        _raise_failure(organizer)
+        if signals.hup.is_set():
+            signals.hup.clear()
+            _reload(organizer, log, reload)
+            organizer.request_recluster("hangup")
+        if period_s is not None and monotonic() >= next_ping:
+            notify("WATCHDOG=1")
+            next_ping = monotonic() + period_s / 3
+        if monotonic() >= next_status:
+            notify(f"STATUS={organizer.summary()}")
+            next_status = monotonic() + 5
+
+
+def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]:
+    """Take in what is in the inbox, cluster, place, and return (counts, exit code). tick() is called now and then."""
+    started = monotonic()
+    with handling_signals() as signals:
+        organizer = open_organizer(config, log)
+        try:
+            organizer.start(watching=True, once=True)
+            log.info("ready", inbox=str(config.inbox_path), library=str(config.library_path), people=config.people)
+            finished = _until_settled(organizer, signals, tick)
+            if finished:
+                organizer.recluster("once")
+                finished = _until_settled(organizer, signals, tick)
+                organizer.prune_inbox()
+            counts = organizer.status()
+        finally:
+            organizer.stop(config.flow.stop_within_s)
+    keys = ("images", "faces", "persons", "outliers", "no_face", "quarantined", "duplicates")
+    summary = {key: counts[key] for key in keys} | {"seconds": round(monotonic() - started, 3)}
+    log.info("stopped", **summary)
+    for problem in counts["problems"]:
+        log.error("not_placed", problem=problem)
+    return summary, 0 if finished and not counts["problems"] else 1
+
+
+def _until_settled(organizer: Organizer, signals: Signals, tick: Tick) -> bool:
+    """Wait until nothing is left to do; False when somebody asked to stop first."""
+    while not signals.stop.is_set():
+        _raise_failure(organizer)
+        if organizer.settled():
+            return True
+        tick(organizer)
+        signals.any.wait(0.05)
+    return False
+
+
+def _raise_failure(organizer: Organizer) -> None:
+    failure = organizer.failure()
+    if failure is not None:
+        raise failure
+
+
+def _reload(organizer: Organizer, log: Log, reload: Callable[[], Config]) -> None:
+    """Apply what can be applied; a broken configuration leaves the old one in force."""
+    try:
+        new = reload()
+    except ConfigError as error:
+        log.error("config_refused", problem=str(error))
+        return
+    now, later = changes(organizer.config, new)
+    organizer.reload(msgspec.structs.replace(organizer.config, **{key: getattr(new, key) for key in now}))
+    log.info("config_reloaded", applied=sorted(now), needs_restart=sorted(later))

@@ -1,0 +1,1 @@
+"""Thinks: arrays in, arrays out. Finds, aligns and embeds faces."""

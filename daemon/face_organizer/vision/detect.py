@@ -1,0 +1,142 @@
+"""Find faces with YuNet: pixels to network input, network output to boxes and landmarks.
+
+Room:    vision
+Imports: types, numpy, cv2
+
+YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023) is anchor-free: each cell of three grids
+(strides 8, 16, 32 px) gives a class and an objectness score, a box and five landmarks relative to the cell. It was
+trained on BGR, 0-255, without normalisation; we hold RGB, and flip at its door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face_organizer.types import Detection, Float32, UInt8
+
+STRIDES_PX = (8, 16, 32)
+DETECTION_SCORE_MIN = 0.6
+OVERLAP_MAX = 0.3
+"""Two boxes whose intersection over union is more are one face (OpenCV's own value for YuNet)."""
+
+_CANVAS_STEP_PX = 64
+_CANDIDATES_MAX = 5000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canvas:
+    """An image scaled and padded for the detector.
+
+    pixels: uint8 (h, w, 3) RGB, h and w multiples of 32. scale: canvas px per image px. left_px, top_px: where it lies.
+    """
+
+    pixels: UInt8
+    scale: float
+    left_px: int
+    top_px: int
+
+
+def letterbox(pixels: UInt8, side_px: int, fill: float = 1.0) -> Canvas:
+    """Scale an image so that its longest side is fill * side_px, centred on a canvas of black.
+
+    The longest side of the canvas is side_px; the other is as short as the picture allows, in steps of 64 px, so that
+    few shapes occur and batches form. pixels: uint8 (h, w, 3); side_px: a multiple of 32; fill: 0..1.
+    """
+    assert side_px % 32 == 0, side_px
+    height, width = pixels.shape[:2]
+    scale = side_px * fill / max(height, width)
+    inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
+    canvas_h, canvas_w = (min(side_px, _step_up(inner / fill)) for inner in (inner_h, inner_w))
+    if (height, width) != (inner_h, inner_w):
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = cv2.resize(pixels, (inner_w, inner_h), interpolation=method)  # type: ignore[assignment]
+    left, top = (canvas_w - inner_w) // 2, (canvas_h - inner_h) // 2
+    if (canvas_h, canvas_w) != (inner_h, inner_w):
+        pixels = cv2.copyMakeBorder(  # type: ignore[assignment]
+            pixels, top, canvas_h - inner_h - top, left, canvas_w - inner_w - left, cv2.BORDER_CONSTANT
+        )
+    return Canvas(pixels, scale, left, top)
+
+
+def network_input(canvases: Sequence[Canvas]) -> Float32:
+    """Canvases of one shape as YuNet wants them: float32 (n, 3, h, w), BGR, 0-255."""
+    blob: Float32 = cv2.dnn.blobFromImages([canvas.pixels for canvas in canvases], swapRB=True)  # type: ignore[assignment]
+    return blob
+
+
+def decode(
+    outputs: Sequence[Float32], canvas_h: int, canvas_w: int, detection_score_min: float = DETECTION_SCORE_MIN
+) -> list[list[Detection]]:
+    """What the network says of each canvas of a batch, in canvas px, overlaps resolved, best score first.
+
+    outputs: the twelve arrays of YuNet, float32 (n, cells, 1 | 1 | 4 | 10) as cls, obj, bbox, kps for each of the
+    strides 8, 16, 32. Returns n lists.
+    """
+    assert len(outputs) == 4 * len(STRIDES_PX), len(outputs)
+    found = [
+        _candidates(stride, canvas_w // stride, outputs[level::3], detection_score_min)
+        for level, stride in enumerate(STRIDES_PX)
+    ]
+    rows, scores, boxes, landmarks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    assert outputs[0].shape[1] == (canvas_h // STRIDES_PX[0]) * (canvas_w // STRIDES_PX[0]), outputs[0].shape
+    detections: list[list[Detection]] = [[] for _ in range(len(outputs[0]))]
+    for kept in _best_of_overlapping(rows, scores, boxes):
+        detection = Detection(_read_only(boxes[kept]), _read_only(landmarks[kept]), float(scores[kept]))
+        detections[rows[kept]].append(detection)
+    return detections
+
+
+def to_image(detection: Detection, canvas: Canvas) -> Detection:
+    """A detection in canvas px as one in px of the image that was laid on it."""
+    corner = np.array([canvas.left_px, canvas.top_px], np.float32)
+    box = detection.box.reshape(2, 2) - corner
+    return scaled(Detection(box.reshape(4), detection.landmarks - corner, detection.detection_score), 1 / canvas.scale)
+
+
+def scaled(detection: Detection, factor: float) -> Detection:
+    """The same detection in an image factor times as large."""
+    by = np.float32(factor)
+    return Detection(_read_only(detection.box * by), _read_only(detection.landmarks * by), detection.detection_score)
+
+
+def _step_up(size_px: float) -> int:
+    return int(-(-size_px // _CANVAS_STEP_PX)) * _CANVAS_STEP_PX
+
+
+def _candidates(
+    stride: int, columns: int, heads: Sequence[Float32], detection_score_min: float
+) -> tuple[NDArray[np.intp], Float32, Float32, Float32]:
+    """The cells of one grid that score: image rows (m,), scores (m,), boxes (m, 4), landmarks (m, 5, 2), canvas px."""
+    classes, objectness, bbox, kps = heads
+    squared = np.clip(classes[..., 0], 0, 1) * np.clip(objectness[..., 0], 0, 1)
+    rows, cells = np.nonzero(squared >= detection_score_min**2)
+    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
+    offset, size = bbox[rows, cells, :2], np.exp(bbox[rows, cells, 2:])
+    centre = (corner + offset) * stride
+    half = size * (stride / 2)
+    landmarks = (kps[rows, cells].reshape(-1, 5, 2) + corner[:, None]) * stride
+    boxes = np.concatenate([centre - half, centre + half], axis=1)
+    return rows, np.sqrt(squared[rows, cells]), boxes, landmarks
+
+
+def _best_of_overlapping(rows: NDArray[np.intp], scores: Float32, boxes: Float32) -> Sequence[int]:
+    """Greedy non-maximum suppression within each image; indices, best score first."""
+    if len(rows) == 0:
+        return ()
+    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxesBatched(
+        corner_and_size.tolist(), scores.tolist(), rows.tolist(), 0.0, OVERLAP_MAX, 1.0, _CANDIDATES_MAX
+    )
+    order = np.asarray(kept, np.intp).ravel()
+    return order[np.argsort(-scores[order], kind="stable")].tolist()  # type: ignore[no-any-return]
+
+
+def _read_only(array: Float32) -> Float32:
+    array = np.ascontiguousarray(array, np.float32)
+    array.flags.writeable = False
+    return array

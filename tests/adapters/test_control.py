@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_organizer.adapters.control import ControlServer, ask
+from face_organizer.adapters.lock import LibraryLock
+from face_organizer.errors import AlreadyRunningError, DecodeError, FaceOrganizerError, StoreError
+
+Serve = Callable[..., Path]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    servers: list[ControlServer] = []
+
+    def start(folder: Path = tmp_path, **calls: Callable[..., Any]) -> Path:
+        server = ControlServer(folder, calls)
+        server.start()
+        servers.append(server)
+        return folder
+
+    yield start
+    for server in servers:
+        server.stop()
+        server.stop()
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+
+
+def test_a_call_brings_its_answer(serve: Serve) -> None:
+    folder = serve(add=lambda a, b: {"sum": a + b})
+
+    assert ask(folder, "add", a=2, b=3) == {"sum": 5}
+
+
+def test_an_error_arrives_as_the_error_it_was(serve: Serve) -> None:
+    def refuse() -> None:
+        raise DecodeError("not an image")
+
+    folder = serve(refuse=refuse)
+
+    with pytest.raises(DecodeError, match="not an image"):
+        ask(folder, "refuse")
+    with pytest.raises(FaceOrganizerError, match="not a call I know"):
+        ask(folder, "unknown")
+    with pytest.raises(FaceOrganizerError, match="not a call I know"):
+        ask(folder, "refuse", surprise=1)
+
+
+def test_a_slow_call_does_not_hold_up_the_others(serve: Serve) -> None:
+    gate = threading.Event()
+    folder = serve(slow=lambda: gate.wait(10), quick=lambda: "here")
+    waiting = threading.Thread(target=lambda: ask(folder, "slow"))
+    waiting.start()
+
+    assert ask(folder, "quick") == "here"
+
+    gate.set()
+    waiting.join()
+
+
+def test_a_large_question_and_a_large_answer_pass_whole(serve: Serve) -> None:
+    folder = serve(echo=lambda text: text)
+
+    assert ask(folder, "echo", text="x" * 5_000_000) == "x" * 5_000_000
+
+
+def test_nobody_listening_is_a_connection_error(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError):
+        ask(tmp_path, "status")
+    with pytest.raises(ConnectionError):
+        ask(tmp_path / "no such folder", "status")
+
+
+def test_a_very_long_folder_name_is_no_obstacle(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 120) / ("e" * 120)
+    folder.mkdir(parents=True)
+    serve(folder, hello=lambda: 1)
+
+    assert ask(folder, "hello") == 1
+
+
+def test_a_socket_left_by_a_dead_daemon_is_replaced(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "control.sock").write_text("left over")
+
+    assert ask(serve(hello=lambda: 1), "hello") == 1
+
+
+def test_the_socket_is_private_and_goes_with_its_server(tmp_path: Path) -> None:
+    server = ControlServer(tmp_path, {})
+    server.start()
+    mode = (tmp_path / "control.sock").stat().st_mode
+    server.stop()
+
+    assert mode & 0o777 == 0o600
+    assert not (tmp_path / "control.sock").exists()
+
+
+def test_only_one_process_owns_a_library_and_the_other_is_told_who(tmp_path: Path) -> None:
+    import os
+
+    lock = LibraryLock(tmp_path)
+    with pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
+        LibraryLock(tmp_path)
+    lock.release()
+    lock.release()
+
+    LibraryLock(tmp_path).release()
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(StoreError, match="file/state"):
+        LibraryLock(tmp_path / "file" / "state")

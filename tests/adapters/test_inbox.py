@@ -1,0 +1,641 @@
+"""The inbox on a real file system: what it shows, what it refuses, and how it survives its watcher and its folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import wait_until
+from watchdog.events import FileCreatedEvent, FileMovedEvent
+
+from face_organizer.adapters import inbox as inbox_module
+from face_organizer.adapters.inbox import FolderInbox, Hints, file_system_of, is_candidate_name
+from face_organizer.errors import GoneError, UnreadableError
+from face_organizer.types import ImageRef, Signature
+
+SIZE_MAX_BYTES = 1000
+
+
+class ListLog:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.fields: list[dict[str, Any]] = []
+
+    def _keep(self, event: str, **fields: Any) -> None:
+        self.events.append(event)
+        self.fields.append(fields)
+
+    info = warning = error = _keep
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def log() -> ListLog:
+    return ListLog()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "inbox").mkdir()
+    return tmp_path / "inbox"
+
+
+@pytest.fixture
+def inbox(root: Path, log: ListLog, clock: ManualClock) -> Iterator[FolderInbox]:
+    threads = set(threading.enumerate())
+    inbox = FolderInbox(root, log, size_max_bytes=SIZE_MAX_BYTES, clock=clock)
+    yield inbox
+    inbox.stop()
+    assert set(threading.enumerate()) <= threads, "a thread was leaked"
+
+
+def ref(path: Path) -> ImageRef:
+    found = path.lstat()
+    return ImageRef(path, Signature(found.st_size, found.st_mtime_ns, found.st_ino))
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def hinted(inbox: FolderInbox, *paths: Path) -> None:
+    """Wait until every path has been hinted at."""
+    missing = set(paths)
+
+    def all_seen() -> bool:
+        missing.difference_update(inbox.hints(within_s=0.05))
+        return not missing
+
+    wait_until(all_seen)
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "A.JPG", "-rf", "no suffix", "caf\udce9.jpg", "new\nline.png", "😀.webp", "a.~1~x"]
+)
+def test_an_ordinary_name_is_a_candidate(name: str) -> None:
+    assert is_candidate_name(name)
+
+
+TEMPORARY = """
+.hidden.jpg .goutputstream-X .a.jpg.swp b.swp a.jpg~ a.tmp a.temp a.jpg.part a.jpg.PARTIAL a.crdownload a.download
+desktop.ini Desktop.ini Thumbs.db
+"""
+
+
+@pytest.mark.parametrize("name", TEMPORARY.split())
+def test_a_temporary_name_is_no_candidate(name: str) -> None:
+    assert not is_candidate_name(name)
+
+
+# walk and signature
+
+
+def test_the_walk_is_in_name_order_and_leaves_out_what_is_hidden_or_temporary(inbox: FolderInbox, root: Path) -> None:
+    for name in ("b.jpg", "a.jpg", "c/d.jpg", "c/e/f.jpg", ".git/x.jpg", "g.part", "c/.h.jpg", "c/Thumbs.db"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+    assert [str(path.relative_to(root)) for path in inbox.walk()] == ["a.jpg", "b.jpg", "c/d.jpg", "c/e/f.jpg"]
+
+
+def test_the_walk_does_not_enter_a_linked_folder_but_shows_it(inbox: FolderInbox, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.jpg").touch()
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+
+    assert list(inbox.walk()) == [root / "link", root / "loop"]
+    assert inbox.signature(root / "link") is not None
+
+
+def test_a_huge_folder_comes_in_portions_at_once_and_whole(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "SORTED_MAX", 10)
+    names = {f"{number:03}.jpg" for number in range(95)}
+    for name in names:
+        (root / name).touch()
+    taken: list[int] = []
+    scandir = os.scandir
+
+    class Counting:
+        def __init__(self, folder: str) -> None:
+            self.entries = scandir(folder)
+
+        def __enter__(self) -> Counting:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.entries.close()
+
+        def __iter__(self) -> Iterator[os.DirEntry[str]]:
+            for entry in self.entries:
+                taken.append(1)
+                yield entry
+
+    monkeypatch.setattr(os, "scandir", Counting)
+
+    walk = inbox.walk()
+    first = [next(walk).name for _ in range(10)]
+
+    assert len(taken) == 10
+    assert first == sorted(first)
+    assert {*first, *(path.name for path in walk)} == names
+
+
+def test_a_very_deep_tree_is_walked_pruned_and_does_not_hurt_the_watcher(
+    inbox: FolderInbox, root: Path, log: ListLog
+) -> None:
+    deep = root
+    for _ in range(1200):  # deeper than Python recurses, and than there may be open files
+        deep = deep / "d"
+        deep.mkdir()
+    (deep / "a.jpg").touch()
+    before = open_files()
+
+    inbox.start()
+    assert inbox.check()
+    walk = inbox.walk()
+
+    assert next(walk) == deep / "a.jpg"
+    assert open_files() < before + 10
+    assert set(log.events) <= {"inbox_polling"}
+    (deep / "a.jpg").unlink()
+    assert inbox.prune(0) == 1200
+
+
+def test_the_walk_survives_files_and_folders_that_vanish_meanwhile(inbox: FolderInbox, root: Path) -> None:
+    for name in ("a/1.jpg", "b/2.jpg", "c.jpg"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+
+    walk = inbox.walk()
+    assert next(walk).name == "1.jpg"
+    (root / "b" / "2.jpg").unlink()
+    (root / "b").rmdir()
+
+    assert [path.name for path in walk] == ["c.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_told_once_and_skipped(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "closed").mkdir()
+    (root / "open.jpg").touch()
+    scandir = os.scandir
+
+    def refusing(folder: Path) -> Any:
+        if Path(folder).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+    assert list(inbox.walk()) == list(inbox.walk()) == [root / "open.jpg"]
+    assert log.events == ["inbox_folder_unreadable"]
+    assert "permission denied: its mode is drwx" in log.fields[0]["cause"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.jpg", b"new\nline.jpg", b"-rf.jpg", "😀.jpg".encode(), b"x" * 251 + b".jpg"]
+)
+def test_any_name_can_be_walked_and_read(inbox: FolderInbox, root: Path, name: bytes) -> None:
+    path = root / os.fsdecode(name)
+    path.write_bytes(b"content")
+
+    assert list(inbox.walk()) == [path]
+    assert inbox.read(ref(path)) == b"content"
+
+
+def test_the_signature_changes_with_the_file_and_is_none_for_what_is_no_candidate(
+    inbox: FolderInbox, root: Path
+) -> None:
+    path = root / "a.jpg"
+    path.write_bytes(b"123")
+    (root / "folder").mkdir()
+    (root / "b.part").touch()
+    (root / ".x").mkdir()
+    (root / ".x" / "c.jpg").touch()
+
+    first = inbox.signature(path)
+    path.write_bytes(b"1234")
+
+    assert first is not None
+    assert first.size_bytes == 3
+    assert inbox.signature(path) != first
+    for other in (root / "gone.jpg", root / "folder", root / "b.part", root / ".x" / "c.jpg", root, root.parent):
+        assert inbox.signature(other) is None, other
+
+
+# reading
+
+
+def test_a_symbolic_link_is_refused_and_its_target_named(inbox: FolderInbox, root: Path) -> None:
+    (root / "a.jpg").symlink_to("/etc/passwd")
+    (root / "b.jpg").symlink_to("nowhere")
+
+    with pytest.raises(UnreadableError, match="symbolic link to /etc/passwd"):
+        inbox.read(ref(root / "a.jpg"))
+    with pytest.raises(UnreadableError, match="symbolic link to nowhere"):
+        inbox.read(ref(root / "b.jpg"))
+
+
+def test_a_link_above_the_file_is_refused(inbox: FolderInbox, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "sub").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "sub" / "a.jpg").write_bytes(b"secret")
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(UnreadableError, match=r"its folder .*/link is a symbolic link"):
+        inbox.read(ref(root / "link" / "sub" / "a.jpg"))
+
+
+def test_a_fifo_a_socket_and_a_folder_are_refused_without_waiting(inbox: FolderInbox, root: Path) -> None:
+    os.mkfifo(root / "fifo.jpg")
+    (root / "folder.jpg").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(root / "s.jpg"))
+
+    for name, kind in (("fifo.jpg", "a FIFO"), ("folder.jpg", "a folder"), ("s.jpg", "a socket")):
+        with pytest.raises(UnreadableError, match=kind):
+            inbox.read(ref(root / name))
+
+
+def test_a_device_is_refused_without_being_opened(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        os.mknod(root / "null.jpg", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("making a device node needs root")
+    opened: list[object] = []
+    real_open = os.open
+    monkeypatch.setattr(os, "open", lambda path, *a, **k: (opened.append(path), real_open(path, *a, **k))[1])
+
+    with pytest.raises(UnreadableError, match="a character device"):
+        inbox.read(ref(root / "null.jpg"))
+    assert opened == [root]
+
+
+def test_a_file_exchanged_for_a_link_after_the_look_is_still_refused(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a.jpg").write_bytes(b"mine")
+    reference, real_open = ref(root / "a.jpg"), os.open
+
+    def exchanging(path: Any, flags: int, *args: Any, **options: Any) -> int:
+        if path == "a.jpg":
+            (root / "a.jpg").unlink()
+            (root / "a.jpg").symlink_to("/etc/passwd")
+        return real_open(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", exchanging)
+
+    with pytest.raises(UnreadableError):
+        inbox.read(reference)
+
+
+def test_permission_denied_names_mode_and_owner(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    (root / "a.jpg").chmod(0)
+    real_open = os.open
+
+    def refusing(path: Any, *args: Any, **options: Any) -> int:
+        if path == "a.jpg":  # root may read everything, so the refusal is played
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+
+    with pytest.raises(UnreadableError, match=r"permission denied: its mode is ---------- and its owner is \w+"):
+        inbox.read(ref(root / "a.jpg"))
+
+
+def test_a_file_over_the_size_bound_is_refused(inbox: FolderInbox, root: Path) -> None:
+    (root / "a.jpg").write_bytes(bytes(SIZE_MAX_BYTES))
+    (root / "b.jpg").write_bytes(bytes(SIZE_MAX_BYTES + 1))
+
+    assert len(inbox.read(ref(root / "a.jpg"))) == SIZE_MAX_BYTES
+    with pytest.raises(UnreadableError, match="more than the allowed"):
+        inbox.read(ref(root / "b.jpg"))
+
+
+def test_a_vanished_file_is_gone_and_a_changed_one_unfinished(inbox: FolderInbox, root: Path) -> None:
+    path = root / "sub" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"half")
+    settled = ref(path)
+
+    path.write_bytes(b"whole now")
+    with pytest.raises(UnreadableError, match="changed") as caught:
+        inbox.read(settled)
+    assert caught.value.unfinished
+
+    path.unlink()
+    with pytest.raises(GoneError):
+        inbox.read(settled)
+    path.parent.rmdir()
+    with pytest.raises(GoneError):
+        inbox.read(settled)
+
+
+def test_reading_leaves_no_file_open(inbox: FolderInbox, root: Path) -> None:
+    path = root / "a" / "b" / "c.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    before = open_files()
+
+    assert inbox.read(ref(path)) == b"x"
+    (root / "l.jpg").symlink_to(path)
+    with pytest.raises(UnreadableError):
+        inbox.read(ref(root / "l.jpg"))
+
+    assert open_files() == before
+
+
+# watching
+
+
+def test_every_way_to_arrive_is_hinted_at(inbox: FolderInbox, root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "in.jpg").write_bytes(b"x")
+    inbox.start()
+
+    (root / "written.jpg").write_bytes(b"x")
+    (root / "linked.jpg").hardlink_to(outside)
+    outside.rename(root / "moved.jpg")
+    (root / "download.part").write_bytes(b"x")
+    (root / "download.part").rename(root / "download.jpg")
+    (root / "new" / "deep").mkdir(parents=True)
+    (root / "new" / "deep" / "nested.jpg").write_bytes(b"x")
+    (tmp_path / "folder").rename(root / "folder")
+    (root / "link.jpg").symlink_to("nowhere")
+
+    names = ("written", "linked", "moved", "download", "new/deep/nested", "folder/in", "link")
+    hinted(inbox, *(root / f"{name}.jpg" for name in names))
+
+
+def test_temporary_names_are_not_hinted_at(inbox: FolderInbox, root: Path) -> None:
+    inbox.start()
+    (root / "a.part").touch()
+    (root / ".b.jpg").touch()
+    (root / "z.jpg").touch()
+
+    seen: list[Path] = []
+    wait_until(lambda: bool(seen.extend(inbox.hints(0.05))) or root / "z.jpg" in seen)
+    assert set(seen) == {root / "z.jpg"}
+
+
+def test_hints_come_with_the_inboxs_own_path_when_that_is_a_link(tmp_path: Path, root: Path, log: ListLog) -> None:
+    (tmp_path / "link").symlink_to(root)
+    inbox = FolderInbox(tmp_path / "link", log, size_max_bytes=SIZE_MAX_BYTES)
+    inbox.start()
+    try:
+        (root / "a.jpg").write_bytes(b"x")
+        hinted(inbox, tmp_path / "link" / "a.jpg")
+        assert inbox.read(ref(tmp_path / "link" / "a.jpg")) == b"x"
+    finally:
+        inbox.stop()
+
+
+def test_hints_are_deduplicated_and_bounded_and_an_overflow_asks_for_a_walk(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "HINTS_MAX", 5)
+    hints = Hints(root)
+    for _ in range(9):
+        hints.dispatch(FileMovedEvent(str(root / "a"), str(root / "b")))
+    assert hints.take(0) == [root / "a", root / "b"]
+    assert not hints.overflowed
+
+    for number in range(9):
+        hints.dispatch(FileCreatedEvent(os.fsencode(root / f"{number}")))
+    assert len(hints.take(0)) == 5
+    assert hints.overflowed
+    assert hints.take(0) == []
+
+
+def test_an_overflow_of_the_kernels_queue_asks_for_a_walk(inbox: FolderInbox) -> None:
+    inbox.start()
+    assert inbox.rescan
+    list(inbox.walk())
+    assert not inbox.rescan
+
+    inbox_module.logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
+
+    assert inbox.rescan
+
+
+def test_waiting_for_hints_ends_with_stop(inbox: FolderInbox) -> None:
+    inbox.start()
+    waiting = threading.Thread(target=inbox.hints, args=(60,))
+    waiting.start()
+
+    inbox.stop()
+    waiting.join(5)
+
+    assert not waiting.is_alive()
+
+
+def watchdog_threads() -> list[Any]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, inbox_module.BaseThread)]
+
+
+def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: ListLog) -> None:
+    inbox.start()
+    list(inbox.walk())
+    for victim in range(len(watchdog_threads())):
+        thread = watchdog_threads()[victim]
+        thread.stop()
+        thread.join(5)
+
+        assert inbox.check()
+        assert inbox.rescan
+        (root / f"after-{victim}.jpg").touch()
+        hinted(inbox, root / f"after-{victim}.jpg")
+
+    assert log.events
+    assert set(log.events) == {"inbox_watcher_restarted"}
+
+
+def test_an_inbox_that_goes_is_lost_once_and_watched_again_when_it_is_back(
+    inbox: FolderInbox, root: Path, log: ListLog
+) -> None:
+    inbox.start()
+    list(inbox.walk())
+
+    root.rmdir()
+    assert not inbox.check()
+    assert not inbox.check()
+    assert log.events == ["inbox_lost"]
+    assert not watchdog_threads()
+
+    root.mkdir()
+    (root / "early.jpg").touch()
+    assert inbox.check()
+    assert log.events == ["inbox_lost", "inbox_back"]
+    assert inbox.rescan
+    assert list(inbox.walk()) == [root / "early.jpg"]
+    (root / "late.jpg").touch()
+    hinted(inbox, root / "late.jpg")
+
+
+def test_an_inbox_replaced_behind_our_back_is_noticed(inbox: FolderInbox, root: Path, log: ListLog) -> None:
+    inbox.start()
+    (root.parent / "another").mkdir()
+    root.rename(root.parent / "old")
+    (root.parent / "another").rename(root)
+
+    assert not inbox.check()
+    assert inbox.check()
+    assert log.events == ["inbox_lost", "inbox_back"]
+    assert log.fields[0]["cause"] == "another folder has taken its place"
+    (root / "a.jpg").touch()
+    hinted(inbox, root / "a.jpg")
+
+
+def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: ListLog) -> None:
+    inbox = FolderInbox(tmp_path / "later", log, size_max_bytes=SIZE_MAX_BYTES)
+    inbox.start()
+    try:
+        assert log.events == ["inbox_lost"]
+        assert list(inbox.walk()) == []
+
+        (tmp_path / "later").mkdir()
+        assert inbox.check()
+        (tmp_path / "later" / "a.jpg").touch()
+        hinted(inbox, tmp_path / "later" / "a.jpg")
+    finally:
+        inbox.stop()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE])
+def test_without_inotify_watches_the_walk_does_the_work_and_each_walk_tries_again(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (root / "a.jpg").touch()
+    with monkeypatch.context() as patch:
+        if code == errno.EMFILE:
+            patch.setattr("watchdog.observers.inotify_c.inotify_init", lambda: -1)
+        else:
+            patch.setattr("watchdog.observers.inotify_c.inotify_add_watch", lambda *_: -1)
+        patch.setattr("ctypes.get_errno", lambda: code)
+        inbox.start()
+        for _ in range(3):
+            assert inbox.check()
+            assert list(inbox.walk()) == [root / "a.jpg"]
+    assert log.events == ["inbox_polling"]
+    assert "max_user_" in log.fields[0]["reason"]
+    assert not inbox.rescan
+    assert not watchdog_threads()
+
+    assert inbox.check()
+    (root / "b.jpg").touch()
+    hinted(inbox, root / "b.jpg")
+
+
+def test_a_file_system_without_events_is_left_to_the_walk(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "file_system_of", lambda *_: "nfs4")
+
+    inbox.start()
+    for _ in range(3):
+        list(inbox.walk())
+        assert inbox.check()
+
+    assert log.events == ["inbox_polling"]
+    assert log.fields[0]["reason"] == "nfs4 does not tell of changes"
+    assert not inbox.rescan
+    assert not watchdog_threads()
+
+
+def test_the_file_system_is_that_of_the_innermost_and_last_mount() -> None:
+    mounts = "\n".join(
+        [
+            "22 1 254:0 / / rw - ext4 /dev/vda rw",
+            "23 22 0:50 / /mnt rw - nfs4 server:/x rw",
+            "24 23 0:51 / /mnt/my\\040photos rw shared:1 - fuse.sshfs host: rw",
+            "25 22 0:52 / /mn rw - tmpfs tmpfs rw",
+            "26 22 0:53 / /mn rw - xfs /dev/vdb rw",
+        ]
+    )
+
+    assert file_system_of("/home", mounts) == "ext4"
+    assert file_system_of("/mnt", mounts) == "nfs4"
+    assert file_system_of("/mnt/a", mounts) == "nfs4"
+    assert file_system_of("/mnt/my photos/inbox", mounts) == "fuse.sshfs"
+    assert file_system_of("/mn/a", mounts) == "xfs"
+    assert file_system_of("/", "") == ""
+
+
+# pruning
+
+
+def test_an_empty_folder_goes_after_its_time_and_nothing_else_does(
+    inbox: FolderInbox, root: Path, clock: ManualClock
+) -> None:
+    for name in ("empty/inner", "full", "hidden", ".git"):
+        (root / name).mkdir(parents=True)
+    (root / "full" / "a.jpg").touch()
+    (root / "hidden" / ".DS_Store").touch()
+    (root / "link").symlink_to(root / "empty")
+
+    assert inbox.prune(60) == 0
+    clock.now_s = 59
+    assert inbox.prune(60) == 0
+    clock.now_s = 60
+    assert inbox.prune(60) == 1
+    assert sorted(path.name for path in root.iterdir()) == [".git", "empty", "full", "hidden", "link"]
+    clock.now_s = 120
+    assert inbox.prune(60) == 1
+    assert sorted(path.name for path in root.iterdir()) == [".git", "full", "hidden", "link"]
+
+
+def test_a_folder_in_use_starts_its_time_anew(inbox: FolderInbox, root: Path, clock: ManualClock) -> None:
+    (root / "busy").mkdir()
+    inbox.prune(60)
+    clock.now_s = 59
+    (root / "busy" / "a.jpg").touch()
+    (root / "busy" / "a.jpg").unlink()
+    os.utime(root / "busy", ns=(1, 1))
+
+    assert inbox.prune(60) == 0
+    clock.now_s = 118
+    assert inbox.prune(60) == 0
+    clock.now_s = 119
+    assert inbox.prune(60) == 1
+
+
+def test_with_no_time_to_wait_a_whole_empty_tree_goes_at_once(inbox: FolderInbox, root: Path) -> None:
+    (root / "a" / "b" / "c").mkdir(parents=True)
+
+    assert inbox.prune(0) == 3
+    assert root.is_dir()

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from face_organizer.adapters import store as store_module
+from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.errors import StoreError
+from face_organizer.types import FileRecord, PersonRecord, Signature
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    opened = open_store(tmp_path / "truth", "model-a", 4)
+    yield opened
+    opened.close()
+
+
+def test_a_record_comes_back_as_it_went_in_after_reopening(tmp_path: Path) -> None:
+    record = FileRecord(3, b"caf\xe9\n.jpg", b"/in/caf\xe9\n.jpg", Signature(5, 6, 7), (b"A/caf\xe9\n.jpg",), "why")
+    first = open_store(tmp_path, "m", 4)
+    with first.write() as txn:
+        file_id = txn.new_id("files")
+        txn.files.put(file_id, record)
+    first.close()
+
+    again = open_store(tmp_path, "m", 4)
+    with again.read() as txn:
+        assert txn.files.get(file_id) == record
+        assert txn.files.get(99) is None
+    again.close()
+
+
+def test_an_exception_inside_a_transaction_undoes_everything(store: LmdbStore) -> None:
+    with pytest.raises(ValueError, match="no"), store.write() as txn:
+        txn.persons.put(txn.new_id("persons"), PersonRecord("a", "a"))
+        raise ValueError("no")
+
+    with store.read() as txn:
+        assert txn.persons.count() == 0
+        assert txn.last_id("persons") == 0
+
+
+def test_ids_are_never_given_twice_even_after_a_delete(store: LmdbStore) -> None:
+    with store.write() as txn:
+        first = txn.new_id("persons")
+        txn.persons.put(first, PersonRecord("a", "a"))
+        txn.persons.delete(first)
+        assert txn.new_id("persons") == first + 1
+
+
+def test_a_reader_keeps_its_view_while_the_writer_goes_on(store: LmdbStore) -> None:
+    with store.read() as before:
+        import threading
+
+        def write() -> None:
+            with store.write() as txn:
+                txn.put_content(b"digest", 1)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        writer.join()
+        assert before.image_of_content(b"digest") == 0
+    with store.read() as after:
+        assert after.image_of_content(b"digest") == 1
+
+
+def test_vectors_come_back_in_float16_precision_in_the_order_asked_for(store: LmdbStore) -> None:
+    rows = np.eye(4, dtype=np.float32) * np.float32(0.3)
+    with store.write() as txn:
+        for face_id in (1, 2, 3, 4):
+            txn.put_face_vector(face_id, rows[face_id - 1])
+
+    with store.read() as txn:
+        assert np.allclose(txn.vectors([3, 1]), rows[[2, 0]], atol=1e-3)
+        chunks = list(txn.vector_chunks(start=2, chunk=2))
+        assert [ids.tolist() for ids, _ in chunks] == [[2, 3], [4]]
+        with pytest.raises(StoreError, match="face 9"):
+            txn.vectors([9])
+
+
+def test_the_graph_comes_back_padded_and_cut_to_k(store: LmdbStore) -> None:
+    with store.write() as txn:
+        txn.put_neighbours(1, np.array([-1, -1]), np.array([0, 0], np.float32))
+        txn.put_neighbours(2, np.array([1, 7, 5]), np.array([0.9, 0.8, 0.5], np.float32))
+
+    with store.read() as txn:
+        graph = txn.neighbours(2)
+
+    assert graph.face_ids.tolist() == [1, 2]
+    assert graph.neighbours.tolist() == [[-1, -1], [1, 7]]
+    assert np.allclose(graph.similarities, [[0, 0], [0.9, 0.8]], atol=1e-3)
+
+
+def test_pending_files_are_listed_in_order_and_from_a_start(store: LmdbStore) -> None:
+    with store.write() as txn:
+        for file_id in (5, 2, 300):
+            txn.set_pending(file_id, True)
+        txn.set_pending(2, False)
+
+    with store.read() as txn:
+        assert txn.pending(10) == [5, 300]
+        assert txn.pending(10, start=6) == [300]
+        assert txn.pending(1) == [5]
+        assert txn.pending_count() == 2
+
+
+def test_long_source_paths_are_told_apart(store: LmdbStore) -> None:
+    long = b"/in/" + b"x" * 3000
+    with store.write() as txn:
+        txn.put_source(long + b"1", 1)
+        txn.put_source(long + b"2", 2)
+
+    with store.read() as txn:
+        assert (txn.file_of_source(long + b"1"), txn.file_of_source(long + b"2")) == (1, 2)
+
+
+def test_another_models_store_is_refused_and_named(tmp_path: Path) -> None:
+    open_store(tmp_path, "model-a", 4).close()
+
+    with pytest.raises(StoreError, match=r"model-a, not of model-b"):
+        open_store(tmp_path, "model-b", 4)
+
+
+def test_a_store_of_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "SCHEMA", 99)
+    open_store(tmp_path, "m", 4).close()
+    monkeypatch.undo()
+
+    with pytest.raises(StoreError, match="newer Face Organizer"):
+        open_store(tmp_path, "m", 4)
+
+
+def test_a_full_map_says_so_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAP_SIZE_BYTES", 1 << 20)
+    small = open_store(tmp_path, "m", 4)
+
+    with pytest.raises(StoreError, match="is the disk full"):
+        for number in range(100):
+            with small.write() as txn:
+                for record in range(100):
+                    txn.put_note(f"{number}-{record}", b"x" * 1000)
+
+    with small.read() as txn:
+        assert txn.note("0-0") == b"x" * 1000
+    small.close()
+
+
+def test_the_environment_is_durable_and_private(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "truth", "m", 4)
+    flags = store._env.flags()
+    store.close()
+
+    assert flags["sync"] and flags["metasync"] and not flags["writemap"]
+    assert (tmp_path / "truth").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "truth" / "data.mdb").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_committed_survives_a_kill(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, signal\n"
+        "from pathlib import Path\n"
+        "from face_organizer.adapters.store import open_store\n"
+        "s = open_store(Path(sys.argv[1]), 'm', 4)\n"
+        "with s.write() as t: t.put_note('kept', b'1')\n"
+        "with s.write() as t:\n"
+        "    t.put_note('lost', b'1')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    daemon = Path(store_module.__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=daemon, check=False)
+    assert killed.returncode == -9
+
+    store = open_store(tmp_path, "m", 4)
+    with store.read() as txn:
+        assert (txn.note("kept"), txn.note("lost")) == (b"1", b"")
+    store.close()
+
+
+def test_a_folder_that_cannot_be_a_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(StoreError, match="file"):
+        open_store(tmp_path / "file", "m", 4)
+    with pytest.raises(StoreError, match="holds no store yet"):
+        open_store(tmp_path / "new", "", 0)

@@ -1,0 +1,245 @@
+"""Settling and walking, with a clock of our own and an inbox made of a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+from face_organizer.pipeline.ingest import Ingest, Patience
+from face_organizer.types import ImageRef, Signature
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class DictInbox:
+    """Files by path; hints are given by the test. Stops the service after so many turns of its loop."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, Signature] = {}
+        self.hinted: list[Path] = []
+        self.here = True
+        self.pruned = 0
+        self.rescan = False
+        self.turns_left = 0
+        self.stop = Impatient()
+
+    def hints(self, within_s: float) -> list[Path]:
+        hinted, self.hinted = self.hinted, []
+        return hinted
+
+    def walk(self) -> Iterator[Path]:
+        yield from sorted(self.files)
+
+    def signature(self, path: Path) -> Signature | None:
+        return self.files.get(path)
+
+    def check(self) -> bool:
+        self.turns_left -= 1
+        if self.turns_left < 0:
+            self.stop.set()
+            return False
+        return self.here
+
+    def prune(self, older_than_s: float) -> int:
+        self.pruned += 1
+        return 0
+
+
+class Impatient(Event):
+    """A stop event that is never waited for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+class Bench:
+    def __init__(self, settle_s: float = 0.5, rescan_s: float = 30.0, grace_s: float = 10.0) -> None:
+        self.inbox, self.clock = DictInbox(), ManualClock()
+        self.submitted: list[ImageRef] = []
+        self.known: set[tuple[Path, Signature]] = set()
+        self.ingest = Ingest(
+            self.inbox,
+            lambda path, signature: (path, signature) in self.known,
+            self.submitted.append,
+            self.clock,
+            Patience(settle_s, rescan_s, grace_s, 60.0),
+        )
+
+    def write(self, name: str, size: int = 1, mtime: int = 1) -> Path:
+        path = Path("/in") / name
+        self.inbox.files[path] = Signature(size, mtime, 1)
+        return path
+
+    def turn(self, after_s: float = 0.0, turns: int = 1) -> list[str]:
+        """Let time pass and the loop turn; returns the names submitted so far."""
+        self.clock.now += after_s
+        self.inbox.turns_left, self.inbox.stop = turns, Impatient()
+        self.ingest.run(self.inbox.stop)
+        return [ref.path.name for ref in self.submitted]
+
+
+def test_what_lay_there_before_the_start_is_taken_once_it_has_settled() -> None:
+    bench = Bench()
+    bench.write("a.jpg")
+
+    assert bench.turn() == []
+    assert bench.turn(0.4) == []
+    assert bench.turn(0.2) == ["a.jpg"]
+    assert bench.turn(60.0, turns=3) == ["a.jpg"]
+
+
+def test_a_file_that_still_grows_is_waited_for() -> None:
+    bench = Bench()
+    for size in (1, 2, 3):
+        bench.write("a.jpg", size)
+        assert bench.turn(0.4) == []
+
+    assert bench.turn(0.4) == []
+    assert bench.turn(0.2) == ["a.jpg"]
+    assert bench.submitted[0].signature.size_bytes == 3
+
+
+def test_a_hint_is_taken_without_waiting_for_the_next_walk() -> None:
+    bench = Bench()
+    bench.turn()
+    path = bench.write("late.jpg")
+
+    bench.inbox.hinted = [path] * 10
+    bench.turn(0.1)
+
+    assert bench.turn(0.6) == ["late.jpg"]
+
+
+def test_a_file_without_any_event_is_found_by_the_next_walk() -> None:
+    bench = Bench(rescan_s=30.0)
+    bench.turn()
+    bench.write("silent.jpg")
+
+    assert bench.turn(20.0, turns=2) == []
+    bench.turn(11.0)
+    assert bench.turn(0.6) == ["silent.jpg"]
+
+
+def test_lost_hints_bring_the_next_walk_forward() -> None:
+    bench = Bench(rescan_s=1000.0)
+    bench.turn()
+    bench.write("missed.jpg")
+
+    bench.inbox.rescan = True
+    bench.turn()
+
+    assert bench.turn(0.6) == ["missed.jpg"]
+
+
+def test_what_truth_knows_is_not_taken_again_unless_it_changed() -> None:
+    bench = Bench()
+    path = bench.write("kept.jpg")
+    bench.known.add((path, Signature(1, 1, 1)))
+    bench.turn()
+    assert bench.turn(0.6) == []
+
+    bench.write("kept.jpg", size=2)
+    bench.turn(31.0)
+
+    assert bench.turn(0.6) == ["kept.jpg"]
+
+
+def test_a_file_under_way_is_not_taken_twice_and_may_come_again_afterwards() -> None:
+    bench = Bench()
+    path = bench.write("a.jpg")
+    bench.turn()
+    bench.turn(0.6)
+
+    bench.inbox.hinted = [path]
+    assert bench.turn(1.0, turns=3) == ["a.jpg"]
+
+    bench.ingest.done(bench.submitted)
+    bench.inbox.hinted = [path]
+    bench.turn()
+    assert bench.turn(0.6) == ["a.jpg", "a.jpg"]
+
+
+def test_a_file_that_vanishes_while_settling_is_forgotten() -> None:
+    bench = Bench()
+    path = bench.write("a.jpg")
+    bench.turn()
+    del bench.inbox.files[path]
+
+    assert bench.turn(1.0) == []
+    assert bench.ingest.idle()
+
+
+def test_an_unfinished_file_gets_another_look_until_its_time_is_up() -> None:
+    bench = Bench(grace_s=10.0)
+    bench.write("half.jpg")
+    bench.turn()
+    bench.turn(0.6)
+    (ref,) = bench.submitted
+
+    assert bench.ingest.postpone(ref)
+    bench.ingest.done([ref])
+    assert bench.turn(0.5) == ["half.jpg"]
+    assert bench.turn(0.7) == ["half.jpg", "half.jpg"]
+    bench.clock.now += 10.0
+    assert not bench.ingest.postpone(ref)
+
+
+def test_an_empty_file_that_is_filled_later_is_taken_then() -> None:
+    bench = Bench()
+    bench.write("a.jpg", size=0)
+    bench.turn()
+    bench.turn(0.6)
+    assert bench.ingest.postpone(bench.submitted[0])
+    bench.ingest.done(bench.submitted)
+
+    bench.write("a.jpg", size=5, mtime=9)
+    bench.turn(1.1)
+    bench.turn(0.6)
+
+    assert [ref.signature.size_bytes for ref in bench.submitted] == [0, 5]
+
+
+def test_idle_means_walked_settled_and_nothing_under_way() -> None:
+    bench = Bench()
+    assert not bench.ingest.idle()
+    bench.write("a.jpg")
+    bench.turn()
+    assert not bench.ingest.idle()
+    bench.turn(0.6)
+    assert not bench.ingest.idle()
+
+    bench.ingest.done(bench.submitted)
+
+    assert bench.ingest.idle()
+
+
+def test_a_huge_inbox_is_never_held_in_memory_as_a_whole() -> None:
+    bench = Bench()
+    for number in range(10_000):
+        bench.write(f"{number:05d}.jpg")
+
+    bench.turn()
+    assert len(bench.ingest._settling) == 4096
+    for _ in range(3):
+        bench.turn(0.6, turns=2)
+
+    assert len(bench.submitted) == 10_000
+
+
+def test_while_the_inbox_is_away_nothing_is_taken_and_nothing_is_lost() -> None:
+    bench = Bench()
+    bench.write("a.jpg")
+    bench.inbox.here = False
+    assert bench.turn(1.0, turns=3) == []
+
+    bench.inbox.here = True
+    bench.turn()
+
+    assert bench.turn(0.6) == ["a.jpg"]

@@ -1,0 +1,294 @@
+"""The real process on real faces: drop files, send signals, kill it, look at the folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import wait_until
+
+import face_organizer
+from face_organizer.demo import vary_people
+from face_organizer.errors import FaceOrganizerError
+
+SOURCE_ROOT = Path(face_organizer.__file__).parents[1]
+COMMAND = [sys.executable, "-m", "face_organizer"]
+
+
+def organizer(*arguments: str | Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], env=environment(), capture_output=True, text=True, timeout=110, check=False
+    )
+    assert expect is None or done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def as_json(*arguments: str | Path, expect: int | None = 0) -> Any:
+    return json.loads(organizer(*arguments, "--json", expect=expect).stdout)
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(SOURCE_ROOT)}
+
+
+class Daemon:
+    """`face-organizer run` in a process of its own, its log read line by line."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        self.lines: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line) if line.startswith("{") else {"event": "text", "text": line})
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in list(self.lines) if line["event"] == name]
+
+    def wait_for(self, name: str, count: int = 1, within_s: float = 40.0) -> list[dict[str, Any]]:
+        wait_until(lambda: len(self.events(name)) >= count or self.process.poll() is not None, within_s)
+        assert len(self.events(name)) >= count, self.lines[-5:]
+        return self.events(name)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=40)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Daemon]]:
+    daemons: list[Daemon] = []
+
+    def begin(*arguments: str | Path) -> Daemon:
+        daemons.append(Daemon(*arguments))
+        return daemons[-1]
+
+    yield begin
+    for daemon in daemons:
+        daemon.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Real faces as files, made once. Their names begin with their person: PERSON_NN.jpg."""
+    folder = tmp_path_factory.mktemp("faces")
+    try:
+        for number, (person, image) in enumerate(vary_people(seed=1)):
+            image.save(folder / f"p{person}_{number:02}.jpg", quality=92)
+    except FaceOrganizerError as error:
+        pytest.skip(str(error))
+    return sorted(folder.iterdir())
+
+
+def drop(paths: list[Path], inbox: Path) -> None:
+    inbox.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        (inbox / path.name).write_bytes(path.read_bytes())
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(
+        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and ".face-organizer" not in path.parts
+    )
+
+
+def partition(library: Path) -> set[frozenset[str]]:
+    """Who is together with whom, whatever the folders are called; outliers each alone."""
+    together: dict[str, set[str]] = defaultdict(set)
+    for path in files_below(library):
+        key = path.parts[0] if path.parts[0].startswith("person_") else path.name
+        together[key].add(path.name)
+    return {frozenset(names) for names in together.values()}
+
+
+def person_of(path: Path) -> str:
+    return path.stem.rpartition("_")[0]
+
+
+def test_once_sorts_an_inbox_by_person_and_empties_it(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    drop(faces, inbox)
+
+    summary = as_json("run", "--once", "--inbox", inbox, "--library", library)
+
+    assert summary["images"] == len(faces)
+    assert summary["quarantined"] == summary["duplicates"] == 0
+    assert files_below(inbox) == []
+    assert sorted(path.name for path in files_below(library)) == sorted(path.name for path in faces)
+    placed = [path for path in files_below(library) if path.parts[0].startswith("person_")]
+    assert len(placed) >= 0.9 * len(faces)
+    shown = defaultdict(set)
+    for path in placed:
+        shown[path.parts[0]].add(person_of(path))
+    assert all(len(people) == 1 for people in shown.values()), shown
+    assert as_json("check", "--library", library)["findings"] == []
+    assert len(as_json("people", "--library", library)) == summary["persons"]
+
+
+def test_the_daemon_places_what_arrives_and_its_answers_agree_with_the_folders(
+    faces: list[Path], tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    daemon = start("--inbox", inbox, "--library", library)
+    daemon.wait_for("ready")
+
+    drop(faces, inbox)
+    daemon.wait_for("image_placed", count=len(faces))
+    wait_until(lambda: as_json("status", "--library", library)["pending"] == 0, within_s=30)
+
+    status = as_json("status", "--library", library)
+    assert status["running"] is True
+    assert (status["images"], status["in_flight"]) == (len(faces), 0)
+    assert len(daemon.events("image_enrolled")) == len(faces)
+    hits = as_json("search", faces[0], "--library", library, "--top", "5")
+    assert Path(hits[0]["image"]).name == faces[0].name
+    assert hits[0]["similarity"] > 0.99
+    assert (
+        organizer("run", "--inbox", inbox, "--library", library, expect=75).stderr.count(str(daemon.process.pid)) == 1
+    )
+    assert as_json("check", "--library", library)["findings"] == []
+    assert daemon.end() == 0
+    assert daemon.events("stopped")
+
+
+def test_sighup_reclusters_while_images_stream_and_none_is_lost(
+    faces: list[Path], tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    daemon = start("--inbox", inbox, "--library", library)
+    daemon.wait_for("ready")
+
+    drop(faces[: len(faces) // 2], inbox)
+    daemon.wait_for("image_enrolled", count=5)
+    for _ in range(20):
+        daemon.process.send_signal(signal.SIGHUP)
+    drop(faces[len(faces) // 2 :], inbox)
+
+    (finished, *_) = daemon.wait_for("recluster_finished")
+    daemon.wait_for("image_enrolled", count=len(faces))
+    assert {"born", "merged", "split", "moved", "persons"} <= finished.keys()
+    assert daemon.events("config_reloaded")
+    assert daemon.end() == 0
+    assert len({path.name for path in files_below(library)} | {path.name for path in files_below(inbox)}) == len(faces)
+
+
+def test_sigterm_finishes_what_is_in_flight_and_the_rest_waits_for_the_next_start(
+    faces: list[Path], tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    drop(faces, inbox)
+    daemon = start("--inbox", inbox, "--library", library)
+    daemon.wait_for("image_enrolled")
+
+    assert daemon.end() == 0
+    left, done = files_below(inbox), files_below(library)
+    assert len(left) + len(done) == len(faces)
+
+    organizer("run", "--once", "--inbox", inbox, "--library", library)
+    assert files_below(inbox) == []
+    assert len(files_below(library)) == len(faces)
+
+
+def test_after_kill_9_at_random_moments_the_library_is_the_one_of_an_undisturbed_run(
+    faces: list[Path], tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    calm, inbox, library = tmp_path / "calm", tmp_path / "inbox", tmp_path / "library"
+    drop(faces, calm / "inbox")
+    organizer("run", "--once", "--inbox", calm / "inbox", "--library", calm / "library")
+    drop(faces, inbox)
+    dice = random.Random(os.environ.get("PYTEST_SEED", "7"))
+
+    for _ in range(4):
+        daemon = start("--once", "--inbox", inbox, "--library", library)
+        daemon.wait_for("ready")
+        threading.Event().wait(dice.uniform(0.3, 1.2))
+        daemon.end(signal.SIGKILL)
+    organizer("run", "--once", "--inbox", inbox, "--library", library)
+
+    assert files_below(inbox) == []
+    assert sorted(path.name for path in files_below(library)) == sorted(path.name for path in faces)
+    assert partition(library) == partition(calm / "library")
+    assert as_json("check", "--library", library)["findings"] == []
+    counts = as_json("status", "--library", library)
+    assert (counts["images"], counts["duplicates"]) == (len(faces), 0)
+
+
+def test_two_people_and_strangers(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    everybody = sorted({person_of(path) for path in faces})
+    two = [path for path in faces if person_of(path) in everybody[:2]]
+    stranger = next(path for path in faces if person_of(path) == everybody[2])
+    drop([*two, stranger], inbox)
+
+    summary = as_json("run", "--once", "--people", "2", "--inbox", inbox, "--library", library)
+
+    assert summary["persons"] == 2
+    folders = {path.name: path.parts[0] for path in files_below(library)}
+    homes = [{folders[path.name] for path in two if person_of(path) == person} for person in everybody[:2]]
+    assert homes[0] | homes[1] <= {"person_A", "person_B", "outliers"}
+    assert homes[0] & homes[1] <= {"outliers"}
+    assert sum(folders[path.name] != "outliers" for path in two) >= 0.75 * len(two)
+    assert folders[stranger.name] == "outliers"
+
+
+def test_bad_input_has_its_fate_and_the_rest_goes_on(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library, outside = tmp_path / "inbox", tmp_path / "library", tmp_path / "secret.jpg"
+    good, other = faces[0], faces[-1]
+    outside.write_bytes(other.read_bytes())
+    drop([good], inbox)
+    half = other.read_bytes()
+    (inbox / "empty.jpg").write_bytes(b"")
+    (inbox / "half.jpg").write_bytes(half[: len(half) // 2])
+    (inbox / "notes.jpg").write_text("just text")
+    (inbox / "picture.txt").write_bytes(faces[1].read_bytes())
+    (inbox / "link.jpg").symlink_to(outside)
+    (inbox / "sub").mkdir()
+    (inbox / "sub" / good.name).write_bytes(faces[2].read_bytes())
+    (inbox / "sub" / "twin.jpg").write_bytes(good.read_bytes())
+    (inbox / os.fsdecode(b"caf\xe9\n.jpg")).write_bytes(faces[3].read_bytes())
+    os.mkfifo(inbox / "pipe.jpg")
+    (inbox / "copying.jpg.part").write_bytes(b"half")
+
+    summary = as_json("run", "--once", "--inbox", inbox, "--library", library)
+
+    assert (summary["images"], summary["quarantined"], summary["duplicates"]) == (4, 5, 1)
+    quarantined = {path.name for path in (library / "quarantine").iterdir()}
+    for name in ("empty.jpg", "half.jpg", "notes.jpg", "link.jpg", "pipe.jpg"):
+        assert name in quarantined
+        assert f"{name}.reason.txt" in quarantined
+    assert "empty" in (library / "quarantine" / "empty.jpg.reason.txt").read_text()
+    assert "link" in (library / "quarantine" / "link.jpg.reason.txt").read_text()
+    assert outside.read_bytes() == half
+    assert [path.name for path in files_below(inbox)] == ["copying.jpg.part"]
+    names = [path.name for path in files_below(library)]
+    assert good.name in names and any(name.startswith(good.stem + "~2") for name in names)
+    assert os.fsdecode(b"caf\xe9\n.jpg") in names
+    assert as_json("check", "--library", library)["findings"] == []
+
+
+def test_wrong_usage_and_missing_libraries_are_explained(tmp_path: Path) -> None:
+    assert organizer("run", "--people", "many", expect=2).stderr.count("auto") == 1
+    assert "inside one another" in organizer("run", "--inbox", tmp_path, "--library", tmp_path / "a", expect=2).stderr
+    assert "not a library yet" in organizer("people", "--library", tmp_path / "none", expect=1).stderr
+    assert organizer("run", "--config", tmp_path / "no.toml", expect=2).stderr.count("no.toml") == 1

@@ -1,0 +1,233 @@
+"""The unit file on a real systemd: hardening, start, reload, crash and stop of the real daemon.
+
+tests/system/systemd-lab boots the installed systemd in namespaces of its own. Where that is impossible (not root, no
+systemd, ...) everything here is skipped with the lab's reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import wait_until
+
+from face_organizer import demo
+from face_organizer.errors import FaceOrganizerError
+
+ROOT = Path(__file__).resolve().parents[2]
+LAB = Path(__file__).with_name("systemd-lab")
+UNIT = "face-organizer.service"
+HOME = "/opt/face-organizer"
+INBOX, LIBRARY = "/srv/face-organizer/inbox", "/srv/face-organizer/library"
+EXPOSURE_MAX = 2.0
+START_WITHIN_S = 60  # on a busy machine; the networks are converted at the first start
+
+
+class Lab:
+    """A machine with our unit installed as its header says."""
+
+    def __init__(self, name: str) -> None:
+        self.environment = os.environ | {"SYSTEMD_LAB_NAME": name}
+
+    def control(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([LAB, *words], env=self.environment, capture_output=True, text=True, check=False)
+
+    def run(self, *command: str) -> str:
+        """What a command says, which must succeed."""
+        done = self.control("exec", *command)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}\n{self.tell()}"
+        return done.stdout.strip()
+
+    def show(self, name: str) -> str:
+        return self.run("systemctl", "show", "--value", "--property", name, UNIT)
+
+    def tell(self) -> str:
+        return self.control("exec", "journalctl", "-u", UNIT, "-o", "cat", "-n", "20", "--no-pager").stdout
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The daemon's log lines of this name, oldest first."""
+        lines = self.run("journalctl", "-u", UNIT, "-o", "cat", "--no-pager").splitlines()
+        parsed = [json.loads(line) for line in lines if line.startswith("{")]
+        return [line for line in parsed if line.get("event") == name]
+
+    def install(self) -> None:
+        self.run("useradd", "--system", "--user-group", "--home-dir", "/var/lib/face-organizer", "face-organizer")
+        for folder in ("/srv/face-organizer", INBOX):
+            self.run("install", "-d", "-o", "face-organizer", "-g", "face-organizer", "-m", "2770", folder)
+        self.configure("")
+        self.run("cp", f"{HOME}/systemd/{UNIT}", "/etc/systemd/system/")
+        self.run("systemctl", "daemon-reload")
+
+    def configure(self, extra: str) -> None:
+        """The shipped configuration with `extra` at its end, where it belongs to the last table."""
+        path = "/etc/face-organizer/face-organizer.toml"
+        self.run("install", "-D", "-m", "644", f"{HOME}/config/face-organizer.toml", path)
+        self.run("sh", "-c", f"echo '{extra}' >>{path}")
+
+    def start(self) -> None:
+        self.control("exec", "systemctl", "reset-failed", UNIT)
+        self.run("systemctl", "start", UNIT)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    machine = Lab(f"face-organizer.{os.getpid()}")
+    binds = [f"{ROOT / part}:{HOME}/{part}" for part in ("daemon", "config", "systemd")]
+    up = machine.control(
+        "up", *bind_python(tmp_path_factory.mktemp("lab")), *(f for b in binds for f in ("--bind-ro", b))
+    )
+    if up.returncode == 77:
+        pytest.skip(up.stderr.strip())
+    assert up.returncode == 0, up.stderr
+    try:
+        machine.install()
+        yield machine
+    finally:
+        assert machine.control("down").returncode == 0
+
+
+def bind_python(folder: Path) -> list[str]:
+    """This Python and its packages as the .venv in /opt: the unit sees nothing below /root, /home and /tmp."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    base = Path(sys.base_prefix)
+    seen_as = base if base.is_relative_to("/usr") else Path("/opt/python")
+    venv = folder / "venv"
+    (venv / "lib" / version / "site-packages").mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin" / "python").symlink_to(seen_as / "bin" / version)
+    (venv / "pyvenv.cfg").write_text(f"home = {seen_as / 'bin'}\ninclude-system-site-packages = false\n")
+    command = venv / "bin" / "face-organizer"
+    command.write_text(
+        f"#!{HOME}/.venv/bin/python\nimport sys\nsys.path.insert(0, '{HOME}/daemon')\n"
+        "from face_organizer.cli import main\nsys.exit(main())\n"
+    )
+    command.chmod(0o755)
+    binds = ["--bind", f"{venv}:{HOME}/.venv"]
+    binds += ["--bind-ro", f"{sysconfig.get_path('platlib')}:{HOME}/.venv/lib/{version}/site-packages"]
+    return binds if seen_as == base else [*binds, "--bind-ro", f"{base}:{seen_as}"]
+
+
+@pytest.fixture
+def running(lab: Lab) -> Iterator[Lab]:
+    lab.start()
+    yield lab
+    lab.run("systemctl", "stop", UNIT)
+
+
+def test_systemd_finds_nothing_to_complain_about(lab: Lab) -> None:
+    done = lab.control("exec", "systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_unit_is_well_hardened(lab: Lab) -> None:
+    verdict = lab.run("systemd-analyze", "security", "--no-pager", UNIT).splitlines()[-1]
+
+    print(verdict)  # noqa: T201
+    exposure = re.search(r"exposure level for \S+ ([0-9.]+)", verdict)
+    assert exposure, verdict
+    assert float(exposure[1]) <= EXPOSURE_MAX
+
+
+def test_start_returns_once_the_daemon_is_ready(lab: Lab) -> None:
+    before = len(lab.events("ready"))
+
+    lab.start()
+
+    assert (lab.show("ActiveState"), lab.show("SubState")) == ("active", "running")
+    wait_until(lambda: len(lab.events("ready")) == before + 1, within_s=5)
+    lab.run("systemctl", "stop", UNIT)
+
+
+def test_reload_reclusters_in_the_same_process(running: Lab) -> None:
+    pid, before = running.show("MainPID"), len(running.events("recluster_finished"))
+
+    running.run("systemctl", "reload", UNIT)
+
+    wait_until(lambda: len(running.events("recluster_finished")) > before, within_s=30)
+    assert running.show("MainPID") == pid
+    assert running.events("config_reloaded")
+
+
+def test_a_mistake_in_a_reloaded_configuration_is_told_and_survived(running: Lab) -> None:
+    pid = running.show("MainPID")
+    try:
+        running.configure("levle = 3")
+        running.run("systemctl", "reload", UNIT)
+
+        wait_until(lambda: bool(running.events("config_refused")), within_s=30)
+    finally:
+        running.configure("")
+    assert "unknown key levle in [log]" in running.events("config_refused")[-1]["problem"]
+    assert running.show("MainPID") == pid
+
+
+def test_images_dropped_into_the_inbox_are_sorted_under_all_that_hardening(running: Lab, tmp_path: Path) -> None:
+    try:
+        count = demo.write_demo_images(tmp_path / "images", seed=4)
+    except FaceOrganizerError as error:
+        pytest.skip(str(error))
+    archive = shutil.make_archive(str(tmp_path / "images"), "tar", tmp_path / "images")
+
+    with Path(archive).open("rb") as stream:
+        subprocess.run(
+            [LAB, "exec", "tar", "-x", "--no-overwrite-dir", "-C", INBOX],
+            stdin=stream,
+            env=running.environment,
+            check=True,
+        )
+
+    def left() -> list[str]:
+        return running.run("find", INBOX, "-type", "f").splitlines()
+
+    wait_until(lambda: not left(), within_s=60)
+    placed = running.run("find", LIBRARY, "-path", "*/person_*/*", "-name", "*.jpg").splitlines()
+    assert len(placed) > 0.8 * count
+    assert running.run("stat", "-c", "%U", LIBRARY) == "face-organizer"
+
+
+def test_a_killed_daemon_comes_back(running: Lab) -> None:
+    pid, restarts = running.show("MainPID"), int(running.show("NRestarts"))
+
+    running.run("systemctl", "kill", "--signal", "KILL", UNIT)
+
+    wait_until(lambda: int(running.show("NRestarts")) == restarts + 1, within_s=START_WITHIN_S)
+    wait_until(lambda: running.show("ActiveState") == "active", within_s=START_WITHIN_S)
+    assert running.show("MainPID") not in {"0", pid}
+
+
+def test_a_second_daemon_on_the_same_library_gives_up_with_75(running: Lab) -> None:
+    second = running.control(
+        "exec", f"{HOME}/.venv/bin/face-organizer", "run", "--inbox", INBOX, "--library", LIBRARY, "--once"
+    )
+
+    assert second.returncode == 75, second.stderr
+
+
+def test_a_mistake_in_the_configuration_is_not_tried_again(lab: Lab) -> None:
+    try:
+        lab.configure("levle = 3")
+        start = lab.control("exec", "systemctl", "start", UNIT)
+    finally:
+        lab.configure("")
+
+    assert start.returncode != 0
+    assert (lab.show("ActiveState"), lab.show("ExecMainStatus"), lab.show("NRestarts")) == ("failed", "2", "0")
+
+
+def test_stop_is_clean(running: Lab) -> None:
+    before = len(running.events("stopped"))
+
+    running.run("systemctl", "stop", UNIT)
+
+    assert (running.show("Result"), running.show("ExecMainStatus")) == ("success", "0")
+    wait_until(lambda: len(running.events("stopped")) == before + 1, within_s=5)

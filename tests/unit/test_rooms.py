@@ -1,0 +1,159 @@
+"""The map of the house. If this file and the code disagree, one of them is wrong.
+
+A room may import itself and the rooms listed for it; nothing else from this package.
+A library with an owner may be imported by its owner only.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import face_organizer
+
+ROOT = Path(face_organizer.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+NAMES = {"types", "errors", "ports", "config"}
+MAY_IMPORT = {
+    "__init__": set(),
+    "types": set(),  # names
+    "errors": set(),
+    "config": {"errors"},
+    "ports": {"types"},
+    "vision": NAMES,  # thinks
+    "identity": NAMES,
+    "adapters": NAMES,  # touches
+    "pipeline": NAMES | {"vision", "identity"},  # moves
+    "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
+    "app": NAMES | {"vision", "identity", "adapters", "pipeline", "parts"},
+    "serve": NAMES | {"adapters", "app"},
+    "demo": {"errors"},  # talks
+    "cli": NAMES | {"app", "serve", "demo"},
+    "__main__": {"cli"},
+}
+ONLY_IN = {  # library -> the files or rooms that may import it
+    "PIL": ("vision/decode.py", "demo.py"),
+    "click": ("cli.py",),
+    "cv2": ("vision/",),
+    "faiss": ("adapters/index.py",),
+    "fcntl": ("adapters/",),
+    "lmdb": ("adapters/store.py",),
+    "msgspec": ("config.py", "app.py", "serve.py", "cli.py", "adapters/store.py", "adapters/control.py"),
+    "onnx": ("adapters/fold.py", "adapters/models.py", "adapters/session.py"),
+    "onnxruntime": ("adapters/session.py",),
+    "openvino": ("adapters/session.py",),
+    "pillow_heif": ("vision/decode.py",),
+    "queue": ("pipeline/",),
+    "rich": ("cli.py",),
+    "shutil": ("adapters/library.py",),
+    "signal": ("serve.py",),
+    "sknetwork": ("identity/cluster.py",),
+    "socket": ("adapters/control.py", "adapters/systemd.py"),
+    "structlog": ("adapters/", "cli.py"),
+    "threading": ("pipeline/", "adapters/", "serve.py"),
+    "watchdog": ("adapters/inbox.py",),
+}
+PURE = ("vision/", "identity/")
+NOT_PURE = {"os", "pathlib", "tempfile", "threading", "time", "datetime", "logging", "random", "subprocess"}
+PURE_MAY = {"vision/decode.py": {"pathlib"}}  # only to name a file in a signature
+
+
+def room_of(relative: Path) -> str:
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports_of(source: str) -> list[str]:
+    """Every module a source imports, at any depth. `from face_organizer import x` counts as face_organizer.x."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level > 0:
+            names += ["." * node.level]
+        elif isinstance(node, ast.ImportFrom) and node.module == "face_organizer":
+            names += [f"face_organizer.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module]
+    return names
+
+
+def offences(relative: Path, source: str) -> list[str]:
+    """What a file imports that its place in the house forbids, one sentence each."""
+    room, place = room_of(relative), relative.as_posix()
+    if room not in MAY_IMPORT:
+        return [f"{place} is in no room of the map"]
+    found = []
+    for name in imports_of(source):
+        top, *rest = name.split(".")
+        if not top:
+            found.append(f"{place}: relative imports hide the room")
+        elif top == "face_organizer":
+            target = rest[0] if rest else "__init__"
+            if target not in {room, "__version__"} | MAY_IMPORT[room]:
+                found.append(f"{place} must not import {name}")
+        elif top in ONLY_IN and not place.startswith(ONLY_IN[top]):
+            found.append(f"{top} belongs in {' '.join(ONLY_IN[top])}, not in {place}")
+        elif top in NOT_PURE - PURE_MAY.get(place, set()) and place.startswith(PURE):
+            found.append(f"{place} only thinks: it must not import {top}")
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_file_stays_in_its_room(file: Path) -> None:
+    assert offences(file.relative_to(ROOT), file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "offence"),
+    [
+        ("vision/align.py", "from face_organizer.adapters.store import Store", "must not import"),
+        ("identity/cluster.py", "from face_organizer import pipeline", "must not import"),
+        ("pipeline/place.py", "import face_organizer.adapters.library", "must not import"),
+        ("adapters/store.py", "from face_organizer.identity import graph", "must not import"),
+        ("app.py", "from face_organizer.cli import main", "must not import"),
+        ("vision/embed.py", "def late():\n    import onnxruntime", "onnxruntime belongs in"),
+        ("pipeline/gallery.py", "from lmdb import open", "lmdb belongs in"),
+        ("identity/graph.py", "import faiss.contrib", "faiss belongs in"),
+        ("vision/detect.py", "import time", "only thinks"),
+        ("vision/detect.py", "from . import align", "relative imports"),
+        ("helpers/text.py", "", "in no room"),
+        ("helpers.py", "", "in no room"),
+    ],
+)
+def test_the_map_catches_an_import_that_leaves_its_room(place: str, source: str, offence: str) -> None:
+    assert [offence in sentence for sentence in offences(Path(place), source)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("adapters/store.py", "import lmdb, threading\nfrom face_organizer.types import FaceId"),
+        (
+            "pipeline/gallery.py",
+            "from face_organizer.identity.assign import nearest\nfrom face_organizer.ports import Index",
+        ),
+        ("app.py", "import msgspec\nfrom face_organizer.adapters.index import FaceIndex"),
+        ("cli.py", "import click\nfrom face_organizer import __version__\nfrom face_organizer.app import App"),
+        ("vision/align.py", "import cv2\nfrom face_organizer.vision.detect import decode"),
+    ],
+)
+def test_the_map_lets_pass_what_is_at_home(place: str, source: str) -> None:
+    assert offences(Path(place), source) == []
+
+
+def test_thinking_and_touching_never_import_each_other() -> None:
+    assert not (MAY_IMPORT["vision"] | MAY_IMPORT["identity"]) & {"adapters", "pipeline", "app", "cli"}
+    assert not MAY_IMPORT["adapters"] & {"vision", "identity", "pipeline", "app", "cli"}
+
+
+def test_the_whole_house_was_walked() -> None:
+    assert {room_of(file.relative_to(ROOT)) for file in FILES} >= {
+        "types",
+        "vision",
+        "identity",
+        "adapters",
+        "pipeline",
+    }
