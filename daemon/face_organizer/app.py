@@ -16,13 +16,11 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from face_organizer.adapters.control import ControlServer, ask
+from face_organizer.adapters.control import ControlServer
 from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
-from face_organizer.adapters.log import open_log as open_log
-from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import GoneError, ItemError, StoreError
@@ -375,40 +373,3 @@ def _with_store(store: LmdbStore, make: Callable[[], Organizer]) -> Organizer:
     except BaseException:
         store.close()
         raise
-
-
-def ask_or_open(library: Path, log: Log, call: str, **arguments: Any) -> Any:
-    """The answer to a call: from the daemon that owns the library, or from the library opened for this one call."""
-    try:
-        return ask(library / STATE_FOLDER, call, **arguments)
-    except ConnectionError:
-        organizer = open_existing(library, log)
-    try:
-        organizer.start()
-        return organizer.calls()[call](**arguments)
-    finally:
-        organizer.stop()
-
-
-def packs() -> list[dict[str, Any]]:
-    """Every model pack we know."""
-    return [
-        {
-            "name": pack.name,
-            "detector": pack.detector_kind,
-            "dimension": pack.dimension,
-            "fingerprint": pack.fingerprint,
-            "licence": pack.licence,
-        }
-        for pack in list_packs()
-    ]
-
-
-def verify_packs() -> list[dict[str, Any]]:
-    """Each pack, made if it was not yet, and what is wrong with its files."""
-    rows = []
-    for pack in list_packs():
-        load_pack(pack.name)
-        problems = verify_pack(pack.name)
-        rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
-    return rows

@@ -1,7 +1,7 @@
 """The command line: argv <-> calls.
 
 Room:    cli (talks)
-Imports: app, serve, demo, names
+Imports: commands, serve, demo, names
 
 Exit codes: 0 done; 1 a failure that the message explains; 2 bad usage or configuration; 75 already running.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 import msgspec
@@ -22,10 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from face_organizer import __version__
-from face_organizer.app import Organizer, ask_or_open, open_log, packs, verify_packs
+from face_organizer.commands import answer, packs, verify_packs
 from face_organizer.config import Config, load
 from face_organizer.errors import AlreadyRunningError, ConfigError, FaceOrganizerError
-from face_organizer.ports import Log
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_RUNNING = 1, 2, 75
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,7 +95,7 @@ def run(
 
     SIGHUP reads the configuration again and re-clusters.
     """
-    from face_organizer.serve import run_daemon, run_once
+    from face_organizer.serve import open_log, run_daemon, run_once
 
     def configured() -> Config:
         return load(
@@ -128,7 +127,7 @@ def run(
 def demo(folder: Path, people: int | str) -> None:
     """Sort some real faces that come with installed packages, and print the tree."""
     from face_organizer.demo import write_demo_images
-    from face_organizer.serve import run_once
+    from face_organizer.serve import open_log, run_once
 
     with exits():
         inbox, library = folder / "inbox", folder / "library"
@@ -148,11 +147,11 @@ def demo(folder: Path, people: int | str) -> None:
 def status(library: Path, as_json: bool) -> None:
     """How it stands: counts, queues, the last re-clustering."""
     with exits():
-        answer = call(library, "status")
+        found = answer(library, "status")
         if as_json:
-            print_json(answer)
+            print_json(found)
         else:
-            print_pairs(answer)
+            print_pairs(found)
 
 
 @main.command(name="people")
@@ -161,11 +160,11 @@ def status(library: Path, as_json: bool) -> None:
 def people_command(library: Path, as_json: bool) -> None:
     """Everybody who was found, most faces first."""
     with exits():
-        answer = call(library, "people")
+        found = answer(library, "people")
         if as_json:
-            print_json(answer)
+            print_json(found)
         else:
-            print_rows(answer, ["person_id", "name", "folder", "faces", "images", "cover"])
+            print_rows(found, ["person_id", "name", "folder", "faces", "images", "cover"])
 
 
 @main.command()
@@ -174,11 +173,11 @@ def people_command(library: Path, as_json: bool) -> None:
 def recluster(library: Path, as_json: bool) -> None:
     """Look at all faces again and put right what streaming got wrong. Persons keep their ids."""
     with exits():
-        answer = call(library, "recluster")
+        found = answer(library, "recluster")
         if as_json:
-            print_json(answer)
+            print_json(found)
         else:
-            print_pairs(answer)
+            print_pairs(found)
 
 
 @main.command()
@@ -193,11 +192,11 @@ def search(photos: tuple[Path, ...], library: Path, top: int, similarity_min: fl
     """Find the images of whoever is in PHOTO."""
     with exits():
         contents = [base64.b64encode(read(photo)).decode() for photo in photos]
-        answer = call(library, "search", photos=contents, top=top, similarity_min=similarity_min)
+        found = answer(library, "search", photos=contents, top=top, similarity_min=similarity_min)
         if as_json:
-            print_json(answer)
+            print_json(found)
         else:
-            print_rows(answer, ["similarity", "person", "image"])
+            print_rows(found, ["similarity", "person", "image"])
 
 
 @main.command()
@@ -207,13 +206,13 @@ def search(photos: tuple[Path, ...], library: Path, top: int, similarity_min: fl
 def check(library: Path, repair: bool, as_json: bool) -> None:
     """Compare the truth with the index and the folders. Exit 0: they agree (or were repaired)."""
     with exits():
-        answer = call(library, "check", repair=repair)
+        found = answer(library, "check", repair=repair)
         if as_json:
-            print_json(answer)
+            print_json(found)
         else:
-            print_rows(answer["findings"], ["kind", "what", "problem"])
-            click.echo(f"{len(answer['findings'])} findings" + (", repaired" if answer["repaired"] else ""))
-        sys.exit(0 if answer["clean"] else EXIT_FAILURE)
+            print_rows(found["findings"], ["kind", "what", "problem"])
+            click.echo(f"{len(found['findings'])} findings" + (", repaired" if found["repaired"] else ""))
+        sys.exit(0 if found["clean"] else EXIT_FAILURE)
 
 
 @main.group()
@@ -267,15 +266,6 @@ def fail(error: Exception, code: int) -> None:
     sys.exit(code)
 
 
-def call(library: Path, name: str, **arguments: Any) -> Any:
-    """Ask the daemon that owns the library, or open it ourselves."""
-    return ask_or_open(library, quiet_log(), name, **arguments)
-
-
-def quiet_log() -> Log:
-    return open_log("auto", "warning")
-
-
 def read(photo: Path) -> bytes:
     try:
         return photo.read_bytes()
@@ -283,8 +273,16 @@ def read(photo: Path) -> bytes:
         raise FaceOrganizerError(f"cannot read {photo}: {error.strerror}") from error
 
 
+class Progressing(Protocol):
+    """Something with a beginning and an end."""
+
+    @property
+    def taken_in(self) -> int: ...
+    def waiting_in_inbox(self) -> int: ...
+
+
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Organizer], None]]:
+def progress_bar() -> Iterator[Callable[[Progressing], None]]:
     """A bar with rate and time left, on a terminal; silence elsewhere."""
     if not sys.stderr.isatty():
         yield lambda organizer: None
@@ -300,7 +298,7 @@ def progress_bar() -> Iterator[Callable[[Organizer], None]]:
         task = progress.add_task("sorting", total=None, rate=0.0)
         total: int | None = None
 
-        def tick(organizer: Organizer) -> None:
+        def tick(organizer: Progressing) -> None:
             nonlocal total
             total = organizer.waiting_in_inbox() if total is None else total
             rate = progress.tasks[0].speed or 0.0

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
 from face_organizer.app import Organizer, open_organizer
 from face_organizer.config import Config, changes

@@ -167,13 +167,22 @@ def test_a_huge_folder_comes_in_portions_at_once_and_whole(
     assert {*first, *(path.name for path in walk)} == names
 
 
+@pytest.fixture
+def deep(root: Path) -> Iterator[Path]:
+    """A folder far down: deeper than Python recurses, and than there may be open files."""
+    folders = [root.joinpath(*["d"] * depth) for depth in range(1, 1201)]
+    for folder in folders:
+        folder.mkdir()
+    yield folders[-1]
+    (folders[-1] / "a.jpg").unlink(missing_ok=True)
+    for folder in reversed(folders):  # pytest's own clean-up would recurse
+        if folder.exists():
+            folder.rmdir()
+
+
 def test_a_very_deep_tree_is_walked_pruned_and_does_not_hurt_the_watcher(
-    inbox: FolderInbox, root: Path, log: ListLog
+    inbox: FolderInbox, deep: Path, log: ListLog
 ) -> None:
-    deep = root
-    for _ in range(1200):  # deeper than Python recurses, and than there may be open files
-        deep = deep / "d"
-        deep.mkdir()
     (deep / "a.jpg").touch()
     before = open_files()
 
@@ -301,20 +310,22 @@ def test_a_device_is_refused_without_being_opened(
 
 
 def test_a_file_exchanged_for_a_link_after_the_look_is_still_refused(
-    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (root / "a.jpg").write_bytes(b"mine")
+    for path in (root / "a.jpg", tmp_path / "secret"):
+        path.write_bytes(b"mine")
+        os.utime(path, ns=(1, 1))
     reference, real_open = ref(root / "a.jpg"), os.open
 
     def exchanging(path: Any, flags: int, *args: Any, **options: Any) -> int:
         if path == "a.jpg":
             (root / "a.jpg").unlink()
-            (root / "a.jpg").symlink_to("/etc/passwd")
+            (root / "a.jpg").symlink_to(tmp_path / "secret")
         return real_open(path, flags, *args, **options)
 
     monkeypatch.setattr(os, "open", exchanging)
 
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnreadableError, match="symbolic link"):
         inbox.read(reference)
 
 

@@ -106,6 +106,19 @@ def test_a_file_that_still_grows_is_waited_for() -> None:
     assert bench.submitted[0].signature.size_bytes == 3
 
 
+def test_a_hint_of_a_change_starts_the_wait_at_once_not_at_its_end() -> None:
+    bench = Bench()
+    path = bench.write("a.jpg", size=0)
+    bench.turn()
+
+    bench.write("a.jpg", size=9)
+    bench.inbox.hinted = [path]
+    bench.turn(0.1)
+
+    assert bench.turn(0.4) == []
+    assert bench.turn(0.11) == ["a.jpg"]
+
+
 def test_a_hint_is_taken_without_waiting_for_the_next_walk() -> None:
     bench = Bench()
     bench.turn()

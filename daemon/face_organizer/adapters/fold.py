@@ -21,8 +21,8 @@ Constants = dict[str, NDArray[np.generic]]
 def fold_to_float32(original: bytes) -> bytes:
     """The same network as float32 ONNX, deterministic bytes.
 
-    Inputs that are weights, or that nothing reads, are dropped. The first axis of inputs and outputs becomes free; so do
-    h and w of a network that works at any size (YuNet), told by its outputs: they have one row per cell.
+    Inputs that are weights, or that nothing reads, are dropped. The first axis of inputs and outputs becomes free;
+    so do h and w of a network that works at any size (YuNet), told by its outputs: they have one row per cell.
     """
     model = onnx.load_model_from_string(original)
     graph = model.graph

@@ -71,13 +71,13 @@ def open_sessions(model_path: Path, device: Device, *, count: int, batch_max: in
     installed, the network cannot be loaded, or the device that was asked for is not the one that runs it.
     """
     assert min(count, batch_max) >= 1, (count, batch_max)
-    opener: Callable[[Path, int, int], Sequence[_Tried]] = {
+    openers: dict[Device, Callable[[Path, int, int], Sequence[_Tried]]] = {
         "openvino": _open_openvino,
         "cpu": _open_cpu,
         "cuda": _open_cuda,
-    }[device]
+    }
     try:
-        sessions = opener(model_path, count, batch_max)
+        sessions = openers[device](model_path, count, batch_max)
         for session in sessions:
             session.run(np.zeros(session.smallest_shape, np.float32))
     except ModelError:

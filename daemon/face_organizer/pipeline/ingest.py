@@ -136,15 +136,17 @@ class Ingest:
         self._inbox.prune(self.patience.prune_empty_s)
 
     def _notice(self, path: Path) -> None:
-        """Watch a path that is not watched, not under way and not known."""
+        """Watch a path that is not under way and not known; one that is watched starts anew if it has changed."""
         with self._lock:
-            if path in self._under_way or path in self._settling or len(self._settling) >= 2 * WATCHED_MAX:
+            watched = self._settling.get(path)
+            if path in self._under_way or (watched is None and len(self._settling) >= 2 * WATCHED_MAX):
                 return
         signature = self._inbox.signature(path)
-        if signature is None or self._known(path, signature):
+        if signature is None or (watched is None and self._known(path, signature)):
             return
-        with self._lock:
-            self._settling[path] = Settling(signature, self._clock())
+        if watched is None or watched.signature != signature:
+            with self._lock:
+                self._settling[path] = Settling(signature, self._clock(), watched.not_before if watched else 0.0)
 
     def _settled(self) -> list[ImageRef]:
         """The files whose signature has not changed for settle_s; they are under way from now on."""

@@ -26,14 +26,14 @@ DETECTION_BATCH_PX = 640 * 640
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """One way of looking at an image: its longest side becomes fill * side_px on a canvas of side_px."""
 
     side_px: int
     fill: float = 1.0
 
 
-_CROP_LOOKS = (_Look(160), _Look(320), _Look(320, fill=0.5))
+CROP_LOOKS = (Look(160), Look(320), Look(320, fill=0.5))
 """160 loses nothing against 320 on LFW (docs/models.md) and costs a quarter; a face that it misses may be small (320)
 or fill the crop (padded)."""
 
@@ -72,7 +72,7 @@ class See:
         self._recogniser = recogniser
         self._pre_cropped = pre_cropped
         self._crop_side_max_px = crop_side_max_px
-        self._photo_looks = (_Look(detection_side_px), _Look(320))
+        self._photo_looks = (Look(detection_side_px), Look(320))
         self._face_side_min_px = face_side_min_px
         self._founder_quality_min = founder_quality_min
 
@@ -101,10 +101,10 @@ class See:
     def _find(self, images: Sequence[DecodedImage], crops: Sequence[bool]) -> list[list[Detection]]:
         """The detections of each image in px of its decoded pixels, from the first look that shows any."""
         found: list[list[Detection]] = [[] for _ in images]
-        for turn in range(max(len(_CROP_LOOKS), len(self._photo_looks))):
+        for turn in range(max(len(CROP_LOOKS), len(self._photo_looks))):
             canvases: dict[int, detect.Canvas] = {}
             for row, image in enumerate(images):
-                looks = _CROP_LOOKS if crops[row] else self._photo_looks
+                looks = CROP_LOOKS if crops[row] else self._photo_looks
                 if not found[row] and turn < len(looks):
                     canvases[row] = detect.letterbox(image.pixels, looks[turn].side_px, looks[turn].fill)
             for row, detections in self._detect(canvases).items():
@@ -155,7 +155,7 @@ class See:
 
 def _scale_to_original(image: DecodedImage) -> float:
     """Original px per decoded px."""
-    return max(image.width_px, image.height_px) / max(image.pixels.shape[:2])
+    return float(max(image.width_px, image.height_px) / max(image.pixels.shape[:2]))
 
 
 def _main(detections: Sequence[Detection], image: DecodedImage) -> Detection:

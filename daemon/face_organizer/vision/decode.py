@@ -171,7 +171,7 @@ def _refusal(data: bytes, error: Exception, pixels_max: int) -> DecodeError:
     """The sentence for a person."""
     if isinstance(error, Image.DecompressionBombError):
         declared = re.search(r"(\d+) pixels", str(error))
-        size = f"{int(declared[1]) / 1e6:.0f}" if declared else "too many"
+        size = f"{int(declared[1]) / 1e6:.3g}" if declared else "too many"
         return DecodeError(f"declares {size} megapixels, more than the allowed {pixels_max / 1e6:g}")
     if isinstance(error, MemoryError):
         return DecodeError("decoding it needs more memory than there is")
@@ -185,7 +185,7 @@ def _refusal(data: bytes, error: Exception, pixels_max: int) -> DecodeError:
     if _ends_early(data, kind) or re.search("truncated|not enough|end of file", str(error), re.IGNORECASE):
         return DecodeError(f"truncated {kind}: the file ends after {len(data):,} bytes", unfinished=True)
     cause = "its header makes no sense" if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
-    return DecodeError(f"damaged {kind}: {cause}")
+    return DecodeError(f"damaged {kind}: {cause}", unfinished=kind == "TIFF")  # a TIFF does not say how long it is
 
 
 def _kind(data: bytes) -> str:
@@ -211,6 +211,11 @@ def _ends_early(data: bytes, kind: str) -> bool:
             return int.from_bytes(data[4:8], "little") + 8 > len(data) or not tail
         case "BMP":
             return int.from_bytes(data[2:6], "little") > len(data) or not tail
+        case "AVIF" | "HEIC":
+            end = 0
+            while end < len(data) and (size_bytes := int.from_bytes(data[end : end + 4])) >= 8:
+                end += size_bytes  # a file is a row of boxes
+            return end > len(data)
     return not tail
 
 

@@ -18,7 +18,7 @@ SIDE_FULL_PX = 48.0
 """Below this width of the face the recogniser loses: pairwise F .99 at 60 px, .83 at 24, .44 at 16."""
 
 MISFIT_NONE_PX, MISFIT_FULL_PX = 4.0, 12.0
-"""Landmarks of upright faces miss the template by 2.7 px (median; 1 in 100 by 5.7), those of false boxes by 8 or more."""
+"""Landmarks of upright faces miss the template by 2.7 px (median; 1 in 100 by 5.7), false ones often by 8 or more."""
 
 
 def quality(detection: Detection) -> float:

@@ -1,0 +1,56 @@
+"""What a command does: ask the daemon that owns the library, or open the library for this one call.
+
+Room:    app (wires)
+Imports: app (only when it must open a library), adapters
+
+Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from face_organizer.adapters.control import ask
+from face_organizer.adapters.log import open_log
+from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.types import STATE_FOLDER
+
+
+def answer(library: Path, call: str, **arguments: Any) -> Any:
+    """The answer to a call, see app.Organizer.calls. Raises FaceOrganizerError."""
+    try:
+        return ask(library / STATE_FOLDER, call, **arguments)
+    except ConnectionError:
+        from face_organizer.app import open_existing
+
+        organizer = open_existing(library, open_log("auto", "warning"))
+    try:
+        organizer.start()
+        return organizer.calls()[call](**arguments)
+    finally:
+        organizer.stop()
+
+
+def packs() -> list[dict[str, Any]]:
+    """Every model pack we know."""
+    return [
+        {
+            "name": pack.name,
+            "detector": pack.detector_kind,
+            "dimension": pack.dimension,
+            "fingerprint": pack.fingerprint,
+            "licence": pack.licence,
+        }
+        for pack in list_packs()
+    ]
+
+
+def verify_packs() -> list[dict[str, Any]]:
+    """Each pack, made if it was not yet, and what is wrong with its files."""
+    rows = []
+    for pack in list_packs():
+        load_pack(pack.name)
+        problems = verify_pack(pack.name)
+        rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
+    return rows

@@ -1,0 +1,179 @@
+"""Sessions: one answer, whatever runs it, however it is batched."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pictures import drawn_face
+
+from face_organizer.adapters import session as sessions
+from face_organizer.adapters.models import Pack, load_pack
+from face_organizer.adapters.session import Device, choose_device, open_sessions
+from face_organizer.errors import ModelError
+from face_organizer.types import Float32
+from face_organizer.vision import detect
+
+RUNTIMES = ["openvino", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return load_pack("opencv-zoo", tmp_path_factory.mktemp("models"))
+
+
+def aligned_faces(n: int) -> Float32:
+    return np.random.default_rng(n).uniform(0, 255, (n, 3, 112, 112)).astype(np.float32)
+
+
+def canvases(n: int, side: int = 160) -> Float32:
+    pictures = [drawn_face(side, centre=(side / 2 + 3 * row, side / 2), size=0.7 + 0.1 * row) for row in range(n)]
+    return detect.network_input([detect.letterbox(picture, side) for picture in pictures])
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
+def test_a_batch_of_n_equals_n_batches_of_one(pack: Pack, device: Device) -> None:
+    for path, batch in ((pack.recogniser_path, aligned_faces(5)), (pack.detector_path, canvases(5))):
+        session = open_sessions(path, device, count=1, batch_max=8)[0]
+
+        together = session.run(batch)
+        alone = [session.run(batch[row : row + 1]) for row in range(5)]
+
+        for output, parts in zip(together, zip(*alone, strict=True), strict=True):
+            np.testing.assert_allclose(output, np.concatenate(parts), atol=2e-5 * max(1, np.abs(output).max()))
+
+
+def test_openvino_and_onnx_runtime_agree(pack: Pack) -> None:
+    for path, batch in (
+        (pack.recogniser_path, aligned_faces(3)),
+        (pack.detector_path, canvases(2)),
+        (pack.detector_path, canvases(1, side=320)[..., :192]),
+    ):
+        openvino, onnxruntime = (
+            open_sessions(path, device, count=1, batch_max=4)[0].run(batch) for device in ("openvino", "cpu")
+        )
+        for one, other in zip(openvino, onnxruntime, strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, atol=2e-5 * max(1, np.abs(one).max()))
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
+def test_sessions_of_one_network_work_side_by_side(pack: Pack, device: Device) -> None:
+    batches = [aligned_faces(n) for n in (1, 2, 3)]
+    pair = open_sessions(pack.recogniser_path, device, count=3, batch_max=8)
+    expected = [pair[0].run(batch)[0] for batch in batches]
+    got: list[list[Float32]] = [[], [], []]
+
+    def work(row: int) -> None:
+        got[row] = [pair[row].run(batches[row])[0] for _ in range(4)]
+
+    threads = [Thread(target=work, args=(row,), name=f"session {row}") for row in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+
+    for row in range(3):
+        assert len(got[row]) == 4
+        for answer in got[row]:
+            np.testing.assert_allclose(answer, expected[row], atol=1e-4)
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
+def test_an_answer_is_not_overwritten_by_the_next_run(pack: Pack, device: Device) -> None:
+    session = open_sessions(pack.recogniser_path, device, count=1, batch_max=8)[0]
+    first = session.run(aligned_faces(1))[0]
+    kept = first.copy()
+
+    session.run(aligned_faces(2)[:1])
+
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
+def test_more_than_batch_max_is_a_bug_of_the_caller(pack: Pack, device: Device) -> None:
+    session = open_sessions(pack.recogniser_path, device, count=1, batch_max=2)[0]
+
+    with pytest.raises(AssertionError):
+        session.run(aligned_faces(3))
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
+def test_a_file_that_is_no_network_is_refused_by_name(tmp_path: Path, device: Device) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"not a network")
+
+    with pytest.raises(ModelError, match=r"broken\.onnx"):
+        open_sessions(tmp_path / "broken.onnx", device, count=1, batch_max=1)
+
+
+def test_cuda_is_never_replaced_in_silence(pack: Pack) -> None:
+    if sessions._offers_cuda():
+        pytest.skip("this ONNX Runtime has CUDA")
+
+    with pytest.raises(ModelError, match=r"CUDAExecutionProvider.*\[cuda\]"):
+        open_sessions(pack.recogniser_path, "cuda", count=1, batch_max=1)
+
+
+def test_a_missing_runtime_is_named_with_the_way_out(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+    with pytest.raises(ModelError, match=r"not installed.*\[openvino\]"):
+        open_sessions(pack.recogniser_path, "openvino", count=1, batch_max=1)
+
+
+def test_what_was_asked_for_is_chosen_without_looking(tmp_path: Path) -> None:
+    assert choose_device("cpu", tmp_path / "absent.onnx").device == "cpu"
+
+
+def test_auto_prefers_openvino_to_onnx_runtime_on_a_cpu(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_offers_cuda", lambda: False)
+
+    assert choose_device("auto", pack.recogniser_path).device == "openvino"
+
+
+def test_auto_without_openvino_takes_onnx_runtime(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_offers_cuda", lambda: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else name)
+
+    assert choose_device("auto", pack.recogniser_path).device == "cpu"
+
+
+def test_auto_says_why_it_passed_over_a_cuda_device_that_fails(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(path: Path, count: int, batch_max: int) -> list[object]:
+        raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")
+
+    monkeypatch.setattr(sessions, "_offers_cuda", lambda: True)
+    monkeypatch.setattr(sessions, "_open_cuda", fails)
+
+    choice = choose_device("auto", pack.recogniser_path)
+
+    assert choice.device == "openvino"
+    assert "CUDNN_STATUS_EXECUTION_FAILED" in choice.reason
+
+
+def test_without_any_runtime_the_extras_are_named(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(ModelError, match=r"face-organizer\[cpu\]"):
+        choose_device("auto", pack.recogniser_path)
+
+
+def test_batches_for_cuda_come_in_few_sizes_and_the_filling_is_cut_off() -> None:
+    sizes: list[int] = []
+
+    def run(_outputs: None, feed: dict[str, Float32]) -> list[Float32]:
+        sizes.append(len(feed["data"]))
+        return [feed["data"][:, :, 0, 0]]
+
+    inference = SimpleNamespace(run=run, get_inputs=lambda: [SimpleNamespace(name="data", shape=["n", 3, 112, 112])])
+    session = sessions._OrtSession(inference, batch_max=12, buckets=True)
+
+    answers = [session.run(aligned_faces(n))[0] for n in (1, 2, 3, 5, 9, 12)]
+
+    assert sizes == [1, 2, 4, 8, 12, 12]
+    assert [len(answer) for answer in answers] == [1, 2, 3, 5, 9, 12]

@@ -1,0 +1,213 @@
+"""The see stage on drawn faces and the real networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import LFW_DEV, NO_LFW, decoded, draw_face, drawn_face, lfw_pictures
+
+from face_organizer.adapters.models import load_pack
+from face_organizer.adapters.session import open_sessions
+from face_organizer.pipeline.see import DETECTION_BATCH_PX, See
+from face_organizer.ports import Session
+from face_organizer.types import Float32, UInt8
+from face_organizer.vision.align import TEMPLATE_PX
+
+
+class Watched:
+    """A session that remembers the shapes it was sent."""
+
+    def __init__(self, session: Session) -> None:
+        self.batch_max = session.batch_max
+        self.shapes: list[tuple[int, ...]] = []
+        self._session = session
+
+    def run(self, batch: Float32) -> list[Float32]:
+        self.shapes.append(batch.shape)
+        return self._session.run(batch)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    pack = load_pack("opencv-zoo", tmp_path_factory.mktemp("models"))
+    paths: tuple[Path, Path] = (pack.detector_path, pack.recogniser_path)
+    detector, recogniser = (open_sessions(path, "openvino", count=1, batch_max=4)[0] for path in paths)
+    return detector, recogniser
+
+
+def see_with(networks: tuple[Session, Session], **changed: Any) -> See:
+    values: dict[str, Any] = {
+        "pre_cropped": "auto",
+        "crop_side_max_px": 256,
+        "detection_side_px": 640,
+        "face_side_min_px": 20,
+        "founder_quality_min": 0.3,
+    }
+    return See(*networks, **(values | changed))
+
+
+def blank(side: int = 150) -> UInt8:
+    return np.full((side, side, 3), 128, np.uint8)
+
+
+def two_faces(side: int) -> UInt8:
+    """A large face in the middle and a smaller one in a corner."""
+    picture = blank(side)
+    draw_face(picture, side / 2, side / 2, 1.0)
+    draw_face(picture, 30, 35, 0.5)
+    return picture
+
+
+def test_every_image_comes_back_in_its_place(networks: tuple[Session, Session]) -> None:
+    sizes = (0.8, 0.9, 1.0, 1.1, 1.2)
+    images = [decoded(drawn_face(size=size)) for size in sizes]
+    images.insert(2, decoded(blank()))
+    images.insert(4, decoded(drawn_face(700, size=3)))
+
+    seen = see_with(networks)(images)
+
+    assert [one.digest for one in seen] == [image.digest for image in images]
+    assert [len(one.faces) for one in seen] == [1, 1, 0, 1, 1, 1, 1]
+    widths = [seen[row].faces[0].detection.box[2] - seen[row].faces[0].detection.box[0] for row in (0, 1, 3, 5, 6)]
+    assert widths == sorted(widths)
+    assert see_with(networks)([]) == []
+
+
+def test_a_face_has_a_unit_embedding_and_lies_where_it_was_drawn(networks: tuple[Session, Session]) -> None:
+    (seen,) = see_with(networks)([decoded(drawn_face(200, centre=(110, 90)))])
+
+    (face,) = seen.faces
+    assert face.embedding.shape == (128,)
+    assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
+    assert not face.embedding.flags.writeable
+    assert face.founder
+    assert face.quality > 0.8
+    eyes = face.detection.landmarks[:2]
+    np.testing.assert_allclose(eyes, [[96, 82], [124, 82]], atol=10)
+
+
+def test_a_face_is_the_same_alone_and_in_company(networks: tuple[Session, Session]) -> None:
+    see = see_with(networks)
+    images = [decoded(drawn_face(size=0.7 + 0.1 * row)) for row in range(7)]
+
+    together = see(images)
+
+    for image, seen in zip(images, together, strict=True):
+        (alone,) = see([image])
+        assert alone.faces[0].embedding @ seen.faces[0].embedding > 1 - 1e-5
+        np.testing.assert_allclose(alone.faces[0].detection.box, seen.faces[0].detection.box, atol=1e-2)
+
+
+def test_a_crop_shows_one_person_and_a_photo_all_of_them(networks: tuple[Session, Session]) -> None:
+    picture = decoded(two_faces(256))
+
+    (as_crop,) = see_with(networks)([picture])
+    (as_photo,) = see_with(networks, pre_cropped=False)([picture])
+
+    (main,) = as_crop.faces
+    assert np.abs(main.detection.box.reshape(2, 2).mean(axis=0) - 128).max() < 12
+    assert len(as_photo.faces) == 2
+
+
+def test_one_pixel_more_than_the_bound_makes_a_photo(networks: tuple[Session, Session]) -> None:
+    crop, photo = see_with(networks)([decoded(two_faces(256)), decoded(two_faces(257))])
+
+    assert (len(crop.faces), len(photo.faces)) == (1, 2)
+
+
+def test_faces_narrower_than_the_bound_do_not_count_in_a_photo_but_do_in_a_crop(
+    networks: tuple[Session, Session],
+) -> None:
+    picture = decoded(two_faces(256))
+
+    (photo,) = see_with(networks, pre_cropped=False, face_side_min_px=50)([picture])
+    (crop,) = see_with(networks, pre_cropped=True, face_side_min_px=200)([picture])
+
+    assert len(photo.faces) == 1
+    assert len(crop.faces) == 1
+
+
+def test_a_face_that_fills_its_crop_is_found(networks: tuple[Session, Session]) -> None:
+    tight = drawn_face(150)[28:124, 38:112]
+
+    (seen,) = see_with(networks)([decoded(np.ascontiguousarray(tight))])
+
+    assert len(seen.faces) == 1
+    assert seen.faces[0].founder
+
+
+def test_a_portrait_larger_than_the_detector_expects_is_found(networks: tuple[Session, Session]) -> None:
+    (seen,) = see_with(networks)([decoded(drawn_face(900, size=8))])
+
+    assert len(seen.faces) == 1
+
+
+def test_a_crop_without_a_face_has_none_unless_it_was_declared_to_be_one(networks: tuple[Session, Session]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (150, 200, 3), np.uint8)
+
+    (guessed,) = see_with(networks)([decoded(picture)])
+    (declared,) = see_with(networks, pre_cropped=True)([decoded(picture)])
+
+    assert guessed.faces == ()
+    (face,) = declared.faces
+    assert not face.founder
+    assert face.quality == 0
+    assert face.detection.detection_score == 0
+    assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(face.detection.box, [25, 0, 175, 150])
+    np.testing.assert_allclose(face.detection.landmarks, TEMPLATE_PX * (150 / 112) + [25, 0], atol=1e-3)
+
+
+def test_a_face_below_the_quality_bound_founds_nobody(networks: tuple[Session, Session]) -> None:
+    small = decoded(drawn_face(size=0.5))
+
+    (distrusted,) = see_with(networks, founder_quality_min=0.95)([small])
+    (trusted,) = see_with(networks, founder_quality_min=0.3)([small])
+
+    assert 0.3 < distrusted.faces[0].quality < 0.95
+    assert not distrusted.faces[0].founder
+    assert trusted.faces[0].founder
+
+
+def test_boxes_are_those_of_the_original_where_the_decode_was_reduced(networks: tuple[Session, Session]) -> None:
+    pixels = drawn_face(400)
+
+    whole, reduced = see_with(networks)([decoded(pixels.copy()), decoded(pixels.copy(), reduced=4)])
+
+    np.testing.assert_allclose(reduced.faces[0].detection.box, whole.faces[0].detection.box * 4, rtol=1e-5)
+    np.testing.assert_allclose(reduced.faces[0].detection.landmarks, whole.faces[0].detection.landmarks * 4, rtol=1e-5)
+
+
+def test_no_network_is_sent_more_than_it_takes(networks: tuple[Session, Session]) -> None:
+    detector, recogniser = Watched(networks[0]), Watched(networks[1])
+    crowd = np.full((640, 640, 3), 128, np.uint8)
+    for x in (100, 260, 420, 560):
+        for y in (100, 320, 540):
+            draw_face(crowd, x, y, 1.0)
+
+    seen = See(
+        detector,
+        recogniser,
+        pre_cropped="auto",
+        crop_side_max_px=256,
+        detection_side_px=640,
+        face_side_min_px=20,
+        founder_quality_min=0.3,
+    )([decoded(crowd), *(decoded(drawn_face(size=0.8 + 0.05 * row)) for row in range(6)), decoded(crowd.copy())])
+
+    assert [len(one.faces) for one in seen] == [12, 1, 1, 1, 1, 1, 1, 12]
+    assert max(shape[0] for shape in recogniser.shapes) == 4
+    assert sum(shape[0] for shape in recogniser.shapes) == 30
+    assert all(n <= 4 and n * h * w <= DETECTION_BATCH_PX for n, _, h, w in detector.shapes)
+    assert (4, 3, 160, 160) in detector.shapes
+
+
+@pytest.mark.skipif(not LFW_DEV.is_dir(), reason=NO_LFW)
+def test_a_face_worthy_to_found_a_person_is_seen_in_every_photo_of_a_sample(networks: tuple[Session, Session]) -> None:
+    seen = see_with(networks)([decoded(picture) for picture in lfw_pictures(48)])
+
+    assert [len(one.faces) for one in seen] == [1] * 48
+    assert all(one.faces[0].founder for one in seen)
