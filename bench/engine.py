@@ -1,25 +1,20 @@
 #!/usr/bin/env python3
-"""How fast the eyes are, against the embedding network alone; and, with --once, the whole program against it.
+"""How fast the eyes are, against the embedding network alone. bench/end_to_end.py measures the whole program.
 
-    python bench/engine.py PHOTOS [--images 800] [--rounds 3] [--detector-device cpu] [--crop-side 320] [--once]
+    python bench/engine.py PHOTOS [--images 800] [--rounds 3] [--detector-device cpu] [--crop-side 320]
 
 PHOTOS is searched for *.jpg. bare: the recogniser alone on random pixels, one network on all cores, its best batch.
 see: decoded pixels in, embeddings out, one worker a core. Rounds alternate, so that a busy machine disturbs both alike;
 the ratio of a round is what to look at. CPU ms an image do not depend on what else runs.
---once: `run --once` on a copy of PHOTOS in a new library, start to exit, with its peak memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -28,8 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-SOURCE = Path(__file__).resolve().parents[1] / "daemon"
-sys.path.insert(0, str(SOURCE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 
 from face_organizer.adapters.models import Pack, load_pack
 from face_organizer.adapters.session import open_sessions
@@ -98,24 +92,6 @@ def see_rate(eyes: list[see.See], images: list[DecodedImage], batch: int) -> tup
     return len(images) / seconds, (cpu_s() - before) * 1000 / len(images)
 
 
-def once(photos: Path, models_dir: Path | None) -> tuple[float, float, dict[str, object]]:
-    """(images/s, peak MB, the program's own answer) of `run --once`, start to exit."""
-    with tempfile.TemporaryDirectory() as scratch:
-        inbox, library, config = Path(scratch) / "inbox", Path(scratch) / "library", Path(scratch) / "config.toml"
-        shutil.copytree(photos, inbox)
-        config.write_text(f'[faces]\nmodels_dir = "{models_dir or ""}"\n')
-        command = [sys.executable, "-m", "face_organizer", "run", "--once", "--json"]
-        places = ["--inbox", str(inbox), "--library", str(library), "--config", str(config)]
-        began = time.perf_counter()
-        done = subprocess.run(
-            command + places, env=os.environ | {"PYTHONPATH": str(SOURCE)}, check=True, stdout=subprocess.PIPE
-        )
-        seconds = time.perf_counter() - began
-    answer = json.loads(done.stdout)
-    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return answer["images"] / seconds, peak_mb, answer
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("photos", type=Path)
@@ -125,7 +101,6 @@ def main() -> None:
     arguments.add_argument("--detector-device", choices=["openvino", "cpu"], default="openvino")
     arguments.add_argument("--crop-side", type=int, default=see.CROP_LOOKS[0].side_px)
     arguments.add_argument("--models-dir", type=Path)
-    arguments.add_argument("--once", action="store_true")
     given = arguments.parse_args()
 
     pack = load_pack("opencv-zoo", given.models_dir)
@@ -133,14 +108,6 @@ def main() -> None:
     rates = {batch: bare.rate(batch) for batch in BATCHES}
     best = max(rates, key=lambda batch: rates[batch])
     print(f"{CORES} cores; bare faces/s by batch:", {batch: round(rate, 1) for batch, rate in rates.items()})
-    if given.once:
-        for _ in range(given.rounds):
-            alone = bare.rate(best)
-            rate, peak_mb, answer = once(given.photos, given.models_dir)
-            alone = (alone + bare.rate(best)) / 2
-            print(f"bare {alone:.1f}/s  once {rate:.1f}/s  ratio {rate / alone:.3f}  peak {peak_mb:.0f} MB  {answer}")
-        return
-
     see.CROP_LOOKS = (see.Look(given.crop_side), *see.CROP_LOOKS[1:])
     faces = FacesConfig()
     detectors, recognisers = (

@@ -3,9 +3,10 @@
 
     python bench/verification.py PHOTOS PAIRS [--models-dir DIR]
 
-PHOTOS: PERSON/PERSON_NNNN.jpg. PAIRS: as LFW's pairsDevTest.txt. Prints a Markdown table: a way of feeding the networks a
-line. accuracy: over ten folds, the bound chosen on the other nine. EER: where both errors are equal. kept: share of all
-genuine pairs among the photos above the bound that lets 1 in 1,000 or 1 in 10,000 of all impostor pairs through.
+PHOTOS: PERSON/PERSON_NNNN.jpg. PAIRS: as LFW's pairsDevTest.txt. Prints a Markdown table, a line for each way of
+feeding the networks. accuracy: over ten folds, the bound chosen on the other nine. EER: where both errors are equal.
+kept: share of all genuine pairs among the photos above the bound that lets 1 in 1,000 or 1 in 10,000 of all impostor
+pairs through.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.ports import Session
-from face_organizer.types import Detection, UInt8
+from face_organizer.types import UInt8
 from face_organizer.vision import align, detect, embed
 
 
@@ -50,13 +51,8 @@ WAYS = (
 )
 
 
-def nearest_middle(detections: Sequence[Detection], picture: UInt8) -> Detection:
-    middle = np.array(picture.shape[1::-1]) / 2
-    return min(detections, key=lambda found: float(np.abs(found.box.reshape(2, 2).mean(axis=0) - middle).sum()))
-
-
 def aligned_faces(pictures: Sequence[UInt8], side_px: int, detector: Session) -> tuple[list[UInt8], int]:
-    """The face nearest the middle of each picture, aligned; and how many pictures showed none."""
+    """The main face of each picture, aligned; and how many pictures showed none."""
     if not side_px:
         return [align.centred(picture[34:116, 34:116]) for picture in pictures], 0
     faces, missed = [], 0
@@ -65,7 +61,7 @@ def aligned_faces(pictures: Sequence[UInt8], side_px: int, detector: Session) ->
         outputs = detector.run(detect.network_input([canvas]))
         (found,) = detect.decode(outputs, *canvas.pixels.shape[:2])
         if found:
-            main = detect.to_image(nearest_middle(found, picture), canvas)
+            main = detect.main_face([detect.to_image(one, canvas) for one in found], *picture.shape[:2])
             faces.append(align.aligned(picture, main.landmarks))
         else:
             faces.append(align.centred(picture))

@@ -23,24 +23,31 @@ from face_organizer.config import Config, changes
 from face_organizer.errors import ConfigError
 from face_organizer.ports import Log
 
-TICK_S = 0.2
+TICK_S = 0.1
 Tick = Callable[[Organizer], None]
 
 
 class Signals:
-    """What the outside asked for. stop: SIGTERM or SIGINT, the second one ends the process at once; hup: SIGHUP."""
+    """What the outside asked for. stop: SIGTERM or SIGINT, the second one ends the process at once; hup: SIGHUP.
+
+    Plain flags, looked at every TICK_S. Setting a threading.Event in a handler can deadlock: the handler runs in the
+    main thread, which may just hold that Event's own lock in wait().
+    """
 
     def __init__(self) -> None:
-        self.stop, self.hup, self.any = Event(), Event(), Event()
+        self.stop = self.hup = False
+        self._never = Event()
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            self.hup.set()
-        elif self.stop.is_set():
+            self.hup = True
+        elif self.stop:
             raise KeyboardInterrupt
         else:
-            self.stop.set()
-        self.any.set()
+            self.stop = True
+
+    def wait(self, for_s: float) -> None:
+        self._never.wait(for_s)
 
 
 @contextmanager
@@ -76,12 +83,11 @@ def run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
 def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[], Config]) -> None:
     period_s = watchdog_period_s()
     next_ping = next_status = 0.0
-    while not signals.stop.is_set():
-        signals.any.wait(TICK_S)
-        signals.any.clear()
+    while not signals.stop:
+        signals.wait(TICK_S)
         _raise_failure(organizer)
-        if signals.hup.is_set():
-            signals.hup.clear()
+        if signals.hup:
+            signals.hup = False
             _reload(organizer, log, reload)
             organizer.request_recluster("hangup")
         if period_s is not None and monotonic() >= next_ping:
@@ -118,12 +124,12 @@ def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]
 
 def _until_settled(organizer: Organizer, signals: Signals, tick: Tick) -> bool:
     """Wait until nothing is left to do; False when somebody asked to stop first."""
-    while not signals.stop.is_set():
+    while not signals.stop:
         _raise_failure(organizer)
         if organizer.settled():
             return True
         tick(organizer)
-        signals.any.wait(0.05)
+        signals.wait(0.05)
     return False
 
 

@@ -62,7 +62,11 @@ class Daemon:
         return [line for line in list(self.lines) if line["event"] == name]
 
     def wait_for(self, name: str, count: int = 1, within_s: float = 40.0) -> list[dict[str, Any]]:
-        wait_until(lambda: len(self.events(name)) >= count or self.process.poll() is not None, within_s)
+        wait_until(
+            lambda: len(self.events(name)) >= count or self.process.poll() is not None,
+            within_s,
+            lambda: f"{len(self.events(name))} of {count} {name}; last: {self.lines[-8:]}",
+        )
         assert len(self.events(name)) >= count, self.lines[-5:]
         return self.events(name)
 

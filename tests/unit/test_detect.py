@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from face_organizer.types import Float32, UInt8
+from face_organizer.types import Detection, Float32, UInt8
 from face_organizer.vision import detect
 
 
@@ -127,3 +127,13 @@ def test_a_detection_is_carried_back_to_the_picture_it_came_from() -> None:
     )  # canvas (96, 160) +- 32, less (56, 80), / 1.6
     np.testing.assert_allclose(in_picture.landmarks[0], [25, 50], atol=1e-4)
     np.testing.assert_allclose(twice.box, in_picture.box * 2)
+
+
+def test_the_main_face_is_large_and_near_the_middle_and_a_small_box_inside_it_does_not_win() -> None:
+    def face(x1: float, y1: float, x2: float, y2: float, score: float = 0.9) -> Detection:
+        return Detection(np.array([x1, y1, x2, y2], np.float32), np.zeros((5, 2), np.float32), score)
+
+    middle, in_corner, inside = face(50, 45, 110, 125), face(0, 0, 60, 80), face(70, 70, 85, 85, 0.95)
+
+    assert detect.main_face([inside, in_corner, middle], 150, 160) is middle
+    assert detect.main_face([face(60, 60, 80, 80), face(20, 10, 120, 140, 0.7)], 150, 160).box[0] == 20

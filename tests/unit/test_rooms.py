@@ -136,7 +136,7 @@ def test_the_map_catches_an_import_that_leaves_its_room(place: str, source: str,
             "from face_organizer.identity.assign import nearest\nfrom face_organizer.ports import Index",
         ),
         ("app.py", "import msgspec\nfrom face_organizer.adapters.index import FaceIndex"),
-        ("cli.py", "import click\nfrom face_organizer import __version__\nfrom face_organizer.app import App"),
+        ("cli.py", "import click\nfrom face_organizer import __version__\nfrom face_organizer.commands import answer"),
         ("vision/align.py", "import cv2\nfrom face_organizer.vision.detect import decode"),
     ],
 )

@@ -128,7 +128,7 @@ class See:
     def _choose(self, row: int, image: DecodedImage, crop: bool, detections: list[Detection]) -> list[_Face]:
         """Which faces count: the main one of a crop, all that are large enough of a photo."""
         if crop and detections:
-            detections = [_main(detections, image)]
+            detections = [detect.main_face(detections, *image.pixels.shape[:2])]
         elif crop and self._pre_cropped is True:
             return [_Face(row, _middle(image), align.centred(image.pixels), found=False)]
         else:
@@ -156,20 +156,6 @@ class See:
 def _scale_to_original(image: DecodedImage) -> float:
     """Original px per decoded px."""
     return float(max(image.width_px, image.height_px) / max(image.pixels.shape[:2]))
-
-
-def _main(detections: Sequence[Detection], image: DecodedImage) -> Detection:
-    """The face a crop is about: large, sure and near the middle."""
-    height, width = image.pixels.shape[:2]
-    middle = np.array([width / 2, height / 2])
-
-    def weight(detection: Detection) -> float:
-        corners = detection.box.reshape(2, 2)
-        side_px = float(np.sqrt(np.prod(corners[1] - corners[0])))
-        off_middle_px = float(np.hypot(*(corners.mean(axis=0) - middle)))
-        return float(detection.detection_score * side_px - off_middle_px)
-
-    return max(detections, key=weight)
 
 
 def _middle(image: DecodedImage) -> Detection:

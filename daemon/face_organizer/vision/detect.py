@@ -10,6 +10,7 @@ trained on BGR, 0-255, without normalisation; we hold RGB, and flip at its door.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,22 @@ def scaled(detection: Detection, factor: float) -> Detection:
     """The same detection in an image factor times as large."""
     by = np.float32(factor)
     return Detection(_read_only(detection.box * by), _read_only(detection.landmarks * by), detection.detection_score)
+
+
+def main_face(detections: Sequence[Detection], height_px: int, width_px: int) -> Detection:
+    """The face that a picture of one person is about: large, sure and near the middle.
+
+    Nearness alone would fall for the small false boxes that appear inside a large face: on LFW at a canvas of 256 px it
+    takes verification from 99.0 to 91.7 %.
+    """
+
+    def weight(detection: Detection) -> float:
+        x1, y1, x2, y2 = detection.box.tolist()
+        side_px = math.sqrt((x2 - x1) * (y2 - y1))
+        off_middle_px = math.hypot((x1 + x2 - width_px) / 2, (y1 + y2 - height_px) / 2)
+        return detection.detection_score * side_px - off_middle_px
+
+    return max(detections, key=weight)
 
 
 def _step_up(size_px: float) -> int:
