@@ -19,7 +19,6 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from face_organizer import __version__
 from face_organizer.commands import answer, packs, verify_packs
@@ -108,7 +107,8 @@ def run(
 
     with exits():
         config = configured()
-        log = open_log(config.log.format, config.log.level)
+        bar = once and sys.stderr.isatty()
+        log = open_log(config.log.format, "warning" if bar else config.log.level)  # a line an image would drown the bar
         if not once:
             run_daemon(config, log, configured)
             return
@@ -319,10 +319,11 @@ def print_pairs(answer: dict[str, Any]) -> None:
 
 
 def print_rows(rows: list[dict[str, Any]], columns: list[str]) -> None:
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
-    Console(soft_wrap=True, highlight=False).print(table)
+    """Aligned columns, never cut: paths are there to be copied."""
+    cells = [columns, *(["" if row[column] is None else str(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_tree(library: Path) -> None:

@@ -91,7 +91,6 @@ class Folders:
             sentence = f"cannot place {file.name}: {error.strerror}" + (f": {os.fsdecode(where)}" if where else "")
         return Placed(file.file_id, tuple(placing.standing), problem=sentence)
 
-
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path?"""
         return os.path.lexists(self.root / place)
