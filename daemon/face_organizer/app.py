@@ -10,6 +10,7 @@ import base64
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import Any, cast
 
@@ -107,8 +108,6 @@ class Organizer:
         if watching:
             self._ingest = self._open_inbox(once)
             jobs["ingest"] = self._ingest.run
-            with self.store.write() as txn:
-                txn.put_note(SETTINGS, msgspec.json.encode(self.config))
         self._services = {name: Service(name, job) for name, job in jobs.items()}
         self._pipeline.start()
         for service in self._services.values():
@@ -138,7 +137,7 @@ class Organizer:
 
         try:
             stop("ingest")
-            drained = self._pipeline.wait_empty(max(0.0, deadline - monotonic()))
+            drained = self._pipeline.wait_empty(max(0.0, deadline - monotonic())) and self.wait_settled(deadline)
         except BaseException:
             drained = False
             raise
@@ -149,6 +148,15 @@ class Organizer:
             stop("place")
             (self._pipeline.close if drained else self._pipeline.abort)()
 
+    def wait_settled(self, deadline: float) -> bool:
+        """Wait until what truth wants has been placed; False at the deadline (monotonic), or when a thread has died."""
+        never = Event()
+        while self.failure() is None and monotonic() < deadline:
+            if self._is_placed():
+                return True
+            never.wait(0.02)
+        return False
+
     def failure(self) -> BaseException | None:
         """What killed a thread, if anything did: the process must stop."""
         causes = [self._pipeline.failure, *(service.failure for service in self._services.values())]
@@ -158,10 +166,7 @@ class Organizer:
         """Everything in the inbox has been taken in and put in its place (or cannot be placed for now)."""
         if self._ingest is not None and not self._ingest.idle():
             return False
-        if self._pipeline.in_flight:
-            return False
-        with self.store.read() as txn:
-            return txn.pending_count() <= len(self._placer.problems)
+        return not self._pipeline.in_flight and self._is_placed()
 
     @property
     def taken_in(self) -> int:
@@ -271,6 +276,10 @@ class Organizer:
 
     # the parts
 
+    def _is_placed(self) -> bool:
+        with self.store.read() as txn:
+            return txn.pending_count() <= len(self._placer.problems)
+
     def _in_gallery(self, work: Callable[[], Any]) -> Any:
         call = Call(work)
         self._pipeline.post(call)
@@ -342,7 +351,7 @@ def open_organizer(config: Config, log: Log) -> Organizer:
     lock = LibraryLock(state)
     try:
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
-        return _with_store(store, lambda: Organizer(config, log, lock, store))
+        return _with_store(store, lambda: _remembering(store, config, log, lock))
     except BaseException:
         lock.release()
         raise
@@ -358,13 +367,30 @@ def open_existing(library: Path, log: Log) -> Organizer:
     lock = LibraryLock(state)
     try:
         store = open_store(state / "truth", "", 0)
-        with store.read() as txn:
-            config = msgspec.json.decode(txn.note(SETTINGS), type=Config)
-        config = msgspec.structs.replace(config, library=str(library), state_dir="")
-        return _with_store(store, lambda: Organizer(config, log, lock, store))
+        return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
     except BaseException:
         lock.release()
         raise
+
+
+def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock) -> Organizer:
+    """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
+    absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
+    with store.write() as txn:
+        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    return Organizer(config, log, lock, store)
+
+
+def _remembered(store: LmdbStore, library: Path) -> Config:
+    with store.read() as txn:
+        noted = txn.note(SETTINGS)
+    try:
+        config = msgspec.json.decode(noted, type=Config)
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise StoreError(
+            f"the settings noted in {library} cannot be read ({error}): start `face-organizer run` on it once"
+        ) from error
+    return msgspec.structs.replace(config, library=str(library), state_dir="")
 
 
 def _with_store(store: LmdbStore, make: Callable[[], Organizer]) -> Organizer:

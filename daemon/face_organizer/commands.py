@@ -16,6 +16,9 @@ from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.types import STATE_FOLDER
 
+FINISH_WITHIN_S = 86_400.0
+"""Nobody waits for a command as systemd waits for a daemon: what it set in motion, it ends."""
+
 
 def answer(library: Path, call: str, **arguments: Any) -> Any:
     """The answer to a call, see app.Organizer.calls. Raises FaceOrganizerError."""
@@ -29,7 +32,7 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
         organizer.start()
         return organizer.calls()[call](**arguments)
     finally:
-        organizer.stop()
+        organizer.stop(within_s=FINISH_WITHIN_S)
 
 
 def packs() -> list[dict[str, Any]]:

@@ -163,6 +163,9 @@ def _describe(kind: inspect.Type) -> str:
 
 def check_folders(config: Config) -> None:
     """Refuse folders that would feed the organizer its own output. Raises ConfigError."""
+    for path in (config.inbox_path, config.library_path, config.state_path):
+        if str(path).encode("utf-8", "replace").decode() != str(path):
+            raise ConfigError(f"the path {str(path)!a} is not UTF-8: choose a folder with a name that is")
     inbox, library, state = config.inbox_path.resolve(), config.library_path.resolve(), config.state_path.resolve()
     if inbox == library or inbox in library.parents or library in inbox.parents:
         raise ConfigError(f"the inbox {inbox} and the library {library} must not lie inside one another")

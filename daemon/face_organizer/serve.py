@@ -147,5 +147,6 @@ def _reload(organizer: Organizer, log: Log, reload: Callable[[], Config]) -> Non
         log.error("config_refused", problem=str(error))
         return
     now, later = changes(organizer.config, new)
+    open_log(new.log.format, new.log.level)
     organizer.reload(msgspec.structs.replace(organizer.config, **{key: getattr(new, key) for key in now}))
     log.info("config_reloaded", applied=sorted(now), needs_restart=sorted(later))

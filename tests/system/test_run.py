@@ -296,3 +296,36 @@ def test_wrong_usage_and_missing_libraries_are_explained(tmp_path: Path) -> None
     assert "inside one another" in organizer("run", "--inbox", tmp_path, "--library", tmp_path / "a", expect=2).stderr
     assert "not a library yet" in organizer("people", "--library", tmp_path / "none", expect=1).stderr
     assert organizer("run", "--config", tmp_path / "no.toml", expect=2).stderr.count("no.toml") == 1
+
+
+def test_commands_without_a_daemon_finish_what_they_begin_from_any_folder(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    drop(faces[:16], inbox)
+    subprocess.run(
+        [*COMMAND, "run", "--once", "--inbox", "inbox", "--library", "library"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    (moved, *_) = [path for path in files_below(library) if path.parts[0].startswith("person_")]
+    (library / moved).rename(library / moved.name)
+
+    assert as_json("check", "--library", library, expect=1)["clean"] is False
+    (library / moved.name).rename(library / moved)
+    assert as_json("recluster", "--library", library)["faces"] == 16
+    assert as_json("status", "--library", library)["pending"] == 0
+    assert as_json("check", "--library", library)["findings"] == []
+
+
+def test_a_file_taken_out_of_the_library_is_noticed_and_repair_makes_peace(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    drop(faces[:8], inbox)
+    organizer("run", "--once", "--inbox", inbox, "--library", library)
+    gone = library / files_below(library)[0]
+    gone.unlink()
+
+    (finding,) = as_json("check", "--library", library, expect=1)["findings"]
+    assert finding["kind"] == "lost_place"
+    assert as_json("check", "--repair", "--library", library)["repaired"] is True
+    assert as_json("check", "--library", library)["findings"] == []
