@@ -36,9 +36,10 @@ from face_organizer.parts import (
 )
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.flow import Pipeline, Service, Stage
-from face_organizer.pipeline.gallery import Call, Gallery, Skipped
+from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.keep_index import IndexKeeper
+from face_organizer.pipeline.messages import Call, Skipped
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.recluster import Recluster

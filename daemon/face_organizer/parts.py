@@ -12,8 +12,8 @@ from face_organizer.adapters.models import Pack, list_packs, load_pack
 from face_organizer.adapters.session import choose_device, open_sessions
 from face_organizer.config import Config
 from face_organizer.errors import ConfigError
-from face_organizer.pipeline.gallery import Rules
 from face_organizer.pipeline.ingest import Patience
+from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Log

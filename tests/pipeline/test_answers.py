@@ -10,7 +10,7 @@ import pytest
 from test_gallery import Desk, seen_face
 
 from face_organizer.pipeline import answers
-from face_organizer.pipeline.gallery import RecordPlaced
+from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.place import file_to_place
 from face_organizer.types import FileId, ImageRef, Placed, Rejected, Signature
 

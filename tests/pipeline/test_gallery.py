@@ -11,7 +11,8 @@ import pytest
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import StoreError
-from face_organizer.pipeline.gallery import ApplyRun, Gallery, RecordPlaced, Rules, Skipped, wanted_folders
+from face_organizer.pipeline.gallery import Gallery, wanted_folders
+from face_organizer.pipeline.messages import ApplyRun, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.roster import Roster, load_roster
 from face_organizer.types import (
     Detection,

@@ -10,7 +10,7 @@ from support import wait_until
 from test_gallery import Desk
 
 from face_organizer.pipeline.flow import Service
-from face_organizer.pipeline.gallery import ApplyRun
+from face_organizer.pipeline.messages import ApplyRun
 from face_organizer.pipeline.recluster import Recluster, When
 from face_organizer.types import People, RunRecord
 

@@ -53,7 +53,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "signal": ("serve.py",),
     "socket": ("adapters/control.py", "adapters/systemd.py"),
     "structlog": ("adapters/", "cli.py"),
-    "threading": ("pipeline/", "adapters/", "serve.py"),
+    "threading": ("pipeline/", "adapters/", "app.py", "serve.py"),
     "watchdog": ("adapters/inbox.py",),
 }
 PURE = ("vision/", "identity/")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from face_organizer.identity.assign import assign_image, founders
 from face_organizer.identity.placement import desired_folders, person_folder_name
 from face_organizer.pipeline.flow import Reply
+from face_organizer.pipeline.messages import ApplyRun, Call, Message, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
 from face_organizer.types import (
@@ -34,74 +35,14 @@ from face_organizer.types import (
     ImageRecord,
     ImageRef,
     Int64,
-    People,
     PersonId,
     PersonRecord,
     Placed,
-    PlacementMode,
     Rejected,
     RunRecord,
     SeenFace,
     SeenImage,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The bounds of identity. similarity_join_min: to a person's centroid; similarity_link_min: between two faces;
-    similarity_member_min: to a centroid when the number of people is fixed."""
-
-    people: People
-    placement: PlacementMode
-    faces_min: int
-    similarity_join_min: float
-    similarity_link_min: float
-    similarity_member_min: float
-    neighbours: int
-
-    @property
-    def similarity_min(self) -> float:
-        return self.similarity_join_min if self.people == "auto" else self.similarity_member_min
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Nothing to record: the file is gone, or will be looked at again."""
-
-    ref: ImageRef
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ApplyRun:
-    """What a re-clustering found. before, after: int64 (n,) person of each face then and now; an id in `born` stands
-    for a person that has none yet. merged: old person -> the one that took over."""
-
-    face_ids: Int64
-    before: Int64
-    after: Int64
-    born: tuple[int, ...]
-    merged: dict[int, int]
-    run: RunRecord
-    reply: Reply[tuple[int, RunRecord]] = field(default_factory=Reply)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPlaced:
-    """What `place` did: (the outcome, the folders it was asked for)."""
-
-    placed: list[tuple[Placed, tuple[str, ...]]]
-    reply: Reply[None] = field(default_factory=Reply)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Run something in the gallery's thread, between two transactions."""
-
-    work: Callable[[], Any]
-    reply: Reply[Any] = field(default_factory=Reply)
-
-
-Message = SeenImage | Rejected | Skipped | ApplyRun | RecordPlaced | Call
 
 
 @dataclass

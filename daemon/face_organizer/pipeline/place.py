@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from face_organizer.pipeline.gallery import RecordPlaced, wanted_folders
+from face_organizer.pipeline.gallery import wanted_folders
+from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
 

@@ -22,7 +22,7 @@ from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
 from face_organizer.identity.reconcile import Reconciled, reconcile
 from face_organizer.pipeline.flow import Reply
-from face_organizer.pipeline.gallery import ApplyRun, Rules
+from face_organizer.pipeline.messages import ApplyRun, Rules
 from face_organizer.ports import Clock, Log, Store, Transaction
 from face_organizer.types import Float32, Int64, RunRecord
 
