@@ -119,6 +119,15 @@ def test_cuda_is_never_replaced_in_silence(pack: Pack) -> None:
         open_sessions(pack.recogniser_path, "cuda", count=1, batch_max=1)
 
 
+def test_a_runtime_that_falls_back_by_itself_is_refused(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    fallen_back = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+    runtime = SimpleNamespace(SessionOptions=SimpleNamespace, InferenceSession=lambda *_args, **_named: fallen_back)
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+
+    with pytest.raises(ModelError, match="CUDAExecutionProvider was asked for and CPUExecutionProvider is active"):
+        open_sessions(pack.recogniser_path, "cuda", count=1, batch_max=1)
+
+
 def test_a_missing_runtime_is_named_with_the_way_out(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
 

@@ -121,6 +121,15 @@ def test_a_person_is_born_as_soon_as_two_faces_agree_and_the_first_one_moves_too
         assert txn.pending(10) == [1, 2]
 
 
+def test_where_a_file_may_lie_unrecorded_is_remembered_when_truth_changes_its_mind(desk: Desk) -> None:
+    desk.drop(3)
+    desk.drop(3)
+
+    with desk.store.read() as txn:
+        assert txn.files.get(1).places == (b"outliers/1.jpg",)
+        assert txn.files.get(2).places == ()
+
+
 def test_later_faces_join_and_strangers_stay_outside(desk: Desk) -> None:
     for person in (3, 3, 4, 4, 3, 9):
         desk.drop(person)

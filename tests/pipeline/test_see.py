@@ -15,6 +15,7 @@ from face_organizer.pipeline.see import DETECTION_BATCH_PX, See
 from face_organizer.ports import Session
 from face_organizer.types import Float32, UInt8
 from face_organizer.vision.align import TEMPLATE_PX
+from face_organizer.vision.detect import STRIDES_PX
 
 
 class Watched:
@@ -139,6 +140,35 @@ def test_a_face_that_fills_its_crop_is_found(networks: tuple[Session, Session]) 
     assert seen.faces[0].founder
 
 
+class OnlyPadded:
+    """A detector that sees one face, and only with black around the picture."""
+
+    batch_max = 4
+
+    def run(self, batch: Float32) -> list[Float32]:
+        n, _, h, w = batch.shape
+        outputs = [np.zeros((n, (h // s) * (w // s), c), np.float32) for c in (1, 1, 4, 10) for s in STRIDES_PX]
+        padded = batch[:, :, 0, 0].max(axis=1) == 0
+        middle = (h // 64) * (w // 32) + w // 64
+        for head in (2, 5):
+            outputs[head][padded, middle] = 0.9
+        outputs[8][:, :, 2:] = np.log(3)
+        outputs[11][:, middle] = np.float32([-1, -1, 1, -1, 0, 0, -1, 1, 1, 1])
+        return outputs
+
+
+def test_a_crop_in_which_nothing_is_found_is_looked_at_again_with_room_around_it(
+    networks: tuple[Session, Session],
+) -> None:
+    detector = Watched(OnlyPadded())
+
+    (seen,) = see_with((detector, networks[1]))([decoded(blank(100))])
+
+    assert detector.shapes == [(1, 3, side, side) for side in (160, 320, 320)]
+    (face,) = seen.faces  # 96 px at the middle of a canvas on which the picture has 160 px
+    np.testing.assert_allclose(face.detection.box, [20, 20, 80, 80], atol=1e-3)
+
+
 def test_a_portrait_larger_than_the_detector_expects_is_found(networks: tuple[Session, Session]) -> None:
     (seen,) = see_with(networks)([decoded(drawn_face(900, size=8))])
 
@@ -149,7 +179,7 @@ def test_a_crop_without_a_face_has_none_unless_it_was_declared_to_be_one(network
     picture = np.random.default_rng(1).integers(0, 256, (150, 200, 3), np.uint8)
 
     (guessed,) = see_with(networks)([decoded(picture)])
-    (declared,) = see_with(networks, pre_cropped=True)([decoded(picture)])
+    (declared,) = see_with(networks, pre_cropped=True, founder_quality_min=0.0)([decoded(picture)])
 
     assert guessed.faces == ()
     (face,) = declared.faces

@@ -252,14 +252,24 @@ class Gallery:
 
     def _give(self, txn: Transaction, face_id: int, vector: Float32, decision: Assignment, run_id: int = 0) -> None:
         """Record whose face it is, and that its image's files may have to move."""
+        image = txn.images.get(int(self._roster.image_of[face_id]))
+        if image is not None and txn.assignments.get(face_id) is not None:  # else it is new, and pending anyway
+            for file_id in image.file_ids:
+                self._want_elsewhere(txn, file_id)
         self._roster.give(face_id, decision.person_id, vector)
         record = AssignmentRecord(
             decision.person_id, round(decision.similarity, 4), round(decision.margin, 4), decision.reason, run_id
         )
         txn.assignments.put(face_id, record)
-        image = txn.images.get(int(self._roster.image_of[face_id]))
-        for file_id in image.file_ids if image else ():  # no record yet: the image of this very transaction
-            txn.set_pending(file_id, True)
+
+    def _want_elsewhere(self, txn: Transaction, file_id: int) -> None:
+        """Truth is about to want the file elsewhere. While it was pending, disk may have been brought to what truth
+        wanted until now without our having heard of it; after a crash we must look there too."""
+        file = txn.files.get(file_id)
+        if file is not None and txn.pending(1, file_id) == [file_id]:
+            until_now = [os.fsencode(folder) + b"/" + file.name for folder in wanted_folders(txn, file)]
+            txn.files.put(file_id, replace(file, places=tuple(dict.fromkeys([*file.places, *until_now]))))
+        txn.set_pending(file_id, True)
 
     # re-clustering
 
