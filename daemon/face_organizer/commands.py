@@ -50,7 +50,7 @@ def packs() -> list[dict[str, Any]]:
 
 
 def verify_packs() -> list[dict[str, Any]]:
-    """What is wrong with the files of each pack. One that was never used is made first; the next run mends the others."""
+    """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
     rows = []
     for pack in list_packs():
         if not pack.recogniser_path.exists():
