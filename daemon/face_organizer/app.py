@@ -27,6 +27,7 @@ from face_organizer.config import Config, check_folders
 from face_organizer.errors import GoneError, ItemError, StoreError
 from face_organizer.parts import (
     decode_photo,
+    make_folder,
     open_eyes,
     pack_named,
     patience_of,
@@ -89,7 +90,15 @@ class Organizer:
         pack = pack_named(config.faces.pack)
         rules = rules_of(config, pack)
         self._gallery = Gallery(
-            store, self._index, self._roster, rules, log, monotonic, self._placer.wake, self._left_pipeline
+            store,
+            self._index,
+            self._roster,
+            rules,
+            log,
+            monotonic,
+            self._placer.wake,
+            self._left_pipeline,
+            self._folders.holds,
         )
         self._recluster = Recluster(
             store, self._post, rules, when_of(config), config.recluster.seed, log, monotonic, self._keeper.tend
@@ -205,7 +214,7 @@ class Organizer:
 
         return {
             "running": self._ingest is not None,
-            "pid": os.getpid(),
+            "pid": os.getpid() if self._ingest is not None else None,
             "inbox": answers.printable(str(self.config.inbox_path)),
             "library": answers.printable(str(self._library_path)),
             "people": self.config.people,
@@ -238,9 +247,11 @@ class Organizer:
         """One line for people."""
         return f"{len(self._roster.faces_of)} persons, {self._index.count} faces, {self._pipeline.in_flight} in flight"
 
-    def search(self, photos: list[str], top: int = 20, similarity_min: float | None = None) -> list[dict[str, Any]]:
-        """Who looks like the faces in these photos. photos: file contents in base64. Raises DecodeError, ItemError."""
-        images = [decode_photo(base64.b64decode(photo), self.config) for photo in photos]
+    def search(
+        self, photos: list[tuple[str, str]], top: int = 20, similarity_min: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Who looks like the faces in these photos. photos: (name, content in base64). Raises ItemError."""
+        images = [decode_photo(name, base64.b64decode(content), self.config) for name, content in photos]
         found = [face.embedding for image in self._open_eyes()(images) for face in image.faces]
         if not found:
             raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
@@ -298,17 +309,17 @@ class Organizer:
     def _open_eyes(self) -> See:
         """The networks for questions; opened at the first one, unless the daemon has them anyway."""
         if self._eyes is None:
-            self._eyes, *_ = open_eyes(self.config, self._log, workers=0)
+            self._device, (self._eyes, *_) = open_eyes(self.config, self._log, workers=0)
         return self._eyes
 
     def _open_inbox(self, once: bool) -> Ingest:
         """The inbox, the networks and the stages between them."""
         check_folders(self.config)
         config, flow = self.config, self.config.flow
-        config.inbox_path.mkdir(parents=True, exist_ok=True)
+        make_folder(config.inbox_path, "inbox")
         self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
         inbox.start()
-        self._eyes, *workers = open_eyes(
+        self._device, (self._eyes, *workers) = open_eyes(
             config, self._log, workers=config.faces.threads or len(os.sched_getaffinity(0))
         )
         decoders = [
@@ -347,7 +358,7 @@ def open_organizer(config: Config, log: Log) -> Organizer:
     """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
     check_folders(config)
     pack = pack_named(config.faces.pack)
-    config.library_path.mkdir(parents=True, exist_ok=True)
+    make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
     try:

@@ -191,7 +191,7 @@ def recluster(library: Path, as_json: bool) -> None:
 def search(photos: tuple[Path, ...], library: Path, top: int, similarity_min: float | None, as_json: bool) -> None:
     """Find the images of whoever is in PHOTO."""
     with exits():
-        contents = [base64.b64encode(read(photo)).decode() for photo in photos]
+        contents = [(ascii(str(photo)), base64.b64encode(read(photo)).decode()) for photo in photos]
         found = answer(library, "search", photos=contents, top=top, similarity_min=similarity_min)
         if as_json:
             print_json(found)

@@ -11,7 +11,7 @@ from pathlib import Path
 from face_organizer.adapters.models import Pack, list_packs, load_pack
 from face_organizer.adapters.session import choose_device, open_sessions
 from face_organizer.config import Config
-from face_organizer.errors import ConfigError
+from face_organizer.errors import ConfigError, DecodeError
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
@@ -21,8 +21,8 @@ from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 
-def open_eyes(config: Config, log: Log, *, workers: int) -> list[See]:
-    """The networks on the device that was asked for: one See for questions, then one for every worker thread."""
+def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]]:
+    """The networks on the device that was asked for: its name, and one See for questions, then one for every worker."""
     faces = config.faces
     pack = load_pack(faces.pack, Path(faces.models_dir).expanduser() if faces.models_dir else None)
     choice = choose_device(faces.devices, pack.recogniser_path)
@@ -32,7 +32,7 @@ def open_eyes(config: Config, log: Log, *, workers: int) -> list[See]:
         for path in (pack.detector_path, pack.recogniser_path)
     )
     log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return [
+    return choice.device, [
         See(
             detector,
             recogniser,
@@ -46,9 +46,20 @@ def open_eyes(config: Config, log: Log, *, workers: int) -> list[See]:
     ]
 
 
-def decode_photo(data: bytes, config: Config) -> DecodedImage:
-    """A reference photo as an image that came from nowhere. Raises DecodeError."""
-    image = decode(data, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+def make_folder(path: Path, what: str) -> None:
+    """Raises ConfigError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+
+
+def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
+    """A reference photo as an image that came from nowhere. Raises DecodeError naming it."""
+    try:
+        image = decode(data, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+    except DecodeError as error:
+        raise DecodeError(f"{name}: {error}") from error
     ref = ImageRef(Path(), Signature(len(data), 0, 0))
     return DecodedImage(ref, content_digest(data), image.pixels, image.width_px, image.height_px)
 

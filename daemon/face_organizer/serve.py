@@ -101,6 +101,8 @@ def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[]
 def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]:
     """Take in what is in the inbox, cluster, place, and return (counts, exit code). tick() is called now and then."""
     started = monotonic()
+    if not config.inbox_path.is_dir():
+        raise ConfigError(f"there is no inbox {config.inbox_path}: nothing to sort")
     with handling_signals() as signals:
         organizer = open_organizer(config, log)
         try:

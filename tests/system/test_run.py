@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,6 +296,11 @@ def test_wrong_usage_and_missing_libraries_are_explained(tmp_path: Path) -> None
     assert organizer("run", "--people", "many", expect=2).stderr.count("auto") == 1
     assert "inside one another" in organizer("run", "--inbox", tmp_path, "--library", tmp_path / "a", expect=2).stderr
     assert "not a library yet" in organizer("people", "--library", tmp_path / "none", expect=1).stderr
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "in").mkdir()
+    refused = organizer("run", "--inbox", tmp_path / "in", "--library", tmp_path / "file" / "x", expect=2)
+    assert "file/x" in refused.stderr and "Traceback" not in refused.stderr
+    assert "no inbox" in organizer("run", "--once", "--inbox", tmp_path / "typo", expect=2).stderr
     assert organizer("run", "--config", tmp_path / "no.toml", expect=2).stderr.count("no.toml") == 1
 
 
@@ -329,3 +335,20 @@ def test_a_file_taken_out_of_the_library_is_noticed_and_repair_makes_peace(faces
     assert finding["kind"] == "lost_place"
     assert as_json("check", "--repair", "--library", library)["repaired"] is True
     assert as_json("check", "--library", library)["findings"] == []
+
+
+def test_without_its_memory_it_never_mixes_new_persons_into_old_folders(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    people = sorted({person_of(path) for path in faces})
+    drop([path for path in faces if person_of(path) == people[0]], inbox)
+    organizer("run", "--once", "--inbox", inbox, "--library", library)
+    shutil.rmtree(library / ".face-organizer")
+
+    drop([path for path in faces if person_of(path) == people[1]], inbox)
+    organizer("run", "--once", "--inbox", inbox, "--library", library)
+
+    shown = defaultdict(set)
+    for path in files_below(library):
+        if path.parts[0].startswith("person_"):
+            shown[path.parts[0]].add(person_of(path))
+    assert {frozenset(who) for who in shown.values()} == {frozenset(people[:1]), frozenset(people[1:2])}

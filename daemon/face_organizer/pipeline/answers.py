@@ -89,6 +89,8 @@ def search(
         person_id = assignment.person_id if assignment else NOBODY
         person = txn.persons.get(person_id) if person_id else None
         path = image_path(txn, library, face.image_id, person.folder if person else "")
+        if path is None:
+            continue
         best.setdefault(
             (path, person_id),
             {
@@ -102,9 +104,13 @@ def search(
 
 
 def image_path(txn: Transaction, library: Path, image_id: int, folder: str) -> str | None:
-    """Where one file of an image lies, rather in `folder`; its inbox path while it is not placed yet."""
+    """Where one file of an image lies, rather in `folder`; its inbox path while it is not placed yet.
+
+    None: somebody took all of its files away.
+    """
     image = txn.images.get(image_id)
-    files = [file for file_id in image.file_ids if (file := txn.files.get(file_id))] if image else []
+    found = [txn.files.get(file_id) for file_id in image.file_ids] if image else []
+    files = [file for file in found if file is not None and not file.missing]
     places = [place for file in files for place in file.places]
     for place in sorted(places, key=lambda place: not place.startswith(os.fsencode(folder) + b"/")):
         return printable(os.fsencode(library) + b"/" + place)
@@ -130,7 +136,11 @@ def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk:
         if folders != set(wanted_folders(txn, file)):
             findings.append(_finding("not_placed", f"file {file_id}", f"{name} is not in the folders it should be in"))
         findings += [
-            _finding("lost_place", f"file {file_id}", f"{printable(place)} is gone from the library")
+            _finding(
+                "lost_place",
+                f"file {file_id}",
+                f"{printable(place)} is gone; --repair forgets it unless it is elsewhere",
+            )
             for place in places
             if not holds(place)
         ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,8 @@ class NewFace:
 
 
 class Gallery:
-    """See the module's text. `on_pending` is called after a commit that left something to place."""
+    """See the module's text. on_pending: called after a commit that left something to place. is_taken(folder): a new
+    person must not move in there."""
 
     def __init__(
         self,
@@ -69,11 +70,12 @@ class Gallery:
         clock: Clock,
         on_pending: Callable[[], None],
         on_done: Callable[[list[ImageRef]], None],
+        is_taken: Callable[[str], bool] = lambda folder: False,
     ) -> None:
         self._store, self._index, self._roster = store, index, roster
         self.rules = rules
         self._log, self._clock = log, clock
-        self._on_pending, self._on_done = on_pending, on_done
+        self._on_pending, self._on_done, self._is_taken = on_pending, on_done, is_taken
 
     def handle(self, messages: list[Message]) -> None:
         """The pipeline's sink: inputs that follow one another are one transaction, commands are one each."""
@@ -246,7 +248,10 @@ class Gallery:
 
     def _new_person(self, txn: Transaction, run_id: int) -> PersonId:
         person_id = PersonId(txn.new_id("persons"))
-        folder = person_folder_name(person_id, self.rules.people)
+        folder = usual = person_folder_name(person_id, self.rules.people)
+        numbers = count(2)
+        while self._is_taken(folder):  # somebody's from before the state was lost, or made by hand: never mix
+            folder = f"{usual}~{next(numbers)}"
         txn.persons.put(person_id, PersonRecord(name=folder, folder=folder, born_run=run_id))
         return person_id
 
