@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.models import Pack, load_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.config import FacesConfig
+from face_organizer.parts import make_eyes
 from face_organizer.pipeline import see
 from face_organizer.types import DecodedImage, ImageRef, Signature
 
@@ -109,23 +110,11 @@ def main() -> None:
     best = max(rates, key=lambda batch: rates[batch])
     print(f"{CORES} cores; bare faces/s by batch:", {batch: round(rate, 1) for batch, rate in rates.items()})
     see.CROP_LOOKS = (see.Look(given.crop_side), *see.CROP_LOOKS[1:])
-    faces = FacesConfig()
     detectors, recognisers = (
         open_sessions(path, device, count=CORES, batch_max=given.batch)  # type: ignore[arg-type]
         for path, device in ((pack.detector_path, given.detector_device), (pack.recogniser_path, "openvino"))
     )
-    eyes = [
-        see.See(
-            detector,
-            recogniser,
-            pre_cropped=faces.pre_cropped,
-            crop_side_max_px=faces.crop_side_max_px,
-            detection_side_px=faces.detection_side_px,
-            face_side_min_px=faces.face_side_min_px,
-            founder_quality_min=faces.founder_quality_min,
-        )
-        for detector, recogniser in zip(detectors, recognisers, strict=True)
-    ]
+    eyes = make_eyes(detectors, recognisers, FacesConfig())
     images = [decoded(file) for file in sorted(given.photos.rglob("*.jpg"))[: given.images]]
     see_rate(eyes, images[:64], given.batch)
     ratios = []

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from face_organizer.adapters.models import Pack, list_packs, load_pack
 from face_organizer.adapters.session import choose_device, open_sessions
-from face_organizer.config import Config
+from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ConfigError, DecodeError
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Log
+from face_organizer.ports import Log, Session
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 
@@ -32,7 +32,12 @@ def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]
         for path in (pack.detector_path, pack.recogniser_path)
     )
     log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return choice.device, [
+    return choice.device, make_eyes(detectors, recognisers, faces)
+
+
+def make_eyes(detectors: list[Session], recognisers: list[Session], faces: FacesConfig) -> list[See]:
+    """A See for each pair of sessions."""
+    return [
         See(
             detector,
             recogniser,
