@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from threading import Event
-from time import monotonic
-from typing import Any, cast
+from time import monotonic, time
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.calls import Calls, Desk, proposal
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import GoneError, ItemError, StoreError
 from face_organizer.parts import (
@@ -36,7 +38,10 @@ from face_organizer.parts import (
     when_of,
 )
 from face_organizer.pipeline import answers
-from face_organizer.pipeline.flow import Pipeline, Service, Stage
+from face_organizer.pipeline.applying import Applier
+from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.flow import Cancelled, Pipeline, Service, Stage
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.keep_index import IndexKeeper
@@ -45,6 +50,7 @@ from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.roster import load_roster
+from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Log
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Rejected, Signature
@@ -89,19 +95,30 @@ class Organizer:
         self._placer = Placer(store, self._folders, self._post, log, monotonic)
         pack = pack_named(config.faces.pack)
         rules = rules_of(config, pack)
+        self._book = Book(store, self._roster, rules, self._folders.holds)
+        while self._book.step():  # what a crash interrupted
+            pass
         self._gallery = Gallery(
-            store,
-            self._index,
-            self._roster,
-            rules,
-            log,
-            monotonic,
-            self._placer.wake,
-            self._left_pipeline,
-            self._folders.holds,
+            store, self._index, self._roster, self._book, log, monotonic, self._placer.wake, self._left_pipeline
         )
+        applier = Applier(self._book, self._in_gallery)
+        self._runs = Runs(store, self._book, applier, self._wait_placed)
         self._recluster = Recluster(
-            store, self._post, rules, when_of(config), config.recluster.seed, log, monotonic, self._keeper.tend
+            store, self._runs, rules, when_of(config), config.recluster.seed, log, monotonic, time, self._keeper.tend
+        )
+        self._calls = Calls(
+            Desk(
+                store=store,
+                index=self._index,
+                roster=self._roster,
+                book=self._book,
+                decide=Decide(store, self._roster, self._book, applier, self._runs, time),
+                runs=self._runs,
+                recluster=self._recluster,
+                library=self._library_path,
+                in_gallery=self._in_gallery,
+                failed=lambda: self.failure() is not None,
+            )
         )
         self._recluster.remember(last_run.faces if last_run else 0)
         self._pipeline = self._new_pipeline([])
@@ -196,21 +213,21 @@ class Organizer:
 
     def calls(self) -> dict[str, Callable[..., Any]]:
         """The functions that a command may call by name, here or over the control socket."""
-        return {
-            "status": self.status,
-            "people": self.people,
-            "recluster": self.recluster,
-            "search": self.search,
-            "check": self.check,
-        }
+        own: dict[str, Callable[..., Any]] = {"status": self.status, "search": self.search, "check": self.check}
+        return self._calls.table() | own
 
     def status(self) -> dict[str, Any]:
         """How it stands: counts, queues, index, last run."""
 
         def read() -> dict[str, Any]:
             with self.store.read() as txn:
-                last = txn.runs.get(txn.last_id("runs"))
-                return answers.counts(txn, self._roster) | {"last_run": msgspec.to_builtins(last)}
+                last_id = txn.last_id("runs")
+                last = txn.runs.get(last_id)
+                return answers.counts(txn, self._roster) | {
+                    "last_run": answers.run_summary(last_id, last) if last else None,
+                    "proposal": proposal(txn),
+                    "decisions": txn.decisions.count(),
+                }
 
         return {
             "running": self._ingest is not None,
@@ -229,15 +246,9 @@ class Organizer:
             "up_s": round(monotonic() - self._started, 1),
         }
 
-    def people(self) -> list[dict[str, Any]]:
-        """Everybody, most faces first."""
-        with self.store.read() as txn:
-            return answers.people(txn, self._library_path)
-
     def recluster(self, reason: str = "asked") -> dict[str, Any]:
-        """Re-cluster now, and wait for it."""
-        run = self._recluster.request(reason).wait(unless=lambda: self.failure() is not None)
-        return cast("dict[str, Any]", msgspec.to_builtins(run))
+        """Re-cluster now, apply it, and wait for it."""
+        return self._calls.recluster(reason)
 
     def request_recluster(self, reason: str) -> None:
         """Re-cluster as soon as possible; do not wait."""
@@ -273,7 +284,7 @@ class Organizer:
         """Take over what can change while running; gallery and re-clustering see it at their next step."""
         self.config = config
         rules = rules_of(config, pack_named(config.faces.pack))
-        self._gallery.rules = self._recluster.rules = rules
+        self._book.rules = self._recluster.rules = rules
         self._recluster.when = when_of(config)
         if self._ingest is not None:
             self._ingest.patience = patience_of(config, once=False)
@@ -287,6 +298,12 @@ class Organizer:
                     txn.set_pending(file_id, True)
 
     # the parts
+
+    def _wait_placed(self) -> None:
+        """Wait until disk shows what truth wants. Raises Cancelled when that cannot be any more."""
+        self._placer.wake()
+        if not self.wait_settled(inf):
+            raise Cancelled
 
     def _is_placed(self) -> bool:
         with self.store.read() as txn:

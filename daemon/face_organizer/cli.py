@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from face_organizer import __version__
-from face_organizer.commands import answer, packs, verify_packs
+from face_organizer.commands import answer, packs, picture, verify_packs
 from face_organizer.config import Config, load
 from face_organizer.errors import AlreadyRunningError, ConfigError, FaceOrganizerError
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_RUNNING = 1, 2, 75
+MOVES_SHOWN = 20
 F = TypeVar("F", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -156,11 +157,12 @@ def status(library: Path, as_json: bool) -> None:
 
 @main.command(name="people")
 @library_option
+@click.option("--all", "everybody", is_flag=True, help="Hidden persons too.")
 @json_option
-def people_command(library: Path, as_json: bool) -> None:
+def people_command(library: Path, everybody: bool, as_json: bool) -> None:
     """Everybody who was found, most faces first."""
     with exits():
-        found = answer(library, "people")
+        found = answer(library, "people", everybody=everybody)
         if as_json:
             print_json(found)
         else:
@@ -169,15 +171,41 @@ def people_command(library: Path, as_json: bool) -> None:
 
 @main.command()
 @library_option
+@click.option("--propose", is_flag=True, help="Only show what would change; --apply applies it.")
+@click.option("--apply", "apply_it", is_flag=True, help="Apply the proposal that waits.")
+@click.option("--rollback", type=click.IntRange(1), metavar="RUN", help="Take a run back: folders and names as before.")
 @json_option
-def recluster(library: Path, as_json: bool) -> None:
-    """Look at all faces again and put right what streaming got wrong. Persons keep their ids."""
+def recluster(library: Path, propose: bool, apply_it: bool, rollback: int | None, as_json: bool) -> None:
+    """Look at all faces again and put right what streaming got wrong. Persons keep their ids.
+
+    What you decided (name, merge, split, reject, assign, hide) holds in every re-clustering. `runs` lists them all.
+    """
+    if sum((propose, apply_it, rollback is not None)) > 1:
+        raise click.UsageError("choose one of --propose, --apply and --rollback")
     with exits():
-        found = answer(library, "recluster")
+        if rollback is not None:
+            found = answer(library, "rollback", run_id=rollback)
+            told = f"rolled back: run {', '.join(map(str, found['rolled_back']))}"
+        elif apply_it:
+            found = answer(library, "apply")
+            told = run_in_words(found)
+        else:
+            found = answer(library, "recluster", propose=propose)
+            told = run_in_words(found)
+        print_answer(found, told, as_json)
+
+
+@main.command()
+@library_option
+@json_option
+def runs(library: Path, as_json: bool) -> None:
+    """Every re-clustering: when, why, what it changed, whether it was applied."""
+    with exits():
+        found = answer(library, "runs")
         if as_json:
             print_json(found)
         else:
-            print_pairs(found)
+            print_rows(found, ["run_id", "state", "reason", "faces", "persons", "born", "merged", "split", "moved"])
 
 
 @main.command()
@@ -213,6 +241,119 @@ def check(library: Path, repair: bool, as_json: bool) -> None:
             print_rows(found["findings"], ["kind", "what", "problem"])
             click.echo(f"{len(found['findings'])} findings" + (", repaired" if found["repaired"] else ""))
         sys.exit(0 if found["clean"] else EXIT_FAILURE)
+
+
+# decisions: each holds for ever, in every re-clustering, until it is undone
+
+
+@main.command(name="name")
+@click.argument("who", metavar="PERSON|IMAGE")
+@click.argument("name")
+@library_option
+@json_option
+def name_command(who: str, name: str, library: Path, as_json: bool) -> None:
+    """Call a person NAME, and its folder too.
+
+    PERSON is a number, a name or a folder; an IMAGE of the person does as well.
+    """
+    decide(library, "name", as_json, who=picture_or_text(who), name=name)
+
+
+@main.command()
+@click.argument("one", metavar="PERSON")
+@click.argument("into", metavar="INTO")
+@click.option("--together", is_flag=True, help="Even if both are in one image: a mirror, a collage.")
+@library_option
+@json_option
+def merge(one: str, into: str, together: bool, library: Path, as_json: bool) -> None:
+    """PERSON and INTO are one; all faces go to INTO."""
+    decide(library, "merge", as_json, one=one, into=into, together=together)
+
+
+@main.command()
+@click.argument("person")
+@click.option("--into", type=click.IntRange(2, 100), metavar="N", help="So many persons.  [default: as many as appear]")
+@library_option
+@json_option
+def split(person: str, into: int | None, library: Path, as_json: bool) -> None:
+    """PERSON is several people: take its faces apart."""
+    decide(library, "split", as_json, person=person, into=into)
+
+
+@main.command()
+@click.argument("faces", metavar="FACE...", nargs=-1, required=True)
+@library_option
+@json_option
+def reject(faces: tuple[str, ...], library: Path, as_json: bool) -> None:
+    """FACE is not the person it is with.
+
+    A FACE is a number that `explain` tells, or an image in the person's folder.
+    """
+    decide(library, "reject", as_json, faces=[picture_or_text(face) for face in faces])
+
+
+@main.command()
+@click.argument("faces", metavar="FACE...", nargs=-1, required=True)
+@click.argument("person")
+@click.option("--new", is_flag=True, help="PERSON is the name of somebody who has no folder yet.")
+@library_option
+@json_option
+def assign(faces: tuple[str, ...], person: str, new: bool, library: Path, as_json: bool) -> None:
+    """FACE is PERSON."""
+    decide(library, "assign", as_json, faces=[picture_or_text(face) for face in faces], person=person, new=new)
+
+
+@main.command()
+@click.argument("person")
+@library_option
+@json_option
+def hide(person: str, library: Path, as_json: bool) -> None:
+    """Give PERSON no folder: images of nobody else lie in outliers/. `undo` or `unhide` shows it again."""
+    decide(library, "hide", as_json, person=person)
+
+
+@main.command()
+@click.argument("person")
+@library_option
+@json_option
+def unhide(person: str, library: Path, as_json: bool) -> None:
+    """Give a hidden PERSON its folder back."""
+    decide(library, "hide", as_json, person=person, hidden=False)
+
+
+@main.command()
+@click.argument("decision", type=click.IntRange(1), required=False)
+@library_option
+@json_option
+def undo(decision: int | None, library: Path, as_json: bool) -> None:
+    """Take a decision back, the latest one if no number is given; `history` lists them. An undo can be undone."""
+    with exits():
+        found = answer(library, "undo", decision_id=decision)
+        print_answer(found, f"undone: {found['says']}", as_json)
+
+
+@main.command()
+@library_option
+@json_option
+def history(library: Path, as_json: bool) -> None:
+    """Every decision, the oldest first."""
+    with exits():
+        found = answer(library, "history")
+        if as_json:
+            print_json(found)
+        else:
+            print_rows(found, ["decision_id", "kind", "says", "undone_by"])
+
+
+@main.command()
+@click.argument("image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@library_option
+@json_option
+def explain(image: Path, library: Path, as_json: bool) -> None:
+    """Why is each face of IMAGE where it is: similarity, margin, rule, run, decisions, nearest faces."""
+    with exits():
+        found = answer(library, "explain", picture=picture(image))
+        print_answer(found, "\n\n".join(face_in_words(face) for face in found["faces"]) or "no face was found", as_json)
 
 
 @main.group()
@@ -305,6 +446,64 @@ def progress_bar() -> Iterator[Callable[[Progressing], None]]:
             progress.update(task, total=total, completed=min(organizer.taken_in, total), rate=rate)
 
         yield tick
+
+
+def decide(library: Path, call: str, as_json: bool, **arguments: Any) -> None:
+    with exits():
+        found = answer(library, call, **arguments)
+        told = f"decision {found['decision_id']}: {found['says']}"
+        for part in found.get("persons", ()):
+            told += f"\n  person {part['person_id']}: {part['faces']} faces"
+        print_answer(found, told, as_json)
+
+
+def picture_or_text(meant: str) -> str | dict[str, str]:
+    """An existing file is a picture; anything else is left to whoever knows persons and faces."""
+    return picture(Path(meant)) if Path(meant).is_file() else meant
+
+
+def print_answer(found: Any, told: str, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(told)
+
+
+def run_in_words(run: dict[str, Any]) -> str:
+    """A run for people: what it changes, the largest moves with an example."""
+    lines = [
+        f"run {run['run_id']} ({run['state']}): {run['faces']} faces, {run['persons']} persons; {run['born']} new, "
+        f"{run['merged']} merged, {run['split']} split, {run['vanished']} vanished, {run['moved']} faces moved"
+    ]
+    if run["waits"]:
+        lines.append(f"it waits: {run['waits']}")
+    lines += [
+        f"named person at risk: {person['name']} would lose {person['loses']} of {person['of']} faces"
+        for person in run["at_risk"]
+    ]
+    for move in run["moves"][:MOVES_SHOWN]:
+        sides = [side["name"] if side else "nobody" for side in (move["from"], move["to"])]
+        example = f", e.g. {move['examples'][0]}" if move["examples"] and move["examples"][0] else ""
+        lines.append(f"  {sides[0]} -> {sides[1]}: {move['faces']} of {move['of']} faces{example}")
+    if len(run["moves"]) > MOVES_SHOWN:
+        lines.append(f"  and {len(run['moves']) - MOVES_SHOWN} more (--json lists them)")
+    if run["state"] == "proposed":
+        lines.append("apply it with: face-organizer recluster --apply")
+    return "\n".join(lines)
+
+
+def face_in_words(face: dict[str, Any]) -> str:
+    lines = [
+        f"face {face['face_id']} is {face['person'] or 'nobody'}: {face['because']}",
+        f"  similarity {face['similarity']}, margin {face['margin']}, quality {face['quality']}",
+    ]
+    lines += [f"  decision {each['decision_id']}: {each['says']}" for each in face["decisions"]]
+    for key, what in (("nearest_confirmed", "confirmed"), ("nearest", "nearest")):
+        lines += [
+            f"  {what}: {other['similarity']:.2f}  {other['person'] or 'nobody'}  {other['image']}"
+            for other in face[key]
+        ]
+    return "\n".join(lines)
 
 
 def print_json(answer: Any) -> None:

@@ -8,12 +8,15 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from face_organizer.adapters.control import ask
+from face_organizer.adapters.files import digest_of
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.errors import RequestError
 from face_organizer.types import STATE_FOLDER
 
 FINISH_WITHIN_S = 86_400.0
@@ -33,6 +36,16 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
         return organizer.calls()[call](**arguments)
     finally:
         organizer.stop(within_s=FINISH_WITHIN_S)
+
+
+def picture(path: Path) -> dict[str, str]:
+    """A picture as a command may send it: by its content. Raises RequestError."""
+    try:
+        digest = digest_of(path)
+    except OSError as error:
+        raise RequestError(f"cannot read {str(path)!a}: {error.strerror}") from error
+    folder = os.fsencode(path.absolute().parent.name).decode("utf-8", "replace")
+    return {"digest": digest.hex(), "folder": folder, "path": ascii(str(path))[1:-1]}
 
 
 def packs() -> list[dict[str, Any]]:

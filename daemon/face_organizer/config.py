@@ -52,12 +52,16 @@ class PeopleConfig(Section, frozen=True):
     similarity_join_min: Similarity | None = None
     similarity_link_min: Similarity | None = None
     similarity_member_min: Similarity | None = None
+    one_face_per_image: bool = True
 
 
 class ReclusterConfig(Section, frozen=True):
     every_s: Seconds = 6 * 3600.0
     growth_factor: Annotated[float, Meta(gt=1)] = 1.5
     growth_faces_min: Count = 50
+    moved_share_max: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    moved_faces_min: Annotated[int, Meta(ge=0)] = 200
+    named_loss_share_max: Annotated[float, Meta(ge=0, le=1)] = 0.1
     seed: int = 0
 
 

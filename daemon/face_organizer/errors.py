@@ -40,6 +40,10 @@ class ModelError(FaceOrganizerError):
     """A model pack is missing, damaged, or does not run on the device that was asked for."""
 
 
+class RequestError(FaceOrganizerError):
+    """Somebody asked for what cannot be done (no such person, an image that is not here): they are told so."""
+
+
 class StoreError(FaceOrganizerError):
     """The truth is in danger: stop."""
 

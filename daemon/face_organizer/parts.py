@@ -12,6 +12,7 @@ from face_organizer.adapters.models import Pack, list_packs, load_pack
 from face_organizer.adapters.session import choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ConfigError, DecodeError
+from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
@@ -92,12 +93,14 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         similarity_link_min=bound(persons.similarity_link_min, pack.similarity_link_min),
         similarity_member_min=bound(persons.similarity_member_min, pack.similarity_member_min),
         neighbours=config.index.neighbours,
+        one_face_per_image=persons.one_face_per_image,
     )
 
 
 def when_of(config: Config) -> When:
     values = config.recluster
-    return When(values.every_s, values.growth_factor, values.growth_faces_min)
+    margin = Margin(values.moved_share_max, values.moved_faces_min, values.named_loss_share_max)
+    return When(values.every_s, values.growth_factor, values.growth_faces_min, margin)
 
 
 def patience_of(config: Config, *, once: bool) -> Patience:

@@ -13,10 +13,13 @@ from typing import Any, Protocol, TypeVar
 
 from face_organizer.types import (
     AssignmentRecord,
+    ChangeRecord,
+    DecisionRecord,
     FaceRecord,
     FileRecord,
     FileToPlace,
     Float32,
+    FormerRecord,
     ImageRecord,
     ImageRef,
     Int64,
@@ -191,6 +194,15 @@ class Transaction(Protocol):
     def persons(self) -> Table[PersonRecord]: ...
     @property
     def runs(self) -> Table[RunRecord]: ...
+    @property
+    def decisions(self) -> Table[DecisionRecord]: ...
+    @property
+    def changes(self) -> Table[ChangeRecord]: ...
+    def former(self, change_id: int, face_id: int) -> FormerRecord | None:
+        """What a change found when it came to this face; None if it did not touch it."""
+        ...
+
+    def put_former(self, change_id: int, face_id: int, record: FormerRecord) -> None: ...
     def new_id(self, table: str) -> int:
         """The next id of a table: 1, 2, ... never given twice, not even after a delete."""
         ...

@@ -8,7 +8,7 @@ Array letters: n d k p h w c. RGB everywhere; a network that wants BGR flips at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NewType
 
@@ -30,6 +30,11 @@ PlacementMode = Literal["move", "hardlink", "symlink", "copy"]
 
 NOBODY = PersonId(0)
 """The person of a face that belongs to nobody (yet). Real ids start at 1 and are never reused."""
+
+UNBORN = 1 << 40
+"""Ids from here on stand for persons that get their number when the run that found them is applied."""
+
+MOVES_MAX = 200
 
 OUTLIERS = "outliers"
 NO_FACE = "no_face"
@@ -127,7 +132,7 @@ class FileToPlace:
 
     name: its name in the inbox. digest: of its content, b"" where it was never read (then `signature` identifies it).
     folders: where it should appear, relative to the library, at least one. places: where we put it, relative paths.
-    source: its path in the inbox. reason: for quarantine, written beside it; "" elsewhere.
+    source: its path in the inbox. reason: for quarantine, written beside it; "" elsewhere. wished: places to prefer.
     """
 
     file_id: FileId
@@ -138,6 +143,7 @@ class FileToPlace:
     places: tuple[str, ...]
     folders: tuple[str, ...]
     reason: str
+    wished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,7 @@ class FileRecord:
 
     name, source, places are file-system bytes (os.fsencode): names need not be UTF-8.
     places: where it lies, relative to the library. missing: somebody took it away; it is not looked for again.
+    wished: where it lay before what is being taken back, to lie there again under just these names.
     """
 
     image_id: int
@@ -182,6 +189,7 @@ class FileRecord:
     places: tuple[bytes, ...] = ()
     reason: str = ""
     missing: bool = False
+    wished: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +217,103 @@ class AssignmentRecord:
 
 @dataclass(frozen=True, slots=True)
 class PersonRecord:
-    """A person. merged_into: who took over the faces, 0 while this one lives; retired: has no faces left."""
+    """A person. merged_into: who took over the faces, 0 while this one lives; retired: has no faces left.
+
+    named: a human gave the name. hidden: a human wants no folder for this person.
+    """
 
     name: str
     folder: str
     born_run: int = 0
     merged_into: int = 0
     retired: bool = False
+    named: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a human said of faces: they are this person, or they are not."""
+
+    face_ids: tuple[int, ...]
+    person_id: int
+    is_person: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """What a human decided, for ever unless undone. Decisions are only ever added.
+
+    kind: name, merge, split, reject, assign, hide, unhide, undo. says: the same as a sentence. change_id: what moved.
+    undoes: the decision that this one takes back; undone_by: the one that took this one back; 0 for none.
+    at_s: seconds since 1970.
+    """
+
+    kind: str
+    says: str
+    verdicts: tuple[Verdict, ...]
+    change_id: int
+    at_s: float
+    undoes: int = 0
+    undone_by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PersonChange:
+    """One person before and after a change; before None: not born yet."""
+
+    person_id: int
+    before: PersonRecord | None
+    after: PersonRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """Whose faces were and are: what a run or a decision does, enough to do it, to go on after a crash, and to take it
+    back. face_ids, before, after: int64 (n,), little-endian bytes, persons; in a proposal an id from UNBORN on stands
+    for a person that has no id yet. A face whose before and after are one person keeps it, and only its files are
+    looked at again. merged: old person -> the one that takes over. back_to: the change that this one takes back, or 0.
+    """
+
+    face_ids: bytes
+    before: bytes
+    after: bytes
+    reason: str
+    run_id: int = 0
+    persons: tuple[PersonChange, ...] = ()
+    merged: dict[int, int] = field(default_factory=dict)
+    back_to: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FormerRecord:
+    """What a change found: the face's assignment, and where the files of its image lay."""
+
+    assignment: AssignmentRecord
+    places: tuple[tuple[int, tuple[bytes, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Faces that a run wants to take from one person to another (0: nobody). of: how many faces that person had.
+
+    examples: some of the faces.
+    """
+
+    before: int
+    after: int
+    faces: int
+    of: int
+    examples: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One re-clustering: why, on what, what changed."""
+    """One re-clustering: why, on what, with which parameters, what changed.
+
+    state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
+    itself. moves: the largest, at most MOVES_MAX. at_s: seconds since 1970.
+    """
 
     reason: str
     people: str
@@ -232,6 +325,14 @@ class RunRecord:
     vanished: int
     moved: int
     seconds: float
+    state: str = "applied"
+    waits: str = ""
+    change_id: int = 0
+    rollback_id: int = 0
+    parameters: dict[str, float | int | str | bool | None] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,11 +10,16 @@ import pytest
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import LmdbStore, open_store
-from face_organizer.errors import StoreError
-from face_organizer.pipeline.gallery import Gallery, wanted_folders
-from face_organizer.pipeline.messages import ApplyRun, RecordPlaced, Rules, Skipped
+from face_organizer.errors import RequestError, StoreError
+from face_organizer.pipeline.applying import Applier
+from face_organizer.pipeline.book import Book, pack_ids, wanted_folders
+from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.gallery import Gallery
+from face_organizer.pipeline.messages import Call, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.roster import Roster, load_roster
+from face_organizer.pipeline.runs import Runs
 from face_organizer.types import (
+    ChangeRecord,
     Detection,
     FileId,
     ImageRef,
@@ -58,10 +63,13 @@ class Desk:
                 self.index.add(face_ids, vectors)
         self.log = Lines()
         self.done: list[ImageRef] = []
-        rules = Rules(people, "move", 2, 0.5, 0.52, 0.45, 20)
+        self.book = Book(self.store, self.roster, Rules(people, "move", 2, 0.5, 0.52, 0.45, 20))
         self.gallery = Gallery(
-            self.store, self.index, self.roster, rules, self.log, lambda: 0.0, lambda: None, self.done.extend
+            self.store, self.index, self.roster, self.book, self.log, lambda: 0.0, lambda: None, self.done.extend
         )
+        applier = Applier(self.book, lambda work: work())
+        self.runs = Runs(self.store, self.book, applier, lambda: None)
+        self.decide = Decide(self.store, self.roster, self.book, applier, self.runs, lambda: 1.0)
         self._number = 0
 
     def drop(self, *people: int, name: str = "", content: bytes = b"", founder: bool = True) -> SeenImage:
@@ -85,12 +93,13 @@ class Desk:
             assert file is not None
             return wanted_folders(txn, file)
 
-    def apply(self, after: list[int], *, born: tuple[int, ...] = (), merged: dict[int, int] | None = None) -> None:
-        before = self.persons()[: len(after)]
-        ids = np.arange(1, len(after) + 1, dtype=np.int64)
-        command = ApplyRun(ids, np.array(before), np.array(after), born, merged or {}, RUN)
-        self.gallery.handle([command])
-        command.reply.wait()
+    def apply(
+        self, after: list[int], *, before: list[int] | None = None, merged: dict[int, int] | None = None
+    ) -> tuple[int, RunRecord]:
+        """A run that wants these persons, thought out when they were `before`."""
+        ids, then = np.arange(1, len(after) + 1), before or self.persons()[: len(after)]
+        columns = (pack_ids(np.asarray(column, np.int64)) for column in (ids, then, after))
+        return self.runs.keep(RUN, ChangeRecord(*columns, "reclustered", merged=merged or {}), asked=True)
 
 
 def seen_face(person: int, rng: np.random.Generator, founder: bool = True) -> SeenFace:
@@ -228,13 +237,13 @@ def test_a_run_moves_faces_gives_birth_and_retires(desk: Desk) -> None:
         desk.drop(person)
     unborn = 1 << 40
 
-    desk.apply([1, 1, 1, 1, unborn], born=(unborn,), merged={2: 1})
+    desk.apply([1, 1, 1, 1, unborn], merged={2: 1})
 
     assert desk.persons() == [1, 1, 1, 1, 3]
     with desk.store.read() as txn:
         assert txn.persons.get(2).retired
         assert txn.persons.get(2).merged_into == 1
-        assert txn.runs.get(1).moved == 2
+        assert txn.runs.get(1).state == "applied"
         assert txn.assignments.get(3).reason == "reclustered"
         assert txn.assignments.get(3).run_id == 1
     assert desk.folders(3) == ("person_0001",)
@@ -244,11 +253,10 @@ def test_a_run_moves_faces_gives_birth_and_retires(desk: Desk) -> None:
 def test_a_run_leaves_alone_what_streaming_decided_meanwhile(desk: Desk) -> None:
     for person in (3, 3, 4):
         desk.drop(person)
-    before = np.array(desk.persons())
+    before = desk.persons()
     desk.drop(4)  # founds person 2 with face 3, which the run saw as nobody's
 
-    command = ApplyRun(np.array([1, 2, 3]), before, np.array([1, 1, 0]), (), {}, RUN)
-    desk.gallery.handle([command])
+    desk.apply([1, 1, 0], before=before)
 
     assert desk.persons() == [1, 1, 2, 2]
 
@@ -256,11 +264,10 @@ def test_a_run_leaves_alone_what_streaming_decided_meanwhile(desk: Desk) -> None
 def test_faces_enrolled_after_the_snapshot_follow_a_merge(desk: Desk) -> None:
     for person in (3, 3, 4, 4):
         desk.drop(person)
-    before = np.array(desk.persons())
+    before = desk.persons()
     desk.drop(4)
 
-    command = ApplyRun(np.array([1, 2, 3, 4]), before, np.array([1, 1, 1, 1]), (), {2: 1}, RUN)
-    desk.gallery.handle([command])
+    desk.apply([1, 1, 1, 1], before=before, merged={2: 1})
 
     assert desk.persons() == [1, 1, 1, 1, 1]
 
@@ -307,11 +314,27 @@ def test_a_file_that_could_not_be_placed_stays_on_the_list(desk: Desk) -> None:
 
 
 def test_a_command_that_fails_tells_the_one_who_asked(desk: Desk) -> None:
-    command = ApplyRun(np.array([77]), np.array([0]), np.array([1]), (), {}, RUN)
+    def break_down() -> None:
+        with desk.store.read() as txn:
+            txn.vectors([77])
+
+    command = Call(break_down)
 
     with pytest.raises(StoreError, match="face 77"):
         desk.gallery.handle([command])
     with pytest.raises(StoreError, match="face 77"):
+        command.reply.wait()
+
+
+def test_a_request_that_cannot_be_met_stops_nobody_but_the_one_who_asked(desk: Desk) -> None:
+    def refuse() -> None:
+        raise RequestError("no such person")
+
+    command = Call(refuse)
+
+    desk.gallery.handle([command])
+
+    with pytest.raises(RequestError, match="no such person"):
         command.reply.wait()
 
 
@@ -322,7 +345,7 @@ def test_with_a_fixed_number_of_people_nobody_is_born_while_streaming(tmp_path: 
     assert desk.persons() == [0, 0, 0, 0]
 
     unborn = 1 << 40
-    desk.apply([unborn, unborn, unborn + 1, unborn + 1], born=(unborn, unborn + 1))
+    desk.apply([unborn, unborn, unborn + 1, unborn + 1])
     desk.drop(4)
     desk.drop(9)
 

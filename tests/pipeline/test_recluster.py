@@ -9,38 +9,40 @@ import pytest
 from support import wait_until
 from test_gallery import Desk
 
+from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.flow import Service
-from face_organizer.pipeline.messages import ApplyRun
-from face_organizer.pipeline.recluster import Recluster, When
+from face_organizer.pipeline.recluster import Kind, Recluster, When
 from face_organizer.types import People, RunRecord
+
+WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 
 
 class Bench:
     def __init__(self, folder: Path, people: People = "auto", when: When | None = None) -> None:
         self.desk = Desk(folder, people)
         self.now = 0.0
-        self.applied: list[ApplyRun] = []
         self.recluster = Recluster(
             self.desk.store,
-            self._post,
-            self.desk.gallery.rules,
-            when or When(every_s=3600, growth_factor=1.5, growth_faces_min=1000),
+            self.desk.runs,
+            self.desk.book.rules,
+            when or When(every_s=3600, growth_factor=1.5, growth_faces_min=1000, margin=WIDE),
             0,
             self.desk.log,
             lambda: self.now,
+            lambda: 1.0,
         )
 
-    def _post(self, command: ApplyRun) -> None:
-        self.applied.append(command)
-        self.desk.gallery.handle([command])
+    def runs(self) -> list[RunRecord]:
+        with self.desk.store.read() as txn:
+            return [run for _, run in txn.runs.items()]
 
-    def run(self) -> RunRecord:
+    def run(self, kind: Kind = "asked") -> RunRecord:
         """One run, asked for."""
-        reply = self.recluster.request("test")
+        reply = self.recluster.request("test", kind)
         service = Service("recluster", self.recluster.run)
         service.start()
         try:
-            return reply.wait(within_s=20)
+            return reply.wait(within_s=20)[1]
         finally:
             service.stop()
 
@@ -68,7 +70,7 @@ def test_two_persons_that_are_one_are_merged_and_the_larger_goes_on(bench: Bench
     for _ in range(5):
         bench.desk.drop(3)
     unborn = 1 << 40
-    bench.desk.apply([1, 1, 1, unborn, unborn], born=(unborn,))
+    bench.desk.apply([1, 1, 1, unborn, unborn])
 
     run = bench.run()
 
@@ -131,18 +133,18 @@ def test_a_fixed_number_of_people_keeps_its_ids_over_runs(tmp_path: Path) -> Non
 
 
 def test_growth_by_a_factor_starts_a_run_by_itself(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, when=When(every_s=3600, growth_factor=2.0, growth_faces_min=4))
+    bench = Bench(tmp_path, when=When(3600, growth_factor=2.0, growth_faces_min=4, margin=WIDE))
     service = Service("recluster", bench.recluster.run)
     service.start()
     try:
         for person in (3, 3, 4):
             bench.desk.drop(person)
-        assert bench.applied == []
+        assert bench.runs() == []
         bench.desk.drop(4)
-        wait_until(lambda: len(bench.applied) == 1)
+        wait_until(lambda: [run.state for run in bench.runs()] == ["applied"])
     finally:
         service.stop()
-    assert bench.applied[0].run.reason == "growth"
+    assert bench.runs()[0].reason == "growth"
     bench.desk.store.close()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.store import open_store
+from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.place import Placer, file_to_place
@@ -49,7 +50,9 @@ def test_a_file_moved_but_not_recorded_is_found_after_its_person_was_born(tmp_pa
                 index.add(ids, vectors)
             roster = load_roster(txn, 8)
         rules = Rules("auto", "move", 2, 0.5, 0.46, 0.4, 20)
-        return Gallery(store, index, roster, rules, Silent(), lambda: 0.0, lambda: None, lambda refs: None)
+        return Gallery(
+            store, index, roster, Book(store, roster, rules), Silent(), lambda: 0.0, lambda: None, lambda refs: None
+        )
 
     before = gallery()
     before.handle([seen(inbox / "a.jpg")])

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "adapters": NAMES,  # touches
     "pipeline": NAMES | {"vision", "identity"},  # moves
     "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
-    "app": NAMES | {"vision", "identity", "adapters", "pipeline", "parts"},
+    "calls": NAMES | {"pipeline"},
+    "app": NAMES | {"vision", "identity", "adapters", "pipeline", "parts", "calls"},
     "serve": NAMES | {"adapters", "app"},
     "commands": NAMES | {"adapters", "app"},
     "demo": {"errors"},  # talks

@@ -192,12 +192,12 @@ class Placing:
         shown: dict[str, str] = {}
         for place, thing in self.standing.items():
             folder = _folder_of(place)
-            if folder in self._wanted and self._serves(thing):
+            if folder in self._wanted and self._serves(thing) and self._wish(folder) in (None, place):
                 shown.setdefault(folder, place)
         for folder in self._wanted:
-            if folder in shown:
+            if folder in shown or self._wish(folder):
                 continue
-            for place in self._taken(folder):
+            for place in (*self._wished_in(folder), *self._taken(folder)):
                 found = self.standing.get(place) or self._thing(place, recorded=False)
                 if found and self._serves(found):
                     self.standing[place], shown[folder] = found, place
@@ -206,6 +206,20 @@ class Placing:
 
     def _serves(self, thing: Thing) -> bool:
         return not thing.pointer or self._mode == "symlink"
+
+    def _wished_in(self, folder: str) -> tuple[str, ...]:
+        return tuple(place for place in self._file.wished if _folder_of(place) == folder)
+
+    def _wish(self, folder: str) -> str | None:
+        """The place that the file would rather have in a folder, if it has it or can have it."""
+        return next(
+            (
+                place
+                for place in self._wished_in(folder)
+                if place in self.standing or status(self._root / place) is None
+            ),
+            None,
+        )
 
     def _taken(self, folder: str) -> Iterator[str]:
         """The names the file could have in a folder, as far as they are taken: name, name~2, ..."""
@@ -218,13 +232,15 @@ class Placing:
     # what is new appears
 
     def _show(self, folder: str, leaving: list[str], *, last: bool) -> str:
-        """Make the file appear in a folder under its first free name; returns the place.
+        """Make the file appear in a folder, where it wishes or under its first free name; returns the place.
 
         last: nothing else will be made of the origin, so that it may be renamed if it has to go anyway.
         """
         self._make_folder(folder)
         while True:
-            place = f"{folder}/{numbered(self._file.name, 1 + sum(1 for _ in self._taken(folder)))}"
+            place = self._wish(folder) or (
+                f"{folder}/{numbered(self._file.name, 1 + sum(1 for _ in self._taken(folder)))}"
+            )
             path = self._root / place
             try:
                 if pointer := self._mode == "symlink" and self._source is not None:

@@ -24,9 +24,12 @@ import numpy as np
 from face_organizer.errors import StoreError
 from face_organizer.types import (
     AssignmentRecord,
+    ChangeRecord,
+    DecisionRecord,
     FaceRecord,
     FileRecord,
     Float32,
+    FormerRecord,
     ImageRecord,
     Int64,
     Neighbours,
@@ -34,7 +37,7 @@ from face_organizer.types import (
     RunRecord,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 MAP_SIZE_BYTES = 64 << 30
 RECORDS = {
     "images": ImageRecord,
@@ -43,8 +46,10 @@ RECORDS = {
     "assignments": AssignmentRecord,
     "persons": PersonRecord,
     "runs": RunRecord,
+    "decisions": DecisionRecord,
+    "changes": ChangeRecord,
 }
-OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges")
+OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges", "former")
 KEY = struct.Struct(">Q")
 EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
 
@@ -89,6 +94,8 @@ class StoreTransaction:
         self.assignments: Table[AssignmentRecord] = Table(txn, dbs["assignments"], AssignmentRecord)
         self.persons: Table[PersonRecord] = Table(txn, dbs["persons"], PersonRecord)
         self.runs: Table[RunRecord] = Table(txn, dbs["runs"], RunRecord)
+        self.decisions: Table[DecisionRecord] = Table(txn, dbs["decisions"], DecisionRecord)
+        self.changes: Table[ChangeRecord] = Table(txn, dbs["changes"], ChangeRecord)
 
     # ids
 
@@ -144,6 +151,16 @@ class StoreTransaction:
             self._txn.put(KEY.pack(file_id), b"", db=self._dbs["pending"])
         else:
             self._txn.delete(KEY.pack(file_id), db=self._dbs["pending"])
+
+    # what changes found, to be taken back exactly
+
+    def former(self, change_id: int, face_id: int) -> FormerRecord | None:
+        value = self._txn.get(KEY.pack(change_id) + KEY.pack(face_id), db=self._dbs["former"])
+        return None if value is None else msgspec.msgpack.decode(value, type=FormerRecord)
+
+    def put_former(self, change_id: int, face_id: int, record: FormerRecord) -> None:
+        key = KEY.pack(change_id) + KEY.pack(face_id)
+        self._txn.put(key, msgspec.msgpack.encode(record), db=self._dbs["former"])
 
     # vectors
 
@@ -267,6 +284,8 @@ def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int
             txn.put(b"fingerprint", fingerprint.encode())
             txn.put(b"dimension", str(dimension).encode())
         schema = int(txn.get(b"schema", b"0"))
+        if schema < SCHEMA:  # 1 lacked decisions, changes and former: tables only, nothing to convert
+            txn.put(b"schema", str(SCHEMA).encode())
         known, known_dimension = txn.get(b"fingerprint", b"").decode(), int(txn.get(b"dimension", b"0"))
     if schema > SCHEMA:
         raise StoreError(

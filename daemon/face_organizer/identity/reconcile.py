@@ -4,7 +4,7 @@ Room:    identity (thinks)
 Imports: types, numpy, scipy
 
 An optimal one-to-one matching of clusters to persons on the faces they share (Kuhn-Munkres), taken apart into the
-connected parts of who shares anything with whom.
+connected parts of who shares anything with whom; faces that a human confirmed go before any count.
 """
 
 from __future__ import annotations
@@ -51,31 +51,36 @@ def reconcile(
     faces_min: int,
     named: AbstractSet[int],
     next_person_id: int,
+    anchor_of: Int64 | None = None,
 ) -> Reconciled:
     """Give every cluster the person it continues, or a new one.
 
-    A named person never vanishes: where no cluster continues it, its faces stay with it. A cluster of fewer than
-    faces_min faces becomes nobody unless it continues a named person.
+    A cluster with a confirmed face continues the person that the face was confirmed to be; the rest are matched by the
+    faces they share. A named person never vanishes: where no cluster continues it, its faces stay with it. A cluster of
+    fewer than faces_min faces becomes nobody unless it continues a named person.
 
     face_ids: int64 (n,), distinct; labels: int64 (n,), cluster of each face, -1 for none; current: int64 (n,), person
-    of each face, 0 for nobody; next_person_id: larger than any id ever given
+    of each face, 0 for nobody; named: those with confirmed faces are among them; next_person_id: larger than any id
+    ever given; anchor_of: int64 (n,), the person that a human confirmed each face to be, 0 for none
     """
     assert len(face_ids) == len(labels) == len(current), (len(face_ids), len(labels), len(current))
     assert next_person_id > int(current.max(initial=0)), (next_person_id, int(current.max(initial=0)))
     clusters, cluster_of = _numbered(labels, nothing=-1)
     persons, person_at = _numbered(current, nothing=int(NOBODY))
-    sizes = np.bincount(cluster_of[cluster_of >= 0], minlength=len(clusters))
     isnamed = np.isin(persons, np.fromiter(named, np.int64, len(named)))
 
-    person_of_cluster = np.full(len(clusters), int(NOBODY), np.int64)
-    for cluster, person in _matching(_shared(cluster_of, person_at, len(clusters), len(persons)), isnamed):
+    anchored = _anchored(cluster_of, anchor_of, len(clusters))
+    settled = np.isin(cluster_of, np.flatnonzero(anchored)) | np.isin(current, anchored[anchored != NOBODY])
+    person_of_cluster = anchored.copy()
+    shared = _shared(np.where(settled, -1, cluster_of), person_at, len(clusters), len(persons))
+    for cluster, person in _matching(shared, isnamed):
         person_of_cluster[cluster] = persons[person]
     homeless = persons[isnamed & ~np.isin(persons, person_of_cluster)]
     stay = np.isin(current, homeless)
 
     going = (cluster_of >= 0) & ~stay
     sizes = np.bincount(cluster_of[going], minlength=len(clusters))
-    too_small = (sizes < faces_min) & ~np.isin(person_of_cluster, persons[isnamed])
+    too_small = (sizes < faces_min) & ~np.isin(person_of_cluster, persons[isnamed]) & (anchored == NOBODY)
     births = _in_order_of_birth(cluster_of[going], face_ids[going], (person_of_cluster == NOBODY) & ~too_small)
     born = next_person_id + np.arange(len(births))
     person_of_cluster[births] = born
@@ -84,6 +89,22 @@ def reconcile(
     person_of = np.where(stay, current, int(NOBODY))
     person_of[going] = person_of_cluster[cluster_of[going]]
     return _told(person_of, current, persons, tuple(born.tolist()), faces_min)
+
+
+def _anchored(cluster_of: Int64, anchor_of: Int64 | None, clusters: int) -> Int64:
+    """int64 (clusters,): whose confirmed faces a cluster holds, 0 for nobody's. Each person is in one cluster at most,
+    the one with most of its confirmed faces, and each cluster is the person most of its confirmed faces are."""
+    person = np.full(clusters, int(NOBODY), np.int64)
+    if anchor_of is None:
+        return person
+    rows = np.flatnonzero((anchor_of != NOBODY) & (cluster_of >= 0))
+    cells, counts = np.unique(np.stack([cluster_of[rows], anchor_of[rows]], axis=1), axis=0, return_counts=True)
+    given: set[int] = set()
+    for cluster, anchor in cells[np.argsort(-counts, kind="stable")].tolist():
+        if person[cluster] == NOBODY and anchor not in given:
+            person[cluster] = anchor
+            given.add(anchor)
+    return person
 
 
 def _told(person_of: Int64, current: Int64, persons: Int64, born: tuple[int, ...], faces_min: int) -> Reconciled:

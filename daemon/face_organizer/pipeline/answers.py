@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from face_organizer.identity.centroids import Centroids
-from face_organizer.pipeline.gallery import wanted_folders
+from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NO_FACE, NOBODY, Float32
+from face_organizer.types import NO_FACE, NOBODY, Float32, RunRecord
 
 Answer = dict[str, Any]
 
@@ -43,8 +43,18 @@ def counts(txn: Transaction, roster: Roster) -> Answer:
     }
 
 
-def people(txn: Transaction, library: Path) -> list[Answer]:
-    """Everybody who has a face, most faces first. cover: the file of the face nearest to the person's centroid."""
+def run_summary(run_id: int, run: RunRecord) -> Answer:
+    """A run in figures."""
+    keys = ("state", "reason", "people", "faces", "persons", "born", "merged", "split", "vanished", "moved", "seconds")
+    answer = {"run_id": run_id} | {key: getattr(run, key) for key in keys}
+    return answer | {"waits": run.waits or None, "at_s": run.at_s, "parameters": run.parameters}
+
+
+def people(txn: Transaction, library: Path, *, everybody: bool = False) -> list[Answer]:
+    """Everybody who has a face, most faces first. cover: the file of the face nearest to the person's centroid.
+
+    everybody: hidden persons too.
+    """
     covers = _covers(txn)
     images: dict[int, list[int]] = {}
     for face_id, assignment in txn.assignments.items():
@@ -53,7 +63,7 @@ def people(txn: Transaction, library: Path) -> list[Answer]:
             images.setdefault(assignment.person_id, []).append(face.image_id)
     answer = []
     for person_id, person in txn.persons.items():
-        if person_id in images:
+        if person_id in images and (everybody or not person.hidden):
             cover = covers.get(person_id)
             answer.append(
                 {

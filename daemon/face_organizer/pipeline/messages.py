@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from face_organizer.pipeline.flow import Reply
-from face_organizer.types import ImageRef, Int64, People, Placed, PlacementMode, Rejected, RunRecord, SeenImage
+from face_organizer.types import ImageRef, People, Placed, PlacementMode, Rejected, SeenImage
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The bounds of identity. similarity_join_min: to a person's centroid; similarity_link_min: between two faces;
-    similarity_member_min: to a centroid when the number of people is fixed."""
+    similarity_member_min: to a centroid when the number of people is fixed. one_face_per_image: two faces of one image
+    are two people."""
 
     people: People
     placement: PlacementMode
@@ -26,6 +27,7 @@ class Rules:
     similarity_link_min: float
     similarity_member_min: float
     neighbours: int
+    one_face_per_image: bool = True
 
     @property
     def similarity_min(self) -> float:
@@ -37,20 +39,6 @@ class Skipped:
     """Nothing to record: the file is gone, or will be looked at again."""
 
     ref: ImageRef
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ApplyRun:
-    """What a re-clustering found. before, after: int64 (n,) person of each face then and now; an id in `born` stands
-    for a person that has none yet. merged: old person -> the one that took over."""
-
-    face_ids: Int64
-    before: Int64
-    after: Int64
-    born: tuple[int, ...]
-    merged: dict[int, int]
-    run: RunRecord
-    reply: Reply[tuple[int, RunRecord]] = field(default_factory=Reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +57,4 @@ class Call:
     reply: Reply[Any] = field(default_factory=Reply)
 
 
-Message = SeenImage | Rejected | Skipped | ApplyRun | RecordPlaced | Call
+Message = SeenImage | Rejected | Skipped | RecordPlaced | Call

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-from face_organizer.pipeline.gallery import wanted_folders
+from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
@@ -100,4 +100,5 @@ def file_to_place(txn: Transaction, file_id: int) -> FileToPlace | None:
         places=tuple(os.fsdecode(place) for place in file.places),
         folders=wanted_folders(txn, file),
         reason=file.reason,
+        wished=tuple(os.fsdecode(place) for place in file.wished),
     )

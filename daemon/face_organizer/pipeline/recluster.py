@@ -1,16 +1,18 @@
-"""Re-clustering off the hot path: reads a snapshot, thinks, and posts what it found to the gallery.
+"""Re-clustering off the hot path: reads a snapshot, thinks, and hands what it found on, to be applied or to wait.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity
+Imports: types, ports, identity, runs
 
-One run at a time and at most one waiting: requests that come while one waits share its answer.
+One run at a time and at most one of a kind waiting: requests that come while one waits share its answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from threading import Event, Lock
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +20,51 @@ from numpy.typing import NDArray
 from face_organizer.identity.assign import nearest
 from face_organizer.identity.centroids import Centroids
 from face_organizer.identity.cluster import cluster_graph
+from face_organizer.identity.constraints import enforce
+from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
 from face_organizer.identity.reconcile import Reconciled, reconcile
+from face_organizer.pipeline.book import constraints_of, pack_ids
 from face_organizer.pipeline.flow import Reply
-from face_organizer.pipeline.messages import ApplyRun, Rules
+from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import Float32, Int64, RunRecord
+from face_organizer.types import MOVES_MAX, NOBODY, UNBORN, ChangeRecord, Float32, Int64, RunRecord
 
-UNBORN = 1 << 40
-"""Ids from here on stand for persons that the gallery will number when it applies the run."""
+Kept = tuple[int, RunRecord]
+"""A run's id and what was written down of it."""
+
+
+Kind = Literal["unasked", "asked", "proposal"]
+"""unasked: by the clock, growth or SIGHUP; applied if it is within the margin. asked: applied. proposal: kept only."""
+
+KEYS = ("similarity_join_min", "similarity_link_min", "similarity_member_min", "faces_min", "one_face_per_image")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """The snapshot a run works on, one row a face in id order. vectors: float32 (n, d)."""
+    """The snapshot a run works on, one row a face in id order. vectors: float32 (n, d). anchor_of: int64 (n,), who a
+    human confirmed each face to be, 0 for nobody; rejections: int64 (r, 2), (row, a person that the face is not)."""
 
     face_ids: Int64
     image_of: Int64
     person_of: Int64
     founder: NDArray[np.bool_]
     vectors: Float32
+    anchor_of: Int64
+    rejections: Int64
 
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """When to run by itself: after a time, or after growth by a factor and by a number of faces."""
+    """When to run by itself: after a time, or after growth by a factor and by a number of faces. margin: how much such
+    a run may change."""
 
     every_s: float
     growth_factor: float
     growth_faces_min: int
+    margin: Margin
 
 
 class Recluster:
@@ -56,33 +73,34 @@ class Recluster:
     def __init__(
         self,
         store: Store,
-        post: Callable[[ApplyRun], None],
+        runs: Runs,
         rules: Rules,
         when: When,
         seed: int,
         log: Log,
         clock: Clock,
+        now: Callable[[], float],
         chores: Callable[[Event], None] = lambda stop: None,
     ) -> None:
-        self._store, self._post = store, post
+        """now(): seconds since 1970, to date a run."""
+        self._store, self._runs = store, runs
         self.rules, self.when, self._seed = rules, when, seed
-        self._log, self._clock = log, clock
+        self._log, self._clock, self._now = log, clock, now
         self._chores = chores
         self._lock = Lock()
         self._wanted = Event()
-        self._waiting: tuple[str, Reply[RunRecord]] | None = None
+        self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
         self._last_end = clock()
         self._faces_then = 0
         self.running = False
         self.by_itself = True
 
-    def request(self, reason: str) -> Reply[RunRecord]:
-        """Ask for a run; the answer comes when it has been applied."""
+    def request(self, reason: str, kind: Kind = "unasked") -> Reply[Kept]:
+        """Ask for a run; the answer comes when it has been applied, or kept as a proposal."""
         with self._lock:
-            if self._waiting is None:
-                self._waiting = (reason, Reply())
+            _, reply = self._waiting.setdefault(kind, (reason, Reply()))
             self._wanted.set()
-            return self._waiting[1]
+            return reply
 
     def remember(self, faces: int) -> None:
         """How many faces the last run before this start had seen."""
@@ -93,12 +111,12 @@ class Recluster:
         while not stop.is_set():
             if self._wanted.wait(0.2):
                 with self._lock:
-                    waiting, self._waiting = self._waiting, None
+                    waiting, self._waiting = self._waiting, {}
                     self._wanted.clear()
-                if waiting is not None:
-                    self._answer(*waiting)
+                for kind, (why, reply) in waiting.items():
+                    self._answer(why, kind, reply)
             elif self.by_itself and (reason := self._due()):
-                self._answer(reason, Reply())
+                self._answer(reason, "unasked", Reply())
             else:
                 self._chores(stop)
 
@@ -114,10 +132,10 @@ class Recluster:
             return "timer"
         return ""
 
-    def _answer(self, reason: str, reply: Reply[RunRecord]) -> None:
+    def _answer(self, reason: str, kind: Kind, reply: Reply[Kept]) -> None:
         self.running = True
         try:
-            reply.give(self._recluster(reason))
+            reply.give(self._recluster(reason, kind))
         except BaseException as error:
             reply.fail(error)
             raise
@@ -125,51 +143,54 @@ class Recluster:
             self.running = False
             self._last_end = self._clock()
 
-    def _recluster(self, reason: str) -> RunRecord:
+    def _recluster(self, reason: str, kind: Kind) -> Kept:
         start = self._clock()
         with self._store.read() as txn:
             faces = load_faces(txn)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids))
             labels = self._clusters(txn, faces)
-            persons = [person_id for person_id, _ in txn.persons.items()]
+            persons = dict(txn.persons.items())
         self._faces_then = len(faces.face_ids)
-        found = reconciled(faces, labels, self.rules, persons)
+        touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
+        found = reconciled(faces, labels, self.rules, sorted(persons), frozenset(touched) - {int(NOBODY)})
         seconds = round(self._clock() - start, 3)
-        command = ApplyRun(
-            face_ids=faces.face_ids,
-            before=faces.person_of,
-            after=found.person_of,
-            born=found.born,
-            merged=dict(found.merged),
-            run=RunRecord(
-                reason=reason,
-                people=str(self.rules.people),
-                faces=len(faces.face_ids),
-                persons=0,
-                born=len(found.born),
-                merged=len(found.merged),
-                split=len(found.split),
-                vanished=len(found.vanished),
-                moved=found.moved,
-                seconds=seconds,
-            ),
+        run_id, run = self._runs.keep(
+            self._run(reason, kind, faces, found, frozenset(touched), seconds),
+            _change(faces, found),
+            asked=kind == "asked",
         )
-        self._post(command)
-        run_id, run = command.reply.wait()
-        self._log.info(
-            "recluster_finished",
-            run_id=run_id,
+        self._tell(run_id, run)
+        return run_id, run
+
+    def _run(
+        self, reason: str, kind: Kind, faces: Faces, found: Reconciled, touched: AbstractSet[int], seconds: float
+    ) -> RunRecord:
+        moved = moves(faces.face_ids, faces.person_of, found.person_of)
+        waits = "asked for as a proposal" if kind == "proposal" else ""
+        if kind == "unasked":
+            waits = why_wait(moved, int(np.count_nonzero(faces.person_of)), touched, self.when.margin)
+        return RunRecord(
             reason=reason,
-            faces=run.faces,
-            persons=run.persons,
-            born=run.born,
-            merged=run.merged,
-            split=run.split,
-            vanished=run.vanished,
-            moved=run.moved,
+            people=str(self.rules.people),
+            faces=len(faces.face_ids),
+            persons=len(np.unique(found.person_of[found.person_of != NOBODY])),
+            born=len(found.born),
+            merged=len(found.merged),
+            split=len(found.split),
+            vanished=len(found.vanished),
+            moved=found.moved,
             seconds=seconds,
+            waits=waits,
+            parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed},
+            moves=moved[:MOVES_MAX],
+            at_s=self._now(),
         )
-        return run
+
+    def _tell(self, run_id: int, run: RunRecord) -> None:
+        keys = ("reason", "faces", "persons", "born", "merged", "split", "vanished", "moved", "seconds", "state")
+        self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in keys})
+        if run.waits:
+            self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
 
     def _clusters(self, txn: Transaction, faces: Faces) -> Int64:
         """A label for each face, -1 for none. Only founders are clustered; the others join the nearest cluster."""
@@ -211,7 +232,17 @@ def load_faces(txn: Transaction) -> Faces:
         person_of[at[face_id]] = assignment.person_id
     chunks = [vectors for _, vectors in txn.vector_chunks()]
     vectors = np.concatenate(chunks) if chunks else np.zeros((0, 1), np.float32)
-    return Faces(face_ids, image_of, person_of, founder, vectors)
+    constraints = constraints_of(txn)
+    anchor_of, rejections = constraints.anchors(face_ids), constraints.rejections(face_ids)
+    return Faces(face_ids, image_of, person_of, founder, vectors, anchor_of, rejections)
+
+
+def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
+    """Only what differs."""
+    differs = faces.person_of != found.person_of
+    columns = (faces.face_ids, faces.person_of, found.person_of)
+    ids, before, after = (pack_ids(column[differs]) for column in columns)
+    return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged))
 
 
 def largest_clusters(vectors: Float32, labels: Int64, people: int) -> Float32 | None:
@@ -237,11 +268,12 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float
     labels[rows[near]] = centroids.ids[row[near]] - 1
 
 
-def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int]) -> Reconciled:
-    """The clusters as persons: old ones go on by overlap, new ones get ids from UNBORN.
+def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int], named: AbstractSet[int]) -> Reconciled:
+    """The clusters as persons: old ones go on by overlap, new ones get ids from UNBORN. Humans have the last word.
 
-    persons: every id ever given. With a fixed number of people there are never more persons than that: a cluster that
-    continues nobody takes the place of a person that nothing continues, so that person_B stays person_B.
+    persons: every id ever given. named: persons that a human touched. With a fixed number of people there are never
+    more persons than that: a cluster that continues nobody takes the place of a person that nothing continues, so that
+    person_B stays person_B.
     """
     fixed = rules.people != "auto"
     found = reconcile(
@@ -249,8 +281,9 @@ def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int]) ->
         labels,
         faces.person_of,
         faces_min=1 if fixed else rules.faces_min,
-        named=frozenset(),
+        named=named,
         next_person_id=UNBORN,
+        anchor_of=faces.anchor_of,
     )
     free = sorted(set(persons) - set(found.person_of.tolist())) if fixed else []
     person_of = found.person_of.copy()
@@ -259,7 +292,7 @@ def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int]) ->
         person_of[person_of == unborn] = person_id
     return replace(
         found,
-        person_of=person_of,
+        person_of=enforce(person_of, faces.anchor_of, faces.rejections),
         born=found.born[len(taken) :],
         merged={old: taken.get(heir, heir) for old, heir in found.merged.items() if old not in taken.values()},
         vanished=tuple(old for old in found.vanished if old not in taken.values()),

@@ -1,0 +1,372 @@
+"""The book of who is whose: gives faces to persons, one at a time while streaming, by the thousands for a change.
+
+Room:    pipeline (moves)
+Owns:    every change of an assignment or a person in the truth
+Imports: types, ports, identity
+
+A change (what a run or a human decided) may move half a million faces. It is written down first, whole, and then done
+in chunks, each a transaction: enrolment goes on in between, and after a crash the rest is done at the next start. What
+each chunk found is kept, so that every change can be taken back exactly: taking back is a change too.
+
+In the gallery's thread only (or before it starts).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+
+from face_organizer.identity.constraints import Constraints, fold, heir
+from face_organizer.identity.placement import desired_folders, person_folder_name
+from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.roster import Roster
+from face_organizer.ports import Store, Transaction
+from face_organizer.types import (
+    NOBODY,
+    QUARANTINE,
+    UNBORN,
+    Assignment,
+    AssignmentRecord,
+    ChangeRecord,
+    FileRecord,
+    Float32,
+    FormerRecord,
+    Int64,
+    PersonChange,
+    PersonId,
+    PersonRecord,
+)
+
+CHUNK_FACES = 500
+"""Faces a transaction of a change: enrolment waits for one of them, no longer than a tenth of a second."""
+
+APPLYING = "applying"
+"""The note that says which change is being done, and how many of its faces are: two numbers of 8 bytes."""
+
+
+class Book:
+    """See the module's text. is_taken(folder): a new person must not move in there."""
+
+    def __init__(
+        self, store: Store, roster: Roster, rules: Rules, is_taken: Callable[[str], bool] = lambda folder: False
+    ) -> None:
+        self._store, self._roster, self._is_taken = store, roster, is_taken
+        self.rules = rules
+        self.constraints = Constraints()
+        with store.read() as txn:
+            self.learn(txn)
+
+    def learn(self, txn: Transaction) -> None:
+        """Fold the decisions anew."""
+        self.constraints = constraints_of(txn)
+
+    # one face, one person
+
+    def new_person(self, txn: Transaction, run_id: int) -> PersonId:
+        person_id = PersonId(txn.new_id("persons"))
+        folder = self._free(person_folder_name(person_id, self.rules.people), given=frozenset())
+        txn.persons.put(person_id, PersonRecord(name=folder, folder=folder, born_run=run_id))
+        return person_id
+
+    def free_folder(self, txn: Transaction, usual: str, person_id: int) -> str:
+        """The folder for a person's new name: itself, or folder~2, ... where another person has it."""
+        others = {
+            person.folder.casefold()
+            for other, person in txn.persons.items()
+            if other != person_id and other in self._roster.faces_of
+        }
+        return self._free(usual, given=others)
+
+    def _free(self, usual: str, given: AbstractSet[str]) -> str:
+        """Nobody's folder, and nothing that stood there before: somebody's from before the state was lost, or made by
+        hand. Never mix."""
+        folder, numbers = usual, count(2)
+        while folder.casefold() in given or self._is_taken(folder):
+            folder = f"{usual}~{next(numbers)}"
+        return folder
+
+    def give(self, txn: Transaction, face_id: int, vector: Float32, decision: Assignment, run_id: int = 0) -> None:
+        """Record whose face it is, and that its image's files may have to move. vector: float32 (d,)."""
+        if txn.assignments.get(face_id) is not None:  # else it is new, and pending anyway
+            for file_id in self._files_of(txn, face_id):
+                self.want_elsewhere(txn, file_id)
+        self._roster.give(face_id, decision.person_id, vector)
+        record = AssignmentRecord(
+            decision.person_id, round(decision.similarity, 4), round(decision.margin, 4), decision.reason, run_id
+        )
+        txn.assignments.put(face_id, record)
+
+    def want_elsewhere(self, txn: Transaction, file_id: int, wished: tuple[bytes, ...] = ()) -> None:
+        """Truth is about to want the file elsewhere. While it was pending, disk may have been brought to what truth
+        wanted until now without our having heard of it; after a crash we must look there too."""
+        file = txn.files.get(file_id)
+        if file is None:
+            return
+        places = file.places
+        if txn.pending(1, file_id) == [file_id]:
+            until_now = [os.fsencode(folder) + b"/" + file.name for folder in wanted_folders(txn, file)]
+            places = tuple(dict.fromkeys([*places, *until_now]))
+        if (places, wished) != (file.places, file.wished):
+            txn.files.put(file_id, replace(file, places=places, wished=wished))
+        txn.set_pending(file_id, True)
+
+    # changes
+
+    def begin(self, txn: Transaction, change_id: int, decision_id: int = 0) -> None:
+        """Start to do a change that is written down: from here on it will be done, whatever happens.
+
+        decision_id: the decision that it belongs to; what it says of persons yet unborn is said of the born ones.
+        """
+        change = txn.changes.get(change_id)
+        assert change is not None, change_id
+        assert not txn.note(APPLYING), "one change at a time"
+        changing = {person.person_id for person in change.persons}
+        change = replace(change, persons=tuple(self._change_person(txn, each, changing) for each in change.persons))
+        change, number = self._numbered(txn, change)
+        decision = txn.decisions.get(decision_id)
+        if decision is not None and number:
+            verdicts = tuple(
+                replace(verdict, person_id=number.get(verdict.person_id, verdict.person_id))
+                for verdict in decision.verdicts
+            )
+            txn.decisions.put(decision_id, replace(decision, verdicts=verdicts))
+        txn.changes.put(change_id, change)
+        txn.put_note(APPLYING, _packed(change_id, 0))
+        self.learn(txn)
+
+    def step(self) -> bool:
+        """Do one chunk of the change under way. False when there is nothing to do."""
+        with self._store.write() as txn:
+            change_id, done = _unpacked(txn.note(APPLYING))
+            change = txn.changes.get(change_id) if change_id else None
+            if change is None:
+                return False
+            ids, before, after = (_ids(column) for column in (change.face_ids, change.before, change.after))
+            part = slice(done, done + CHUNK_FACES)
+            if done < len(ids):
+                self._do(txn, change_id, change, ids[part], before[part], after[part])
+                txn.put_note(APPLYING, _packed(change_id, done + CHUNK_FACES))
+            else:
+                self._finish(txn, change_id, change)
+        return True
+
+    def take_back(self, txn: Transaction, change_id: int, run_id: int = 0) -> int:
+        """Write down the change that undoes another; returns its id."""
+        change = txn.changes.get(change_id)
+        assert change is not None, change_id
+        back = ChangeRecord(
+            face_ids=change.face_ids,
+            before=change.after,
+            after=change.before,
+            reason="taken_back",
+            run_id=run_id,
+            persons=tuple(self._reversed(txn, person) for person in change.persons if person.before is not None),
+            back_to=change_id,
+        )
+        return write_down(txn, back)
+
+    def _reversed(self, txn: Transaction, change: PersonChange) -> PersonChange:
+        """A person as before, but for what was decided since."""
+        now = txn.persons.get(change.person_id)
+        assert now is not None, change
+        assert change.before is not None, change
+        was = {
+            field: getattr(change.before, field)
+            for field in ("name", "folder", "merged_into", "retired", "named", "hidden")
+            if getattr(now, field) == getattr(change.after, field)
+        }
+        return PersonChange(change.person_id, now, replace(now, **was))
+
+    def _numbered(self, txn: Transaction, change: ChangeRecord) -> tuple[ChangeRecord, dict[int, PersonId]]:
+        """The change with real persons in the place of those that have no id yet, and who they are."""
+        after = _ids(change.after).copy()
+        for person_id in np.unique(after[(after != NOBODY) & (after < UNBORN)]).tolist():
+            if not change.back_to and (living := living_person(txn, person_id)) != person_id:
+                after[after == person_id] = living  # merged by hand since this was thought out
+        number = {unborn: self.new_person(txn, change.run_id) for unborn in np.unique(after[after >= UNBORN]).tolist()}
+        for unborn, person_id in number.items():
+            after[after == unborn] = person_id
+        merged = {old: int(number.get(new, PersonId(new))) for old, new in change.merged.items()}
+        born = tuple(
+            PersonChange(person_id, None, record)
+            for person_id in number.values()
+            if (record := txn.persons.get(person_id)) is not None
+        )
+        return replace(change, after=pack_ids(after), merged=merged, persons=(*change.persons, *born)), number
+
+    def _change_person(self, txn: Transaction, change: PersonChange, changing: AbstractSet[int]) -> PersonChange:
+        """A new name or folder; returns what was really changed: a folder that another person has by now is not shared.
+
+        Files that are pending may already lie in the old folder: note it before it is forgotten.
+        """
+        others = {
+            each.folder.casefold()
+            for person_id, each in txn.persons.items()
+            if person_id not in changing and person_id in self._roster.faces_of
+        }
+        if change.after.folder.casefold() in others:
+            change = replace(change, after=replace(change.after, folder=self._free(change.after.folder, others)))
+        now = txn.persons.get(change.person_id)
+        if now is not None and (now.folder, now.hidden) != (change.after.folder, change.after.hidden):
+            for file_id in txn.pending(txn.pending_count()):
+                file = txn.files.get(file_id)
+                if file is not None and now.folder in wanted_folders(txn, file):
+                    self.want_elsewhere(txn, file_id)
+        txn.persons.put(change.person_id, change.after)
+        return change
+
+    def _do(
+        self, txn: Transaction, change_id: int, change: ChangeRecord, ids: Int64, before: Int64, after: Int64
+    ) -> None:
+        given = []
+        for face_id, old, new in zip(ids.tolist(), before.tolist(), after.tolist(), strict=True):
+            record = txn.assignments.get(face_id)
+            former = txn.former(change.back_to, face_id) if change.back_to else None
+            person_id = heir(new, change.merged)
+            if record is None or not self._may(face_id, old, person_id, change, former):
+                continue
+            files = [
+                (file_id, file.places) for file_id in self._files_of(txn, face_id) if (file := txn.files.get(file_id))
+            ]
+            txn.put_former(change_id, face_id, FormerRecord(record, tuple(files)))
+            if former is not None:
+                self._put_back(txn, face_id, former)
+            elif person_id == record.person_id:
+                for file_id, _ in files:
+                    self.want_elsewhere(txn, file_id)
+            else:
+                decision = Assignment(PersonId(person_id), 0.0, 0.0, change.reason)
+                self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id)
+                given.append(face_id)
+        self._measure(txn, given)
+
+    def _may(self, face_id: int, old: int, new: int, change: ChangeRecord, former: FormerRecord | None) -> bool:
+        """Is the change still right for this face, after all that was decided since it was thought out?"""
+        now = int(self._roster.person_of[face_id])
+        if change.back_to:
+            confirmed = self.constraints.confirmed.get(face_id, new)
+            return former is not None and now == old and confirmed == new
+        if now != old and new == NOBODY:
+            return False  # it has found somebody meanwhile
+        if new == now != old:
+            return False
+        confirmed = self.constraints.confirmed.get(face_id, new)
+        return confirmed == new and new not in self.constraints.rejected.get(face_id, ())
+
+    def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord) -> None:
+        """The face as it was, and its files as they lay."""
+        for file_id, places in former.places:
+            self.want_elsewhere(txn, file_id, wished=places)
+        person_id = living_person(txn, former.assignment.person_id)
+        self._roster.give(face_id, person_id, txn.vectors([face_id])[0])
+        txn.assignments.put(face_id, replace(former.assignment, person_id=person_id))
+
+    def _measure(self, txn: Transaction, face_ids: list[int]) -> None:
+        """Write down each face's similarity and margin to the person it now has."""
+        centroids = self._roster.centroids
+        row_of = {int(person): row for row, person in enumerate(centroids.ids)}
+        for face_id in face_ids:
+            record = txn.assignments.get(face_id)
+            if record is not None and record.person_id in row_of:
+                similarities = centroids.matrix @ txn.vectors([face_id])[0]
+                own = float(similarities[row_of[record.person_id]])
+                others = np.delete(similarities, row_of[record.person_id])
+                margin = own - (float(others.max()) if len(others) else 0.0)
+                txn.assignments.put(face_id, replace(record, similarity=round(own, 4), margin=round(margin, 4)))
+
+    def _finish(self, txn: Transaction, change_id: int, change: ChangeRecord) -> None:
+        """Faces that came to a vanished person meanwhile follow; persons without a face retire; the change is done."""
+        for old in change.merged:
+            for face_id in np.flatnonzero(self._roster.person_of == old).tolist():
+                person_id = PersonId(heir(old, change.merged))
+                vector = txn.vectors([face_id])[0]
+                self.give(txn, face_id, vector, Assignment(person_id, 0.0, 0.0, change.reason), change.run_id)
+                self._measure(txn, [face_id])
+        retired = self._retire(txn, change.merged)
+        known = {person.person_id for person in change.persons}
+        txn.changes.put(
+            change_id,
+            replace(change, persons=(*change.persons, *(each for each in retired if each.person_id not in known))),
+        )
+        txn.put_note(APPLYING, b"")
+        self._note_run(txn, change)
+        self.learn(txn)
+
+    def _retire(self, txn: Transaction, merged: dict[int, int]) -> list[PersonChange]:
+        """Persons without a face left live on as a redirect or a memory; their ids are never reused."""
+        changes = []
+        for person_id, person in list(txn.persons.items()):
+            alive = person_id in self._roster.faces_of
+            if alive == person.retired:
+                into = 0 if alive else heir(merged.get(person_id, 0), merged)
+                after = replace(person, retired=not alive, merged_into=into)
+                txn.persons.put(person_id, after)
+                changes.append(PersonChange(person_id, person, after))
+        return changes
+
+    def _note_run(self, txn: Transaction, change: ChangeRecord) -> None:
+        run = txn.runs.get(change.run_id) if change.run_id else None
+        if run is not None:
+            state = "rolled_back" if change.back_to else "applied"
+            txn.runs.put(change.run_id, replace(run, state=state, persons=len(self._roster.faces_of)))
+
+    def _files_of(self, txn: Transaction, face_id: int) -> tuple[int, ...]:
+        image = txn.images.get(int(self._roster.image_of[face_id]))
+        return image.file_ids if image is not None else ()
+
+
+def wanted_folders(txn: Transaction, file: FileRecord) -> tuple[str, ...]:
+    """Where truth says a file should appear, as folders of the library. Hidden persons have none."""
+    image = txn.images.get(file.image_id) if file.image_id else None
+    if image is None:
+        return (QUARANTINE,)
+    folders: list[str] = []
+    for face_id in image.face_ids:
+        assignment = txn.assignments.get(face_id)
+        person = txn.persons.get(assignment.person_id) if assignment and assignment.person_id else None
+        if person is not None and not person.hidden:
+            folders.append(person.folder)
+    return desired_folders(folders, has_faces=bool(image.face_ids))
+
+
+def living_person(txn: Transaction, person_id: int) -> int:
+    """The person itself, or whoever took it over."""
+    seen = {person_id}
+    while (person := txn.persons.get(person_id)) is not None and person.merged_into and person.merged_into not in seen:
+        person_id = person.merged_into
+        seen.add(person_id)
+    return person_id
+
+
+def constraints_of(txn: Transaction) -> Constraints:
+    """What all decisions make together."""
+    merged_into = {person_id: person.merged_into for person_id, person in txn.persons.items() if person.merged_into}
+    return fold((decision for _, decision in txn.decisions.items()), merged_into)
+
+
+def write_down(txn: Transaction, change: ChangeRecord) -> int:
+    """Keep a change, to be begun now or later; returns its id."""
+    change_id = txn.new_id("changes")
+    txn.changes.put(change_id, change)
+    return change_id
+
+
+def pack_ids(ids: Int64) -> bytes:
+    return ids.astype("<i8").tobytes()
+
+
+def _ids(packed: bytes) -> Int64:
+    return np.frombuffer(packed, "<i8")
+
+
+def _packed(change_id: int, done: int) -> bytes:
+    return change_id.to_bytes(8, "big") + done.to_bytes(8, "big")
+
+
+def _unpacked(note: bytes) -> tuple[int, int]:
+    return (int.from_bytes(note[:8], "big"), int.from_bytes(note[8:], "big")) if note else (0, 0)

@@ -1,0 +1,112 @@
+"""Why is this face there: nearest faces, similarity, margin, which rule, which run, which decision.
+
+Room:    pipeline (moves)
+Imports: types, ports, answers, book, index
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_organizer.pipeline.answers import image_path
+from face_organizer.pipeline.book import constraints_of
+from face_organizer.ports import Index, Transaction
+from face_organizer.types import NOBODY, AssignmentRecord, Float32
+
+Answer = dict[str, Any]
+
+SHOWN = 3
+CONFIRMED_MAX = 2000
+"""Confirmed faces of a person that are compared, the newest: a merge may have confirmed a hundred thousand."""
+
+RULES = {
+    "joined": "it was most similar to this person when it arrived",
+    "founded": "it and other faces that agreed founded this person",
+    "reclustered": "a re-clustering put it there",
+    "below_bound": "no person was similar enough when it arrived",
+    "no_person_yet": "there was no person yet when it arrived",
+    "taken_by_another_face": "another face of its image is the person it resembles, and nobody is twice in an image",
+    "name": "a human named the person",
+    "merge": "a human said that two persons are one",
+    "split": "a human said that a person was several",
+    "reject": "a human said that it is not the person it was with",
+    "assign": "a human said who it is",
+    "taken_back": "a decision or a run was taken back",
+}
+
+
+def explain(txn: Transaction, index: Index, library: Path, image_id: int) -> list[Answer]:
+    """One answer for each face of an image."""
+    image = txn.images.get(image_id)
+    return [_face(txn, index, library, face_id) for face_id in image.face_ids] if image else []
+
+
+def _face(txn: Transaction, index: Index, library: Path, face_id: int) -> Answer:
+    face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
+    assert face is not None, face_id
+    assert assignment is not None, face_id
+    person = txn.persons.get(assignment.person_id) if assignment.person_id else None
+    vector = txn.vectors([face_id])
+    decisions = [
+        {"decision_id": id_, "says": each.says}
+        for id_, each in txn.decisions.items()
+        if not each.undone_by and any(face_id in verdict.face_ids for verdict in each.verdicts)
+    ]
+    return {
+        "face_id": face_id,
+        "box": [round(x) for x in face.box],
+        "quality": face.quality,
+        "founder": face.founder,
+        "person_id": assignment.person_id or None,
+        "person": person.name if person else None,
+        "similarity": assignment.similarity,
+        "margin": assignment.margin,
+        "rule": assignment.reason,
+        "because": because(assignment),
+        "run_id": assignment.run_id or None,
+        "decisions": decisions,
+        "nearest_confirmed": _confirmed(txn, library, face_id, assignment.person_id, vector[0]),
+        "nearest": _nearest(txn, index, library, face_id, vector),
+    }
+
+
+def because(assignment: AssignmentRecord) -> str:
+    """The rule as a sentence."""
+    said = RULES.get(assignment.reason, assignment.reason)
+    return f"{said} (run {assignment.run_id})" if assignment.run_id else said
+
+
+def _confirmed(txn: Transaction, library: Path, face_id: int, person_id: int, vector: Float32) -> list[Answer]:
+    """The nearest of the faces that a human confirmed to be the person."""
+    constraints = constraints_of(txn)
+    theirs = [id_ for id_, person in constraints.confirmed.items() if person == person_id and id_ != face_id]
+    theirs = [id_ for id_ in sorted(theirs)[-CONFIRMED_MAX:] if txn.faces.get(id_) is not None]
+    if person_id == NOBODY or not theirs:
+        return []
+    similarities = txn.vectors(theirs) @ vector
+    best = np.argsort(-similarities, kind="stable")[:SHOWN]
+    return [_other(txn, library, theirs[row], float(similarities[row])) for row in best]
+
+
+def _nearest(txn: Transaction, index: Index, library: Path, face_id: int, vector: Float32) -> list[Answer]:
+    found, similarities = index.search(vector, SHOWN + 1)
+    pairs = zip(found[0].tolist(), similarities[0].tolist(), strict=True)
+    others = [(id_, similarity) for id_, similarity in pairs if id_ >= 0 and id_ != face_id]
+    return [_other(txn, library, id_, similarity) for id_, similarity in others[:SHOWN]]
+
+
+def _other(txn: Transaction, library: Path, face_id: int, similarity: float) -> Answer:
+    face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
+    assert face is not None, face_id
+    assert assignment is not None, face_id
+    person = txn.persons.get(assignment.person_id) if assignment.person_id else None
+    return {
+        "face_id": face_id,
+        "image": image_path(txn, library, face.image_id, person.folder if person else ""),
+        "person_id": assignment.person_id or None,
+        "person": person.name if person else None,
+        "similarity": round(similarity, 4),
+    }

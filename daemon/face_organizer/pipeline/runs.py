@@ -1,0 +1,170 @@
+"""What becomes of a re-clustering: kept as a proposal, applied, rolled back.
+
+Room:    pipeline (moves)
+Imports: types, errors, ports, identity, book, applying
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+from face_organizer.errors import RequestError
+from face_organizer.pipeline.applying import Applier
+from face_organizer.pipeline.book import CHUNK_FACES, Book, wanted_folders, write_down
+from face_organizer.ports import Store, Transaction
+from face_organizer.types import ChangeRecord, RunRecord
+
+HELD = "held_by"
+"""The note that says which rolled-back run keeps runs from applying themselves."""
+
+
+class Runs:
+    """Any thread but the gallery's. wait_placed(): returns when disk shows what truth wants."""
+
+    def __init__(self, store: Store, book: Book, applier: Applier, wait_placed: Callable[[], None]) -> None:
+        self._store, self._book, self._applier, self._wait_placed = store, book, applier, wait_placed
+
+    def keep(self, run: RunRecord, change: ChangeRecord, *, asked: bool) -> tuple[int, RunRecord]:
+        """Write a run down, and apply it unless it waits (run.waits). asked: by a human, who may go on after a
+        rollback. Older proposals are out of date from here on."""
+
+        def begin() -> int:
+            with self._store.write() as txn:
+                for older_id, older in list(txn.runs.items()):
+                    if older.state == "proposed":
+                        txn.runs.put(older_id, replace(older, state="replaced"))
+                waits = run.waits
+                if asked and not waits:
+                    txn.put_note(HELD, b"")
+                elif not waits and (held := txn.note(HELD)) and change.face_ids:
+                    waits = f"run {held.decode()} was rolled back: apply one or ask for a re-clustering to go on"
+                run_id = txn.new_id("runs")
+                change_id = write_down(txn, replace(change, run_id=run_id))
+                state = "proposed" if waits else "applying"
+                txn.runs.put(run_id, replace(run, change_id=change_id, state=state, waits=waits))
+                if not waits:
+                    self._book.begin(txn, change_id)
+            return run_id
+
+        return self._told(self._applier.run(begin))
+
+    def apply(self, run_id: int | None) -> tuple[int, RunRecord]:
+        """Apply a proposal, the waiting one if run_id is None. Raises RequestError."""
+
+        def begin() -> int:
+            with self._store.write() as txn:
+                chosen = run_id or newest(txn, "proposed")
+                run = txn.runs.get(chosen)
+                if run is None or run.state != "proposed":
+                    raise RequestError(_not_waiting(run_id, run))
+                txn.put_note(HELD, b"")
+                txn.runs.put(chosen, replace(run, state="applying", waits=""))
+                self._book.begin(txn, run.change_id)
+            return chosen
+
+        return self._told(self._applier.run(begin))
+
+    def rollback(self, run_id: int) -> list[int]:
+        """Take a run back, and first those that were applied after it; returns which. What humans decided since stays.
+
+        Afterwards runs wait as proposals until a human applies one or asks for one. Raises RequestError.
+        """
+        with self._store.read() as txn:
+            run = txn.runs.get(run_id)
+            if run is None or run.state != "applied" or not run.change_id:
+                raise RequestError(_not_applied(run_id, run))
+            later = [
+                id_ for id_, each in txn.runs.items() if id_ >= run_id and each.state == "applied" and each.change_id
+            ]
+        for each in reversed(later):
+            self._rollback_one(each)
+        return later
+
+    def _rollback_one(self, run_id: int) -> None:
+        def begin() -> int:
+            with self._store.write() as txn:
+                run = txn.runs.get(run_id)
+                assert run is not None, run_id
+                back = self._book.take_back(txn, run.change_id, run_id)
+                txn.runs.put(run_id, replace(run, rollback_id=back))
+                txn.put_note(HELD, str(run_id).encode())
+                self._book.begin(txn, back)
+            return run.change_id
+
+        change_id = self._applier.run(begin)
+        self.lay_back(change_id)
+
+    def lay_back(self, change_id: int) -> None:
+        """After a change was taken back: wait until its files lie under just the names they had before.
+
+        A name may only become free when the file that has it has moved on, so look again while that gets further.
+        """
+        self._wait_placed()
+        before, again = -1, self._look_again(change_id, last=False)
+        while again and again != before:
+            self._wait_placed()
+            before, again = again, self._look_again(change_id, last=False)
+        self._look_again(change_id, last=True)
+
+    def _look_again(self, change_id: int, *, last: bool) -> int:
+        """Renew the placing of files that do not lie where they wished; returns how many. last: drop the wish."""
+        with self._store.read() as txn:
+            change = txn.changes.get(change_id)
+            files = sorted(set(_files(txn, change_id, change))) if change else []
+        parts = (files[start : start + CHUNK_FACES] for start in range(0, len(files), CHUNK_FACES))
+        return sum(self._applier.run(partial(self._renew, part, last)) for part in parts)
+
+    def _renew(self, file_ids: list[int], last: bool) -> int:
+        again = 0
+        with self._store.write() as txn:
+            for file_id in file_ids:
+                file = txn.files.get(file_id)
+                if file is None or not file.wished:
+                    continue
+                folders = {os.fsencode(folder) for folder in wanted_folders(txn, file)}
+                wished = {place for place in file.wished if place.partition(b"/")[0] in folders}
+                if last or wished <= set(file.places):
+                    txn.files.put(file_id, replace(file, wished=()))
+                else:
+                    txn.set_pending(file_id, True)
+                    again += 1
+        return again
+
+    def _told(self, run_id: int) -> tuple[int, RunRecord]:
+        with self._store.read() as txn:
+            run = txn.runs.get(run_id)
+        assert run is not None, run_id
+        return run_id, run
+
+
+def newest(txn: Transaction, state: str) -> int:
+    """The newest run in a state, 0 if there is none."""
+    return max((run_id for run_id, run in txn.runs.items() if run.state == state), default=0)
+
+
+def _files(txn: Transaction, change_id: int, change: ChangeRecord) -> Iterator[int]:
+    for start in range(0, len(change.face_ids), 8):
+        face_id = int.from_bytes(change.face_ids[start : start + 8], "little")
+        former = txn.former(change_id, face_id)
+        yield from (file_id for file_id, _ in former.places) if former else ()
+
+
+def _not_waiting(run_id: int | None, run: RunRecord | None) -> str:
+    if run_id is None:
+        return "no proposal waits: make one with `face-organizer recluster --propose`"
+    if run is None:
+        return f"there is no run {run_id}: `face-organizer runs` lists them"
+    if run.state == "replaced":
+        return f"proposal {run_id} is out of date: a later run has looked again"
+    return f"run {run_id} is {run.state.replace('_', ' ')}, not a waiting proposal"
+
+
+def _not_applied(run_id: int, run: RunRecord | None) -> str:
+    if run is None:
+        return f"there is no run {run_id}: `face-organizer runs` lists them"
+    if run.state == "applied":
+        return f"run {run_id} was made by an older version, which did not keep what it changed"
+    return f"run {run_id} is {run.state.replace('_', ' ')}: there is nothing to roll back"
