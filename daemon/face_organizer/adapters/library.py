@@ -39,6 +39,7 @@ NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.ELOOP, errn
 
 STAYING_FOLDERS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
 REASON_ENDING = ".reason.txt"
+SPARE_NUMBER = 1000
 
 
 class CannotPlaceError(Exception):
@@ -197,7 +198,7 @@ class Placing:
         for folder in self._wanted:
             if folder in shown or self._wish(folder):
                 continue
-            for place in (*self._wished_in(folder), *self._taken(folder)):
+            for place in (*self._wished_in(folder), self._spare(folder), *self._taken(folder)):
                 found = self.standing.get(place) or self._thing(place, recorded=False)
                 if found and self._serves(found):
                     self.standing[place], shown[folder] = found, place
@@ -221,6 +222,15 @@ class Placing:
             None,
         )
 
+    def _free(self, folder: str) -> str:
+        """A free place. One that waits for the place that it wishes stays out of the way of those others wish."""
+        if self._wished_in(folder) and status(self._root / self._spare(folder)) is None:
+            return self._spare(folder)
+        return f"{folder}/{numbered(self._file.name, 1 + sum(1 for _ in self._taken(folder)))}"
+
+    def _spare(self, folder: str) -> str:
+        return f"{folder}/{numbered(self._file.name, SPARE_NUMBER + self._file.file_id)}"
+
     def _taken(self, folder: str) -> Iterator[str]:
         """The names the file could have in a folder, as far as they are taken: name, name~2, ..."""
         for number in itertools.count(1):
@@ -238,9 +248,7 @@ class Placing:
         """
         self._make_folder(folder)
         while True:
-            place = self._wish(folder) or (
-                f"{folder}/{numbered(self._file.name, 1 + sum(1 for _ in self._taken(folder)))}"
-            )
+            place = self._wish(folder) or self._free(folder)
             path = self._root / place
             try:
                 if pointer := self._mode == "symlink" and self._source is not None:

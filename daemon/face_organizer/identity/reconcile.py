@@ -1,7 +1,7 @@
 """Carries the persons over to new clusters: clusters come and go with a run, a person_id never changes meaning.
 
 Room:    identity (thinks)
-Imports: types, numpy, scipy
+Imports: types, constraints, numpy, scipy
 
 An optimal one-to-one matching of clusters to persons on the faces they share (Kuhn-Munkres), taken apart into the
 connected parts of who shares anything with whom; faces that a human confirmed go before any count.
@@ -19,11 +19,16 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 
+from face_organizer.identity.constraints import enforce
 from face_organizer.types import NOBODY, Int64
 
 _KEPT_SHARE_MIN = 0.2
 """A person goes on only where at least this share of its faces goes. One stray face of a hundred that left for another
 person must not make the stray's new cluster that person."""
+
+
+CONFIRMED_WEIGHT = 1e6
+"""What a human confirmed goes before any number of faces that nobody looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,16 +57,19 @@ def reconcile(
     named: AbstractSet[int],
     next_person_id: int,
     anchor_of: Int64 | None = None,
+    rejections: Int64 | None = None,
 ) -> Reconciled:
     """Give every cluster the person it continues, or a new one.
 
-    A cluster with a confirmed face continues the person that the face was confirmed to be; the rest are matched by the
-    faces they share. A named person never vanishes: where no cluster continues it, its faces stay with it. A cluster of
-    fewer than faces_min faces becomes nobody unless it continues a named person.
+    A person goes on where its confirmed faces are, if other faces of it are there too; else where most of its faces
+    are. (One face that a human took from Bob and gave to Alice must not make a hundred faces of Bob Alice's.) Humans
+    have the last word on every single face. A named person never vanishes: where no cluster continues it, its faces
+    stay with it. A cluster of fewer than faces_min faces becomes nobody unless it continues a named person.
 
     face_ids: int64 (n,), distinct; labels: int64 (n,), cluster of each face, -1 for none; current: int64 (n,), person
     of each face, 0 for nobody; named: those with confirmed faces are among them; next_person_id: larger than any id
-    ever given; anchor_of: int64 (n,), the person that a human confirmed each face to be, 0 for none
+    ever given; anchor_of: int64 (n,), the person that a human confirmed each face to be, 0 for none; rejections: int64
+    (r, 2), (row, a person that the face is not)
     """
     assert len(face_ids) == len(labels) == len(current), (len(face_ids), len(labels), len(current))
     assert next_person_id > int(current.max(initial=0)), (next_person_id, int(current.max(initial=0)))
@@ -69,10 +77,10 @@ def reconcile(
     persons, person_at = _numbered(current, nothing=int(NOBODY))
     isnamed = np.isin(persons, np.fromiter(named, np.int64, len(named)))
 
-    anchored = _anchored(cluster_of, anchor_of, len(clusters))
-    settled = np.isin(cluster_of, np.flatnonzero(anchored)) | np.isin(current, anchored[anchored != NOBODY])
-    person_of_cluster = anchored.copy()
-    shared = _shared(np.where(settled, -1, cluster_of), person_at, len(clusters), len(persons))
+    person_of_cluster = np.full(len(clusters), int(NOBODY), np.int64)
+    shared = _shared(cluster_of, person_at, len(clusters), len(persons))
+    if anchor_of is not None and anchor_of.any():
+        shared = _weighed(shared, cluster_of, person_at, anchor_of, persons)
     for cluster, person in _matching(shared, isnamed):
         person_of_cluster[cluster] = persons[person]
     homeless = persons[isnamed & ~np.isin(persons, person_of_cluster)]
@@ -80,7 +88,7 @@ def reconcile(
 
     going = (cluster_of >= 0) & ~stay
     sizes = np.bincount(cluster_of[going], minlength=len(clusters))
-    too_small = (sizes < faces_min) & ~np.isin(person_of_cluster, persons[isnamed]) & (anchored == NOBODY)
+    too_small = (sizes < faces_min) & ~np.isin(person_of_cluster, persons[isnamed])
     births = _in_order_of_birth(cluster_of[going], face_ids[going], (person_of_cluster == NOBODY) & ~too_small)
     born = next_person_id + np.arange(len(births))
     person_of_cluster[births] = born
@@ -88,23 +96,9 @@ def reconcile(
 
     person_of = np.where(stay, current, int(NOBODY))
     person_of[going] = person_of_cluster[cluster_of[going]]
+    if anchor_of is not None and rejections is not None:
+        person_of = enforce(person_of, anchor_of, rejections)
     return _told(person_of, current, persons, tuple(born.tolist()), faces_min)
-
-
-def _anchored(cluster_of: Int64, anchor_of: Int64 | None, clusters: int) -> Int64:
-    """int64 (clusters,): whose confirmed faces a cluster holds, 0 for nobody's. Each person is in one cluster at most,
-    the one with most of its confirmed faces, and each cluster is the person most of its confirmed faces are."""
-    person = np.full(clusters, int(NOBODY), np.int64)
-    if anchor_of is None:
-        return person
-    rows = np.flatnonzero((anchor_of != NOBODY) & (cluster_of >= 0))
-    cells, counts = np.unique(np.stack([cluster_of[rows], anchor_of[rows]], axis=1), axis=0, return_counts=True)
-    given: set[int] = set()
-    for cluster, anchor in cells[np.argsort(-counts, kind="stable")].tolist():
-        if person[cluster] == NOBODY and anchor not in given:
-            person[cluster] = anchor
-            given.add(anchor)
-    return person
 
 
 def _told(person_of: Int64, current: Int64, persons: Int64, born: tuple[int, ...], faces_min: int) -> Reconciled:
@@ -148,6 +142,24 @@ def _shared(cluster_of: Int64, person_at: Int64, clusters: int, persons: int) ->
     carried = table.data >= _KEPT_SHARE_MIN * whole[table.col]
     cells = (table.data[carried], (table.row[carried], table.col[carried]))
     return sparse.csr_array(cells, shape=(clusters, persons))
+
+
+def _weighed(
+    shared: sparse.csr_array, cluster_of: Int64, person_at: Int64, anchor_of: Int64, persons: Int64
+) -> sparse.csr_array:
+    """The same table, with a weight beyond any count where a cluster holds confirmed faces of a person and others of
+    it: the others count once more, CONFIRMED_WEIGHT times."""
+    clusters = shared.shape[0]
+    anchored = np.flatnonzero((anchor_of != NOBODY) & (cluster_of >= 0) & np.isin(anchor_of, persons))
+    held = sparse.csr_array(
+        (np.ones(len(anchored)), (cluster_of[anchored], np.searchsorted(persons, anchor_of[anchored]))),
+        shape=(clusters, len(persons)),
+    )
+    other = np.flatnonzero((anchor_of == NOBODY) & (cluster_of >= 0) & (person_at >= 0))
+    others = sparse.csr_array(
+        (np.ones(len(other)), (cluster_of[other], person_at[other])), shape=(clusters, len(persons))
+    )
+    return sparse.csr_array(shared + CONFIRMED_WEIGHT * others.multiply(held > 0))
 
 
 def _matching(shared: sparse.csr_array, isnamed: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

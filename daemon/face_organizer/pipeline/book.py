@@ -255,8 +255,12 @@ class Book:
             return False  # it has found somebody meanwhile
         if new == now != old:
             return False
-        confirmed = self.constraints.confirmed.get(face_id, new)
-        return confirmed == new and new not in self.constraints.rejected.get(face_id, ())
+        return self._allows(face_id, new)
+
+    def _allows(self, face_id: int, person_id: int) -> bool:
+        """Does nothing that a human said keep the face from this person?"""
+        confirmed = self.constraints.confirmed.get(face_id, person_id)
+        return confirmed == person_id and person_id not in self.constraints.rejected.get(face_id, ())
 
     def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord) -> None:
         """The face as it was, and its files as they lay."""
@@ -282,8 +286,10 @@ class Book:
     def _finish(self, txn: Transaction, change_id: int, change: ChangeRecord) -> None:
         """Faces that came to a vanished person meanwhile follow; persons without a face retire; the change is done."""
         for old in change.merged:
+            person_id = PersonId(heir(old, change.merged))
             for face_id in np.flatnonzero(self._roster.person_of == old).tolist():
-                person_id = PersonId(heir(old, change.merged))
+                if not self._allows(face_id, person_id):
+                    continue
                 vector = txn.vectors([face_id])[0]
                 self.give(txn, face_id, vector, Assignment(person_id, 0.0, 0.0, change.reason), change.run_id)
                 self._measure(txn, [face_id])

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from face_organizer.identity.assign import nearest
 from face_organizer.identity.centroids import Centroids
 from face_organizer.identity.cluster import cluster_graph
-from face_organizer.identity.constraints import enforce
 from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
@@ -284,6 +283,7 @@ def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int], na
         named=named,
         next_person_id=UNBORN,
         anchor_of=faces.anchor_of,
+        rejections=faces.rejections,
     )
     free = sorted(set(persons) - set(found.person_of.tolist())) if fixed else []
     person_of = found.person_of.copy()
@@ -292,7 +292,7 @@ def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int], na
         person_of[person_of == unborn] = person_id
     return replace(
         found,
-        person_of=enforce(person_of, faces.anchor_of, faces.rejections),
+        person_of=person_of,
         born=found.born[len(taken) :],
         merged={old: taken.get(heir, heir) for old, heir in found.merged.items() if old not in taken.values()},
         vanished=tuple(old for old in found.vanished if old not in taken.values()),
