@@ -73,18 +73,20 @@ def reconcile(
     """
     assert len(face_ids) == len(labels) == len(current), (len(face_ids), len(labels), len(current))
     assert next_person_id > int(current.max(initial=0)), (next_person_id, int(current.max(initial=0)))
+    anchor_of = np.zeros_like(current) if anchor_of is None else anchor_of
+    rejections = np.empty((0, 2), np.int64) if rejections is None else rejections
     clusters, cluster_of = _numbered(labels, nothing=-1)
     persons, person_at = _numbered(current, nothing=int(NOBODY))
     isnamed = np.isin(persons, np.fromiter(named, np.int64, len(named)))
 
     person_of_cluster = np.full(len(clusters), int(NOBODY), np.int64)
     shared = _shared(cluster_of, person_at, len(clusters), len(persons))
-    if anchor_of is not None and anchor_of.any():
+    if anchor_of.any():
         shared = _weighed(shared, cluster_of, person_at, anchor_of, persons)
     for cluster, person in _matching(shared, isnamed):
         person_of_cluster[cluster] = persons[person]
     homeless = persons[isnamed & ~np.isin(persons, person_of_cluster)]
-    stay = np.isin(current, homeless)
+    stay = (anchor_of != NOBODY) | np.isin(current, homeless)
 
     going = (cluster_of >= 0) & ~stay
     sizes = np.bincount(cluster_of[going], minlength=len(clusters))
@@ -96,8 +98,7 @@ def reconcile(
 
     person_of = np.where(stay, current, int(NOBODY))
     person_of[going] = person_of_cluster[cluster_of[going]]
-    if anchor_of is not None and rejections is not None:
-        person_of = enforce(person_of, anchor_of, rejections)
+    person_of = enforce(person_of, anchor_of, rejections)
     return _told(person_of, current, persons, tuple(born.tolist()), faces_min)
 
 

@@ -250,7 +250,8 @@ class Book:
         now = int(self._roster.person_of[face_id])
         if change.back_to:
             confirmed = self.constraints.confirmed.get(face_id, new)
-            return former is not None and now == old and confirmed == new
+            # A run may have moved on what a human decided; another human, or streaming, is not taken back with it.
+            return former is not None and (now == old or not change.run_id) and confirmed == new
         if now != old and new == NOBODY:
             return False  # it has found somebody meanwhile
         if new == now != old:
