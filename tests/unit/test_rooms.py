@@ -39,7 +39,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "PIL": ("vision/decode.py", "demo.py"),
     "click": ("cli.py",),
     "cv2": ("vision/",),
-    "faiss": ("adapters/index.py",),
+    "faiss": ("adapters/index.py", "adapters/neighbours.py"),
     "fcntl": ("adapters/",),
     "lmdb": ("adapters/store.py",),
     "msgspec": ("config.py", "app.py", "serve.py", "cli.py", "adapters/store.py", "adapters/control.py"),

@@ -16,6 +16,7 @@ the figures. Merges run in parallel rounds, within a small step of best-first or
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,8 @@ def cluster_graph(
     root = np.arange(n)
     for rows, links in _batches(graph, first, image_of, barred):
         place = np.searchsorted(rows, first[rows])
-        sums, sizes = _summed(vectors[rows].astype(np.float32), place)
-        root[rows] = rows[agglomerated(sums, sizes, anchored[rows], links, similarity_min)[place]]
+        clusters = started(vectors[rows], place, anchored[rows])
+        root[rows] = rows[agglomerated(clusters, links, similarity_min)[place]]
     return np.unique(root, return_inverse=True)[1].astype(np.int64)
 
 
@@ -113,53 +114,69 @@ def _parts(graph: sparse.csr_array, first: Int64) -> Int64:
     return np.asarray(connected_components(ties, directed=False)[1][part_of] if len(tied) else part_of)
 
 
-def _summed(vectors: Float32, place: Int64) -> tuple[Float32, Float32]:
-    """The sum and number of the faces that start at each place; elsewhere what is there counts for nothing."""
-    tied = np.flatnonzero(place != np.arange(len(place)))
-    order = tied[np.argsort(place[tied], kind="stable")]
-    hosts, starts = np.unique(place[order], return_index=True)
-    sizes = np.ones(len(vectors), np.float32)
-    if len(hosts):
-        vectors[hosts] += np.add.reduceat(vectors[order], starts, axis=0)
-        sizes[hosts] += np.bincount(place[order])[hosts]
-    return vectors, sizes
+@dataclass(slots=True, eq=False)
+class Clusters:
+    """m clusters on their way. sums: float32 (m, d), of unit rows; sizes: float32 (m,), of how many; anchored: bool
+    (m,), no two of these ever merge. A cluster that has joined another keeps a row, which nothing looks at."""
+
+    sums: Float32
+    sizes: Float32
+    anchored: NDArray[np.bool_]
+
+    def join(self, joiners: Int64, hosts: Int64) -> Int64:
+        """Each of these becomes part of its host; hosts: sorted. Returns the hosts, once each."""
+        grown, starts = np.unique(hosts, return_index=True)
+        self.sums[grown] += np.add.reduceat(self.sums[joiners], starts, axis=0)
+        self.sizes[grown] += np.add.reduceat(self.sizes[joiners], starts)
+        self.anchored[hosts[self.anchored[joiners]]] = True
+        return grown
+
+    def weights(self, rows: Int64) -> Float32:
+        """sqrt(n |S|) of these."""
+        return np.asarray(np.sqrt(self.sizes[rows] * np.linalg.norm(self.sums[rows], axis=1)))
 
 
-def agglomerated(
-    sums: Float32, sizes: Float32, anchored: NDArray[np.bool_], links: Links, similarity_min: float
-) -> Int64:
-    """Which of m clusters each of them ends in.
+def started(vectors: NDArray[np.floating], place: Int64, anchored: NDArray[np.bool_]) -> Clusters:
+    """The faces as clusters, each gathered at its place: int64 (m,), a row."""
+    clusters = Clusters(vectors.astype(np.float32), np.ones(len(vectors), np.float32), anchored)
+    joiners = np.flatnonzero(place != np.arange(len(place)))
+    if len(joiners):
+        joiners = joiners[np.argsort(place[joiners], kind="stable")]
+        clusters.join(joiners, place[joiners])
+    return clusters
 
-    sums: float32 (m, d), of unit rows, used up; sizes: float32 (m,), of how many, used up; anchored: bool (m,), no two
-    of these ever merge, used up; links: at most one a pair, similarities of faces as far as they are known
+
+def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int64:
+    """Which of the m clusters each of them ends in, int64 (m,). Uses `clusters` up.
+
+    links: at most one a pair; of two clusters of one face their similarity, else whatever is known of the linkage
     """
-    root = np.arange(len(sums))
-    weights = np.where(sizes == 1, np.float32(1), np.sqrt(sizes * np.linalg.norm(sums, axis=1)))  # sqrt(n |S|)
-    links = links.without_rivals(anchored)
-    links.fresh = (sizes[links.a] == 1) & (sizes[links.b] == 1) | np.isinf(links.linkage)
-    _measure(links, np.flatnonzero(~links.fresh), sums, weights)
+    root = np.arange(len(clusters.sums))
+    weights = np.ones(len(root), np.float32)
+    several = np.flatnonzero(clusters.sizes > 1)
+    weights[several] = clusters.weights(several)
+    links = links.without_rivals(clusters.anchored)
+    links.fresh = (clusters.sizes[links.a] == 1) & (clusters.sizes[links.b] == 1) | np.isinf(links.linkage)
+    _measure(links, np.flatnonzero(~links.fresh), clusters.sums, weights)
     level = max(float(links.linkage[np.isfinite(links.linkage)].max(initial=0.0)) - _STEP, similarity_min)
     while True:
-        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), sums, weights)
+        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), clusters.sums, weights)
         able = np.flatnonzero((links.linkage >= level) & (links.linkage < BARRED))
         if len(able) == 0:
             if level <= similarity_min:
                 return root
             level = max(level - _STEP, similarity_min)
             continue
-        joiners, hosts = _chosen(links, able, sizes, anchored)
-        grown, starts = np.unique(hosts, return_index=True)
-        sums[grown] += np.add.reduceat(sums[joiners], starts, axis=0)
-        sizes[grown] += np.add.reduceat(sizes[joiners], starts)
-        weights[grown] = np.sqrt(sizes[grown] * np.linalg.norm(sums[grown], axis=1))
-        anchored[hosts[anchored[joiners]]] = True
-        to = np.arange(len(sums))
+        joiners, hosts = _chosen(links, able, clusters)
+        grown = clusters.join(joiners, hosts)
+        weights[grown] = clusters.weights(grown)
+        to = np.arange(len(root))
         to[joiners] = hosts
         root = to[root]
-        changed = np.zeros(len(sums), np.bool_)
+        changed = np.zeros(len(root), np.bool_)
         changed[joiners] = changed[grown] = True
         touched = changed[links.a] | changed[links.b]
-        links = links.kept(~touched).joined(links.kept(touched).contracted(to).without_rivals(anchored))
+        links = links.kept(~touched).joined(links.kept(touched).contracted(to).without_rivals(clusters.anchored))
 
 
 def _measure(links: Links, which: Int64, sums: Float32, weights: Float32) -> None:
@@ -172,12 +189,13 @@ def _measure(links: Links, which: Int64, sums: Float32, weights: Float32) -> Non
     links.fresh[which] = True
 
 
-def _chosen(links: Links, able: Int64, sizes: Float32, anchored: NDArray[np.bool_]) -> tuple[Int64, Int64]:
+def _chosen(links: Links, able: Int64, clusters: Clusters) -> tuple[Int64, Int64]:
     """Which clusters join which host in this round, sorted by host. At least one does.
 
     Each cluster looks at its strongest link. It joins the cluster there if that one is larger (ties: the lower number)
     and stays itself: so all merges of a round are stars, and a large person gathers many faces at once.
     """
+    sizes = clusters.sizes
     linkage = np.tile(links.linkage[able], 2)
     own = np.concatenate([links.a[able], links.b[able]])
     other = np.concatenate([links.b[able], links.a[able]])
@@ -189,7 +207,7 @@ def _chosen(links: Links, able: Int64, sizes: Float32, anchored: NDArray[np.bool
     leaves[own[larger]] = True
     joins = larger & ~leaves[other]
     own, other, linkage = own[joins], other[joins], linkage[joins]
-    kept = _without_barred(links, own, other, linkage, len(sizes)) & _one_anchor(own, other, linkage, anchored)
+    kept = _without_barred(links, own, other, linkage, len(sizes)) & _one_anchor(own, other, linkage, clusters.anchored)
     own, other = own[kept], other[kept]
     order = np.argsort(other, kind="stable")
     return own[order], other[order]
