@@ -24,7 +24,7 @@ from face_organizer.identity.reconcile import Reconciled, reconcile
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import ApplyRun, Rules
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import Float32, Int64, RunRecord
+from face_organizer.types import Float16, Float32, Int64, RunRecord
 
 UNBORN = 1 << 40
 """Ids from here on stand for persons that the gallery will number when it applies the run."""
@@ -32,13 +32,13 @@ UNBORN = 1 << 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """The snapshot a run works on, one row a face in id order. vectors: float32 (n, d)."""
+    """The snapshot a run works on, one row a face in id order. vectors: float16 (n, d), as stored."""
 
     face_ids: Int64
     image_of: Int64
     person_of: Int64
     founder: NDArray[np.bool_]
-    vectors: Float32
+    vectors: Float16
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,26 +201,19 @@ class Recluster:
 
 def load_faces(txn: Transaction) -> Faces:
     """Every face of the snapshot, with its vector."""
-    n = txn.faces.count()
-    face_ids, image_of, person_of = (np.zeros(n, np.int64) for _ in range(3))
-    founder = np.zeros(n, np.bool_)
-    for row, (face_id, face) in enumerate(txn.faces.items()):
-        face_ids[row], image_of[row], founder[row] = face_id, face.image_id, face.founder
-    at = {face_id: row for row, face_id in enumerate(face_ids.tolist())}
-    for face_id, assignment in txn.assignments.items():
-        person_of[at[face_id]] = assignment.person_id
-    chunks = [vectors for _, vectors in txn.vector_chunks()]
-    vectors = np.concatenate(chunks) if chunks else np.zeros((0, 1), np.float32)
-    return Faces(face_ids, image_of, person_of, founder, vectors)
+    table = txn.face_table()
+    face_ids, vectors = txn.vectors_from()
+    assert np.array_equal(face_ids, table.face_ids), "a face without a vector, or a vector without a face"
+    return Faces(face_ids, table.image_of, table.person_of, table.founder, vectors)
 
 
-def largest_clusters(vectors: Float32, labels: Int64, people: int) -> Float32 | None:
+def largest_clusters(vectors: Float16, labels: Int64, people: int) -> Float32 | None:
     """The centroids of the `people` largest clusters, float32 (people, d): where k-means may start. None if fewer."""
     sizes = np.bincount(labels[labels >= 0])
     if np.count_nonzero(sizes) < people:
         return None
     largest = np.argsort(-sizes, kind="stable")[:people]
-    means = np.stack([vectors[labels == label].mean(axis=0) for label in largest])
+    means = np.stack([vectors[labels == label].mean(axis=0, dtype=np.float32) for label in largest])
     unit: Float32 = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
@@ -232,7 +225,7 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float
         return
     centroids = Centroids(faces.vectors.shape[1])
     centroids.add_all(labels[clustered] + 1, faces.vectors[clustered])
-    row, similarity, _ = nearest(faces.vectors[rows], centroids.matrix)
+    row, similarity, _ = nearest(faces.vectors[rows].astype(np.float32), centroids.matrix)
     near = similarity >= similarity_min
     labels[rows[near]] = centroids.ids[row[near]] - 1
 
