@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
-from face_organizer.identity.links import BARRED, Links, pairs_apart, pairs_rejected, starting_rows
+from face_organizer.identity.links import BARRED, Links, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
 _STEP = 0.02
@@ -82,19 +81,23 @@ def _batches(
     """The graph in whole parts, a bounded number of faces at a time (unless one part is larger): the rows of each batch
     and its links, numbered within the batch. Faces without any link are left out. A part is what edges and common
     starts connect; what is barred matters only within one."""
-    part_of = _parts(graph, first)
-    sizes = np.bincount(part_of)
+    n = graph.shape[0]
+    row = np.repeat(np.arange(n), np.diff(graph.indptr))
+    upper = np.flatnonzero(graph.indices > row)
+    a, b, linkage = row[upper], graph.indices[upper].astype(np.int64), graph.data[upper]
+    tied = np.flatnonzero(first != np.arange(n))
+    part_of = connected(np.concatenate([a, first[tied]]), np.concatenate([b, tied]), n)
+    sizes = np.bincount(part_of, minlength=n)
     ends = np.cumsum(np.where(sizes > 1, sizes, 0))
     batch_of = np.where(sizes > 1, (ends - sizes) // _FACES_AT_ONCE, -1)[part_of]
-    upper = sparse.triu(graph, 1).tocoo()
     barred = barred[part_of[barred[:, 0]] == part_of[barred[:, 1]]]
     if image_of is not None:
         barred = np.concatenate([barred, pairs_apart(image_of, part_of)])
     everything = Links(
-        np.concatenate([upper.row, barred[:, 0]]).astype(np.int64),
-        np.concatenate([upper.col, barred[:, 1]]).astype(np.int64),
-        np.concatenate([upper.data, np.full(len(barred), BARRED)]).astype(np.float32),
-        np.ones(upper.nnz + len(barred), np.bool_),
+        np.concatenate([a, barred[:, 0]]),
+        np.concatenate([b, barred[:, 1]]),
+        np.concatenate([linkage, np.full(len(barred), BARRED)]).astype(np.float32, copy=False),
+        np.ones(len(a) + len(barred), np.bool_),
     )
     place = np.zeros(len(part_of), np.int64)
     for batch in np.unique(batch_of[batch_of >= 0]).tolist():
@@ -104,14 +107,6 @@ def _batches(
         # Once through `contracted`: an edge between two faces of one image gives way to its bar.
         links = links.contracted(place[first])
         yield rows, links
-
-
-def _parts(graph: sparse.csr_array, first: Int64) -> Int64:
-    """The part of each face, 0 on: what edges and common starts connect. first: int64 (n,), as `starting_rows`."""
-    parts, part_of = connected_components(graph, directed=False)
-    tied = np.flatnonzero(first != np.arange(len(first)))
-    ties = sparse.coo_array((np.ones(len(tied), np.bool_), (part_of[tied], part_of[first[tied]])), shape=(parts, parts))
-    return np.asarray(connected_components(ties, directed=False)[1][part_of] if len(tied) else part_of)
 
 
 @dataclass(slots=True, eq=False)
