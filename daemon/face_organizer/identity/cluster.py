@@ -70,7 +70,8 @@ def cluster_graph(
     root = np.arange(n)
     for rows, links in _batches(graph, first, image_of, barred):
         place = np.searchsorted(rows, first[rows])
-        clusters = started(vectors[rows], place, anchored[rows])
+        clusters = Clusters(vectors[rows].astype(np.float32), np.ones(len(rows), np.float32), anchored[rows])
+        clusters.gather(place)
         root[rows] = rows[agglomerated(clusters, links, similarity_min)[place]]
     return np.unique(root, return_inverse=True)[1].astype(np.int64)
 
@@ -126,19 +127,16 @@ class Clusters:
         self.anchored[hosts[self.anchored[joiners]]] = True
         return grown
 
+    def gather(self, place: Int64) -> None:
+        """Let each cluster that is not at its place, int64 (m,), join what is there."""
+        joiners = np.flatnonzero(place != np.arange(len(place)))
+        if len(joiners):
+            joiners = joiners[np.argsort(place[joiners], kind="stable")]
+            self.join(joiners, place[joiners])
+
     def weights(self, rows: Int64) -> Float32:
         """sqrt(n |S|) of these."""
         return np.asarray(np.sqrt(self.sizes[rows] * np.linalg.norm(self.sums[rows], axis=1)))
-
-
-def started(vectors: NDArray[np.floating], place: Int64, anchored: NDArray[np.bool_]) -> Clusters:
-    """The faces as clusters, each gathered at its place: int64 (m,), a row."""
-    clusters = Clusters(vectors.astype(np.float32), np.ones(len(vectors), np.float32), anchored)
-    joiners = np.flatnonzero(place != np.arange(len(place)))
-    if len(joiners):
-        joiners = joiners[np.argsort(place[joiners], kind="stable")]
-        clusters.join(joiners, place[joiners])
-    return clusters
 
 
 def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int64:
