@@ -70,7 +70,7 @@ def cluster_graph(
     root = np.arange(n)
     for rows, links in _batches(graph, first, image_of, barred):
         place = np.searchsorted(rows, first[rows])
-        clusters = Clusters(vectors[rows].astype(np.float32), np.ones(len(rows), np.float32), anchored[rows])
+        clusters = Clusters(_as_float32(vectors, rows), np.ones(len(rows), np.float32), anchored[rows])
         clusters.gather(place)
         root[rows] = rows[agglomerated(clusters, links, similarity_min)[place]]
     return np.unique(root, return_inverse=True)[1].astype(np.int64)
@@ -121,11 +121,13 @@ class Clusters:
 
     def join(self, joiners: Int64, hosts: Int64) -> Int64:
         """Each of these becomes part of its host; hosts: sorted. Returns the hosts, once each."""
-        grown, starts = np.unique(hosts, return_index=True)
-        self.sums[grown] += np.add.reduceat(self.sums[joiners], starts, axis=0)
-        self.sizes[grown] += np.add.reduceat(self.sizes[joiners], starts)
+        for start in range(0, len(joiners), _FACES_AT_ONCE):
+            part = slice(start, start + _FACES_AT_ONCE)
+            grown, starts = np.unique(hosts[part], return_index=True)
+            self.sums[grown] += np.add.reduceat(self.sums[joiners[part]], starts, axis=0)
+            self.sizes[grown] += np.add.reduceat(self.sizes[joiners[part]], starts)
         self.anchored[hosts[self.anchored[joiners]]] = True
-        return grown
+        return np.unique(hosts)
 
     def gather(self, place: Int64) -> None:
         """Let each cluster that is not at its place, int64 (m,), join what is there."""
@@ -136,7 +138,19 @@ class Clusters:
 
     def weights(self, rows: Int64) -> Float32:
         """sqrt(n |S|) of these."""
-        return np.asarray(np.sqrt(self.sizes[rows] * np.linalg.norm(self.sums[rows], axis=1)))
+        norms = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _FACES_AT_ONCE):
+            part = slice(start, start + _FACES_AT_ONCE)
+            norms[part] = np.linalg.norm(self.sums[rows[part]], axis=1)
+        return np.asarray(np.sqrt(self.sizes[rows] * norms))
+
+
+def _as_float32(vectors: NDArray[np.floating], rows: Int64) -> Float32:
+    """A copy of these rows; a few at a time, for together they may be a gigabyte."""
+    out = np.empty((len(rows), vectors.shape[1]), np.float32)
+    for start in range(0, len(rows), _FACES_AT_ONCE):
+        out[start : start + _FACES_AT_ONCE] = vectors[rows[start : start + _FACES_AT_ONCE]]
+    return out
 
 
 def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int64:
