@@ -62,9 +62,9 @@ def cluster_open(
 
     person_of: int64 (n,), the person of each face, 0 for nobody: of an open face the one to be taken back
     image_of, anchor_of, rejected: as `cluster_graph` wants them, for all n faces
-    returns:   labels int64 (n,): faces of one cluster have one label, >= 0
+    returns:   labels int64 (n,): faces of one cluster have one label; -1 for a face of nobody that is not open
     """
-    n, m, p = len(person_of), len(open_.rows), len(persons.ids)
+    m, p = len(open_.rows), len(persons.ids)
     assert m == len(open_.vectors) == len(open_.neighbours) == len(open_.new), m
     sums, sizes = _without_open(open_, persons, person_of)
     node_of = np.where(person_of > 0, m + np.searchsorted(persons.ids, person_of), -1)  # open faces, then persons
@@ -93,8 +93,7 @@ def cluster_open(
     clusters.gather(place[first[used]])
     root = np.arange(m + p)
     root[used] = used[agglomerated(clusters, links.contracted(place[first]), similarity_min)[place[first[used]]]]
-    labels = np.where(node_of >= 0, root[node_of], m + p + np.arange(n))  # nobody's that are not open stay alone
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return np.where(node_of >= 0, root[node_of], -1)
 
 
 def _without_open(open_: Open, persons: Persons, person_of: Int64) -> tuple[Float32, Float32]:
