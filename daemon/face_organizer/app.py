@@ -104,7 +104,16 @@ class Organizer:
         applier = Applier(self._book, self._in_gallery)
         self._runs = Runs(store, self._book, applier, self._wait_placed)
         self._recluster = Recluster(
-            store, self._runs, rules, when_of(config), config.recluster.seed, log, monotonic, time, self._keeper.tend
+            store,
+            self._runs,
+            rules,
+            when_of(config),
+            config.recluster.seed,
+            log,
+            monotonic,
+            time,
+            lambda: self._in_gallery(self._roster.picture),
+            self._keeper.tend,
         )
         self._calls = Calls(
             Desk(
@@ -120,7 +129,7 @@ class Organizer:
                 failed=lambda: self.failure() is not None,
             )
         )
-        self._recluster.remember(last_run.faces if last_run else 0)
+        self._recluster.remember(last_run)
         self._pipeline = self._new_pipeline([])
         self._services: dict[str, Service] = {}
         self._control = ControlServer(state_folder(config), self.calls())

@@ -16,8 +16,10 @@ from face_organizer.types import (
     ChangeRecord,
     DecisionRecord,
     FaceRecord,
+    FaceTable,
     FileRecord,
     FileToPlace,
+    Float16,
     Float32,
     FormerRecord,
     ImageRecord,
@@ -234,8 +236,20 @@ class Transaction(Protocol):
         ...
 
     def put_neighbours(self, face_id: int, neighbours: Int64, similarities: Float32) -> None: ...
-    def neighbours(self, k: int) -> Neighbours:
-        """The whole kNN graph, k columns."""
+    def neighbours(self, k: int, start: int = 0) -> Neighbours:
+        """The whole kNN graph, k columns; or the rows of the faces from an id on."""
+        ...
+
+    def neighbours_of(self, face_ids: Sequence[int] | Int64, k: int) -> Neighbours:
+        """The rows of these faces, in the order asked for; a face that has none has no neighbours."""
+        ...
+
+    def vectors_from(self, start: int = 0) -> tuple[Int64, Float16]:
+        """(face ids int64 (n,), float16 (n, d)) in id order, from an id on: as stored, the leanest way to have all."""
+        ...
+
+    def face_table(self, start: int = 0) -> FaceTable:
+        """What is known of all faces from an id on, as columns."""
         ...
 
 

@@ -21,6 +21,7 @@ FaceId = NewType("FaceId", int)
 PersonId = NewType("PersonId", int)
 RunId = NewType("RunId", int)
 
+Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
@@ -343,3 +344,15 @@ class Neighbours:
     face_ids: Int64
     neighbours: Int64
     similarities: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceTable:
+    """Many faces as columns, in id order. face_ids, image_of: int64 (n,); founder: bool (n,); quality: float32 (n,);
+    person_of: int64 (n,), 0 for nobody."""
+
+    face_ids: Int64
+    image_of: Int64
+    founder: NDArray[np.bool_]
+    quality: Float32
+    person_of: Int64

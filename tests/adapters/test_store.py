@@ -10,7 +10,7 @@ import pytest
 from face_organizer.adapters import store as store_module
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import StoreError
-from face_organizer.types import FileRecord, PersonRecord, Signature
+from face_organizer.types import AssignmentRecord, FaceRecord, FileRecord, PersonRecord, Signature
 
 
 @pytest.fixture
@@ -94,6 +94,53 @@ def test_the_graph_comes_back_padded_and_cut_to_k(store: LmdbStore) -> None:
     assert graph.face_ids.tolist() == [1, 2]
     assert graph.neighbours.tolist() == [[-1, -1], [1, 7]]
     assert np.allclose(graph.similarities, [[0, 0], [0.9, 0.8]], atol=1e-3)
+
+
+def test_part_of_the_graph_comes_from_a_face_on_or_for_chosen_faces(store: LmdbStore) -> None:
+    with store.write() as txn:
+        for face_id in (1, 2, 3):
+            txn.put_neighbours(face_id, np.array([face_id + 10, 9]), np.array([0.5, 0.25], np.float32))
+
+    with store.read() as txn:
+        assert txn.neighbours(3, start=2).face_ids.tolist() == [2, 3]
+        chosen = txn.neighbours_of([3, 8, 1], 1)
+        assert chosen.face_ids.tolist() == [3, 8, 1]
+        assert chosen.neighbours.tolist() == [[13], [-1], [11]]
+        assert txn.neighbours(3, start=4).neighbours.shape == (0, 3)
+
+
+def test_all_vectors_come_as_they_are_stored_from_a_face_on(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "RECORDS_AT_ONCE", 2)
+    rows = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    with store.write() as txn:
+        for face_id in range(1, 6):
+            txn.put_face_vector(face_id, rows[face_id - 1])
+
+    with store.read() as txn:
+        ids, vectors = txn.vectors_from()
+        assert ids.tolist() == [1, 2, 3, 4, 5]
+        assert vectors.dtype == np.float16
+        np.testing.assert_array_equal(vectors, rows.astype(np.float16))
+        assert txn.vectors_from(4)[0].tolist() == [4, 5]
+        assert txn.vectors_from(6)[1].shape == (0, 4)
+
+
+def test_faces_come_as_columns_with_their_persons_and_nobody_where_none_is_written(store: LmdbStore) -> None:
+    with store.write() as txn:
+        for face_id in (1, 2, 4):
+            txn.faces.put(face_id, FaceRecord(face_id * 10, (0.0,) * 4, (0.0,) * 10, 0.9, face_id / 4, face_id != 2))
+        txn.assignments.put(2, AssignmentRecord(7, 0.5, 0.25, "joined"))
+
+    with store.read() as txn:
+        table, rest, nothing = txn.face_table(), txn.face_table(start=2), txn.face_table(start=5)
+
+    assert table.face_ids.tolist() == [1, 2, 4]
+    assert table.image_of.tolist() == [10, 20, 40]
+    assert table.founder.tolist() == [True, False, True]
+    assert table.quality.tolist() == [0.25, 0.5, 1.0]
+    assert table.person_of.tolist() == [0, 7, 0]
+    assert rest.person_of.tolist() == [7, 0]
+    assert len(nothing.face_ids) == len(nothing.person_of) == 0
 
 
 def test_pending_files_are_listed_in_order_and_from_a_start(store: LmdbStore) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import wait_until
-from test_gallery import Desk
+from test_gallery import RUN, Desk
 
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.flow import Service
@@ -30,6 +31,7 @@ class Bench:
             self.desk.log,
             lambda: self.now,
             lambda: 1.0,
+            self.desk.roster.picture,
         )
 
     def runs(self) -> list[RunRecord]:
@@ -155,7 +157,7 @@ def test_the_timer_starts_a_run_only_if_there_is_anything_new(bench: Bench) -> N
     bench.now = 3601
 
     assert bench.recluster._due() == "timer"
-    bench.recluster.remember(1)
+    bench.recluster.remember(replace(RUN, faces=1))
     assert bench.recluster._due() == ""
 
 

@@ -1,6 +1,11 @@
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from face_organizer.identity.graph import symmetric_graph
+from face_organizer.identity.links import connected
 
 
 def dense(face_ids, neighbours, similarities, similarity_min=0.5):
@@ -41,3 +46,16 @@ def test_no_faces_make_an_empty_graph():
     graph = symmetric_graph(np.empty(0, np.int64), np.empty((0, 20), np.int64), np.empty((0, 20), np.float32), 0.5)
 
     assert graph.shape == (0, 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
+def test_connected_parts_are_those_that_edges_reach(n: int, pairs: list[tuple[int, int]]) -> None:
+    a, b = (np.array([pair[side] % n for pair in pairs], np.int64) for side in (0, 1))
+
+    parts = connected(a, b, n)
+
+    _, truth = connected_components(sparse.coo_array((np.ones(len(a)), (a, b)), shape=(n, n)), directed=False)
+    smallest = np.full(n, n)
+    np.minimum.at(smallest, truth, np.arange(n))
+    np.testing.assert_array_equal(parts, smallest[truth])

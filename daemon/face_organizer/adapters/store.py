@@ -14,6 +14,7 @@ import hashlib
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,13 +22,25 @@ import lmdb
 import msgspec
 import numpy as np
 
+from face_organizer.adapters.columns import (
+    EDGE_ID,
+    EDGE_SIMILARITY,
+    FaceColumns,
+    decode_assignment,
+    decode_face,
+    edges_of,
+    ids_of,
+    vectors_of,
+)
 from face_organizer.errors import StoreError
 from face_organizer.types import (
     AssignmentRecord,
     ChangeRecord,
     DecisionRecord,
     FaceRecord,
+    FaceTable,
     FileRecord,
+    Float16,
     Float32,
     FormerRecord,
     ImageRecord,
@@ -51,7 +64,7 @@ RECORDS = {
 }
 OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges", "former")
 KEY = struct.Struct(">Q")
-EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
+RECORDS_AT_ONCE = 4096
 
 R = TypeVar("R")
 
@@ -192,6 +205,46 @@ class StoreTransaction:
                     yield np.array(ids, np.int64), rows.astype(np.float32)
                     ids, values = [], []
 
+    # everything at once, from a face on
+
+    def vectors_from(self, start: int = 0) -> tuple[Int64, Float16]:
+        ids = np.empty(self._txn.stat(self._dbs["vectors"])["entries"], np.int64)
+        vectors = np.empty((len(ids), self._dimension), np.float16)
+        filled = 0
+        for keys, values in self._pages("vectors", start):
+            rows = slice(filled, filled + len(keys))
+            ids[rows], vectors[rows] = ids_of(keys), vectors_of(values, self._dimension)
+            filled += len(keys)
+        return ids[:filled], vectors[:filled]
+
+    def face_table(self, start: int = 0) -> FaceTable:
+        ids: list[Int64] = []
+        faces: list[FaceColumns] = []
+        for keys, values in self._pages("faces", start):
+            ids.append(ids_of(keys))
+            faces += map(decode_face, values)
+        face_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        n = len(face_ids)
+        person_of = np.zeros(n, np.int64)
+        for keys, values in self._pages("assignments", start):
+            persons = np.fromiter((decode_assignment(value).person_id for value in values), np.int64, len(values))
+            person_of[np.searchsorted(face_ids, ids_of(keys))] = persons
+        return FaceTable(
+            face_ids,
+            np.fromiter((face.image_id for face in faces), np.int64, n),
+            np.fromiter((face.founder for face in faces), np.bool_, n),
+            np.fromiter((face.quality for face in faces), np.float32, n),
+            person_of,
+        )
+
+    def _pages(self, db: str, start: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """The keys and values of a table in key order, some thousands at a time."""
+        with self._txn.cursor(self._dbs[db]) as cursor:
+            items = iter(cursor) if cursor.set_range(KEY.pack(start)) else iter(())
+            while page := list(islice(items, RECORDS_AT_ONCE)):
+                keys, values = zip(*page, strict=True)
+                yield list(keys), list(values)
+
     # the kNN graph
 
     def put_neighbours(self, face_id: int, neighbours: Int64, similarities: Float32) -> None:
@@ -199,20 +252,15 @@ class StoreTransaction:
         value = neighbours[kept].astype(EDGE_ID).tobytes() + similarities[kept].astype(EDGE_SIMILARITY).tobytes()
         self._txn.put(KEY.pack(face_id), value, db=self._dbs["edges"])
 
-    def neighbours(self, k: int) -> Neighbours:
-        n = self._txn.stat(self._dbs["edges"])["entries"]
-        ids = np.zeros(n, np.int64)
-        found = np.full((n, k), -1, np.int64)
-        similarities = np.zeros((n, k), np.float32)
-        width = EDGE_ID.itemsize + EDGE_SIMILARITY.itemsize
-        with self._txn.cursor(self._dbs["edges"]) as cursor:
-            for row, (key, value) in enumerate(cursor):
-                stored = len(value) // width
-                kept = min(stored, k)
-                ids[row] = KEY.unpack(key)[0]
-                found[row, :kept] = np.frombuffer(value, EDGE_ID, kept)
-                similarities[row, :kept] = np.frombuffer(value, EDGE_SIMILARITY, kept, stored * EDGE_ID.itemsize)
-        return Neighbours(ids, found, similarities)
+    def neighbours(self, k: int, start: int = 0) -> Neighbours:
+        pages = [(ids_of(keys), *edges_of(values, k)) for keys, values in self._pages("edges", start)]
+        nothing = (np.empty(0, np.int64), np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+        return Neighbours(*(np.concatenate(column) for column in zip(nothing, *pages, strict=True)))
+
+    def neighbours_of(self, face_ids: Sequence[int] | Int64, k: int) -> Neighbours:
+        ids = np.asarray(face_ids, np.int64)
+        values = [self._txn.get(KEY.pack(face_id), b"", db=self._dbs["edges"]) for face_id in ids.tolist()]
+        return Neighbours(ids, *edges_of(values, k))
 
     def _number(self, db: str, key: bytes) -> int:
         value = self._txn.get(key, db=self._dbs[db])

@@ -45,6 +45,11 @@ class Centroids:
         """float32 (p, d), unit rows. A view: good until the next change."""
         return _read_only(self._matrix[: len(self)])
 
+    def totals(self) -> tuple[Int64, Float32, Int64]:
+        """Copies of: ids int64 (p,), sums float32 (p, d) of the faces that shape each centroid, their numbers (p,)."""
+        p = len(self)
+        return self._ids[:p].copy(), self._sums[:p].astype(np.float32), self._counts[:p].copy()
+
     def count(self, person_id: PersonId) -> int:
         """How many faces shape this person's centroid; 0 for a person not here."""
         row = self._row_of.get(person_id)

@@ -21,15 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
+from face_organizer.identity.links import BARRED, Links, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
 _STEP = 0.02
 """Merges within a step of similarity may happen in any order; .005 to .05 gave the same clusters."""
-
-_BARRED = np.float32(np.inf)
-"""The linkage of two clusters that may never merge. The largest, so that it survives in a union of links."""
 
 _FACES_AT_ONCE = 65_536
 _PAIRS_AT_ONCE = 100_000
@@ -41,70 +38,67 @@ def cluster_graph(
     *,
     similarity_min: float,
     image_of: Int64 | None = None,
+    anchor_of: Int64 | None = None,
+    rejected: Int64 | None = None,
+    start: Int64 | None = None,
 ) -> Int64:
     """Every face in exactly one cluster, a lonely one in its own. No randomness.
 
-    graph:    csr_array (n, n), symmetric, from `symmetric_graph` with the same bound: who may merge with whom
-    vectors:  float16 or float32 (n, d), unit rows
-    image_of: int64 (n,), each face's image: two faces of one image never share a cluster; None lets them
-    returns:  labels int64 (n,), 0 to number of clusters - 1
+    What a human said holds whatever the similarity: all faces of one anchor are one cluster, clusters of different
+    anchors never merge, and a rejected face never shares a cluster with that anchor. It beats the rule of one image
+    (two faces of one image with one anchor do share a cluster) and a start: a face leaves its start for its anchor, or
+    for having been rejected; the rest of a start goes along to the anchor where all anchors in it are one person's.
+
+    graph:     csr_array (n, n), symmetric, from `symmetric_graph` with the same bound: who may merge with whom
+    vectors:   float16 or float32 (n, d), unit rows
+    image_of:  int64 (n,), each face's image: two faces of one image never share a cluster, unless they start in one;
+               None lets them
+    anchor_of: int64 (n,), the person that a human confirmed for the face, 0 for none
+    rejected:  int64 (r, 2), (row of a face, anchor): where nobody has that anchor there is nothing to bar
+    start:     int64 (n,), the cluster that the face starts in, any number >= 0; -1 for its own
+    returns:   labels int64 (n,), 0 to number of clusters - 1
+    raises:    AssertionError where a face is rejected from its own anchor
     """
     n = graph.shape[0]
     assert len(vectors) == n, (vectors.shape, graph.shape)
+    assert all(of is None or len(of) == n for of in (image_of, anchor_of, start)), n
+    barred = pairs_rejected(anchor_of, rejected)
+    first = starting_rows(n, anchor_of, rejected, start)
+    anchored = np.zeros(n, np.bool_)
+    if anchor_of is not None:
+        anchored[first[anchor_of > 0]] = True
     root = np.arange(n)
-    for rows, links in _batches(graph, image_of):
-        root[rows] = rows[_agglomerated(vectors[rows].astype(np.float32), links, similarity_min)]
+    for rows, links in _batches(graph, first, image_of, barred):
+        place = np.searchsorted(rows, first[rows])
+        clusters = Clusters(_as_float32(vectors, rows), np.ones(len(rows), np.float32), anchored[rows])
+        clusters.gather(place)
+        root[rows] = rows[agglomerated(clusters, links, similarity_min)[place]]
     return np.unique(root, return_inverse=True)[1].astype(np.int64)
 
 
-@dataclass(slots=True, eq=False)
-class _Links:
-    """Who may merge with whom. a < b: int64 (e,), clusters; linkage: float32 (e,), exact where `fresh`, else an upper
-    estimate: a union is linked at most as strongly as its better part (exact for average linkage)."""
-
-    a: Int64
-    b: Int64
-    linkage: Float32
-    fresh: NDArray[np.bool_]
-
-    def kept(self, which: NDArray[np.bool_]) -> _Links:
-        return _Links(self.a[which], self.b[which], self.linkage[which], self.fresh[which])
-
-    def joined(self, other: _Links) -> _Links:
-        return _Links(
-            np.concatenate([self.a, other.a]),
-            np.concatenate([self.b, other.b]),
-            np.concatenate([self.linkage, other.linkage]),
-            np.concatenate([self.fresh, other.fresh]),
-        )
-
-    def contracted(self, to: Int64) -> _Links:
-        """These links after each cluster c became to[c]: one a pair, the strongest, yet to be measured."""
-        one, other = to[self.a], to[self.b]
-        a, b = np.minimum(one, other), np.maximum(one, other)
-        order = np.lexsort((-self.linkage, b, a))
-        order = order[a[order] != b[order]]
-        a, b = a[order], b[order]
-        first = np.ones(len(order), np.bool_)
-        first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-        linkage = self.linkage[order][first]
-        return _Links(a[first], b[first], linkage, np.isinf(linkage))
-
-
-def _batches(graph: sparse.csr_array, image_of: Int64 | None) -> Iterator[tuple[Int64, _Links]]:
-    """The graph in whole connected parts, a bounded number of faces at a time (unless one part is larger): the rows of
-    each batch and its links, numbered within the batch. Faces without any link are left out."""
-    _, part_of = connected_components(graph, directed=False)
-    sizes = np.bincount(part_of)
+def _batches(
+    graph: sparse.csr_array, first: Int64, image_of: Int64 | None, barred: Int64
+) -> Iterator[tuple[Int64, Links]]:
+    """The graph in whole parts, a bounded number of faces at a time (unless one part is larger): the rows of each batch
+    and its links, numbered within the batch. Faces without any link are left out. A part is what edges and common
+    starts connect; what is barred matters only within one."""
+    n = graph.shape[0]
+    row = np.repeat(np.arange(n), np.diff(graph.indptr))
+    upper = np.flatnonzero(graph.indices > row)
+    a, b, linkage = row[upper], graph.indices[upper].astype(np.int64), graph.data[upper]
+    tied = np.flatnonzero(first != np.arange(n))
+    part_of = connected(np.concatenate([a, first[tied]]), np.concatenate([b, tied]), n)
+    sizes = np.bincount(part_of, minlength=n)
     ends = np.cumsum(np.where(sizes > 1, sizes, 0))
     batch_of = np.where(sizes > 1, (ends - sizes) // _FACES_AT_ONCE, -1)[part_of]
-    upper = sparse.triu(graph, 1).tocoo()
-    pairs = _pairs_within(image_of, part_of)
-    everything = _Links(
-        np.concatenate([upper.row, pairs[:, 0]]).astype(np.int64),
-        np.concatenate([upper.col, pairs[:, 1]]).astype(np.int64),
-        np.concatenate([upper.data, np.full(len(pairs), _BARRED)]).astype(np.float32),
-        np.ones(upper.nnz + len(pairs), np.bool_),
+    barred = barred[part_of[barred[:, 0]] == part_of[barred[:, 1]]]
+    if image_of is not None:
+        barred = np.concatenate([barred, pairs_apart(image_of, part_of)])
+    everything = Links(
+        np.concatenate([a, barred[:, 0]]),
+        np.concatenate([b, barred[:, 1]]),
+        np.concatenate([linkage, np.full(len(barred), BARRED)]).astype(np.float32, copy=False),
+        np.ones(len(a) + len(barred), np.bool_),
     )
     place = np.zeros(len(part_of), np.int64)
     for batch in np.unique(batch_of[batch_of >= 0]).tolist():
@@ -112,55 +106,87 @@ def _batches(graph: sparse.csr_array, image_of: Int64 | None) -> Iterator[tuple[
         place[rows] = np.arange(len(rows))
         links = everything.kept(batch_of[everything.a] == batch)
         # Once through `contracted`: an edge between two faces of one image gives way to its bar.
-        links = links.contracted(place)
-        links.fresh[:] = True
+        links = links.contracted(place[first])
         yield rows, links
 
 
-def _pairs_within(image_of: Int64 | None, part_of: Int64) -> Int64:
-    """All pairs of faces that share an image and a connected part of the graph, int64 (m, 2)."""
-    if image_of is None:
-        return np.empty((0, 2), np.int64)
-    order = np.lexsort((part_of, image_of))
-    found = []
-    for distance in range(1, len(order)):
-        one, other = order[:-distance], order[distance:]
-        same = (image_of[one] == image_of[other]) & (part_of[one] == part_of[other])
-        if not same.any():
-            break
-        found.append(np.sort(np.stack([one[same], other[same]], axis=1), axis=1))
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+@dataclass(slots=True, eq=False)
+class Clusters:
+    """m clusters on their way. sums: float32 (m, d), of unit rows; sizes: float32 (m,), of how many; anchored: bool
+    (m,), no two of these ever merge. A cluster that has joined another keeps a row, which nothing looks at."""
+
+    sums: Float32
+    sizes: Float32
+    anchored: NDArray[np.bool_]
+
+    def join(self, joiners: Int64, hosts: Int64) -> Int64:
+        """Each of these becomes part of its host; hosts: sorted. Returns the hosts, once each."""
+        for start in range(0, len(joiners), _FACES_AT_ONCE):
+            part = slice(start, start + _FACES_AT_ONCE)
+            grown, starts = np.unique(hosts[part], return_index=True)
+            self.sums[grown] += np.add.reduceat(self.sums[joiners[part]], starts, axis=0)
+            self.sizes[grown] += np.add.reduceat(self.sizes[joiners[part]], starts)
+        self.anchored[hosts[self.anchored[joiners]]] = True
+        return np.unique(hosts)
+
+    def gather(self, place: Int64) -> None:
+        """Let each cluster that is not at its place, int64 (m,), join what is there."""
+        joiners = np.flatnonzero(place != np.arange(len(place)))
+        if len(joiners):
+            joiners = joiners[np.argsort(place[joiners], kind="stable")]
+            self.join(joiners, place[joiners])
+
+    def weights(self, rows: Int64) -> Float32:
+        """sqrt(n |S|) of these."""
+        norms = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _FACES_AT_ONCE):
+            part = slice(start, start + _FACES_AT_ONCE)
+            norms[part] = np.linalg.norm(self.sums[rows[part]], axis=1)
+        return np.asarray(np.sqrt(self.sizes[rows] * norms))
 
 
-def _agglomerated(sums: Float32, links: _Links, similarity_min: float) -> Int64:
-    """The cluster (a row of the batch) of each row. sums: float32 (m, d), unit rows, used up."""
-    root = np.arange(len(sums))
-    sizes = np.ones(len(sums), np.float32)
-    weights = np.ones(len(sums), np.float32)  # sqrt(n |S|)
+def _as_float32(vectors: NDArray[np.floating], rows: Int64) -> Float32:
+    """A copy of these rows; a few at a time, for together they may be a gigabyte."""
+    out = np.empty((len(rows), vectors.shape[1]), np.float32)
+    for start in range(0, len(rows), _FACES_AT_ONCE):
+        out[start : start + _FACES_AT_ONCE] = vectors[rows[start : start + _FACES_AT_ONCE]]
+    return out
+
+
+def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int64:
+    """Which of the m clusters each of them ends in, int64 (m,). Uses `clusters` up.
+
+    links: at most one a pair; of two clusters of one face their similarity, else whatever is known of the linkage
+    """
+    root = np.arange(len(clusters.sums))
+    weights = np.ones(len(root), np.float32)
+    several = np.flatnonzero(clusters.sizes > 1)
+    weights[several] = clusters.weights(several)
+    links = links.without_rivals(clusters.anchored)
+    links.fresh = (clusters.sizes[links.a] == 1) & (clusters.sizes[links.b] == 1) | np.isinf(links.linkage)
+    _measure(links, np.flatnonzero(~links.fresh), clusters.sums, weights)
     level = max(float(links.linkage[np.isfinite(links.linkage)].max(initial=0.0)) - _STEP, similarity_min)
     while True:
-        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), sums, weights)
-        able = np.flatnonzero((links.linkage >= level) & (links.linkage < _BARRED))
+        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), clusters.sums, weights)
+        able = np.flatnonzero((links.linkage >= level) & (links.linkage < BARRED))
         if len(able) == 0:
             if level <= similarity_min:
                 return root
             level = max(level - _STEP, similarity_min)
             continue
-        joiners, hosts = _chosen(links, able, sizes)
-        grown, starts = np.unique(hosts, return_index=True)
-        sums[grown] += np.add.reduceat(sums[joiners], starts, axis=0)
-        sizes[grown] += np.add.reduceat(sizes[joiners], starts)
-        weights[grown] = np.sqrt(sizes[grown] * np.linalg.norm(sums[grown], axis=1))
-        to = np.arange(len(sums))
+        joiners, hosts = _chosen(links, able, clusters)
+        grown = clusters.join(joiners, hosts)
+        weights[grown] = clusters.weights(grown)
+        to = np.arange(len(root))
         to[joiners] = hosts
         root = to[root]
-        changed = np.zeros(len(sums), np.bool_)
+        changed = np.zeros(len(root), np.bool_)
         changed[joiners] = changed[grown] = True
         touched = changed[links.a] | changed[links.b]
-        links = links.kept(~touched).joined(links.kept(touched).contracted(to))
+        links = links.kept(~touched).joined(links.kept(touched).contracted(to).without_rivals(clusters.anchored))
 
 
-def _measure(links: _Links, which: Int64, sums: Float32, weights: Float32) -> None:
+def _measure(links: Links, which: Int64, sums: Float32, weights: Float32) -> None:
     """Replace estimates by the linkage itself."""
     for start in range(0, len(which), _PAIRS_AT_ONCE):
         part = which[start : start + _PAIRS_AT_ONCE]
@@ -170,12 +196,13 @@ def _measure(links: _Links, which: Int64, sums: Float32, weights: Float32) -> No
     links.fresh[which] = True
 
 
-def _chosen(links: _Links, able: Int64, sizes: Float32) -> tuple[Int64, Int64]:
+def _chosen(links: Links, able: Int64, clusters: Clusters) -> tuple[Int64, Int64]:
     """Which clusters join which host in this round, sorted by host. At least one does.
 
     Each cluster looks at its strongest link. It joins the cluster there if that one is larger (ties: the lower number)
     and stays itself: so all merges of a round are stars, and a large person gathers many faces at once.
     """
+    sizes = clusters.sizes
     linkage = np.tile(links.linkage[able], 2)
     own = np.concatenate([links.a[able], links.b[able]])
     other = np.concatenate([links.b[able], links.a[able]])
@@ -187,13 +214,13 @@ def _chosen(links: _Links, able: Int64, sizes: Float32) -> tuple[Int64, Int64]:
     leaves[own[larger]] = True
     joins = larger & ~leaves[other]
     own, other, linkage = own[joins], other[joins], linkage[joins]
-    kept = _without_barred(links, own, other, linkage, len(sizes))
+    kept = _without_barred(links, own, other, linkage, len(sizes)) & _one_anchor(own, other, linkage, clusters.anchored)
     own, other = own[kept], other[kept]
     order = np.argsort(other, kind="stable")
     return own[order], other[order]
 
 
-def _without_barred(links: _Links, own: Int64, other: Int64, linkage: Float32, m: int) -> NDArray[np.bool_]:
+def _without_barred(links: Links, own: Int64, other: Int64, linkage: Float32, m: int) -> NDArray[np.bool_]:
     """Which joiners may go: of two that would meet at one host although barred from one another, the stronger."""
     host = np.arange(m)
     host[own] = other
@@ -206,3 +233,12 @@ def _without_barred(links: _Links, own: Int64, other: Int64, linkage: Float32, m
     refused = np.zeros(m, np.bool_)
     refused[np.where(strength[a] < strength[b], a, b)] = True
     return ~refused[own]
+
+
+def _one_anchor(own: Int64, other: Int64, linkage: Float32, anchored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which joiners may go: of several anchored ones that would meet at one host, the strongest."""
+    kept = np.ones(len(own), np.bool_)
+    rivals = np.flatnonzero(anchored[own])
+    order = rivals[np.lexsort((own[rivals], -linkage[rivals], other[rivals]))]
+    kept[order[np.diff(other[order], prepend=-1) == 0]] = False
+    return kept

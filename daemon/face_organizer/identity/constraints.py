@@ -60,7 +60,7 @@ def fold(decisions: Iterable[DecisionRecord], merged_into: Mapping[int, int]) ->
                 if verdict.is_person:
                     confirmed[face_id] = person_id
                     rejected.get(face_id, set()).discard(person_id)
-                else:
+                elif confirmed.get(face_id) != person_id or verdict.person_id == person_id:
                     rejected.setdefault(face_id, set()).add(person_id)
                     if confirmed.get(face_id) == person_id:
                         del confirmed[face_id]

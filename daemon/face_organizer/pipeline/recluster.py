@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from threading import Event, Lock
 from typing import Literal
 
@@ -26,10 +26,12 @@ from face_organizer.identity.graph import symmetric_graph
 from face_organizer.identity.reconcile import Reconciled, reconcile
 from face_organizer.pipeline.book import constraints_of, pack_ids
 from face_organizer.pipeline.flow import Reply
+from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import MOVES_MAX, NOBODY, UNBORN, ChangeRecord, Float32, Int64, RunRecord
+from face_organizer.types import MOVES_MAX, NOBODY, UNBORN, ChangeRecord, Float16, Float32, Int64, RunRecord
 
 Kept = tuple[int, RunRecord]
 """A run's id and what was written down of it."""
@@ -38,21 +40,37 @@ Kept = tuple[int, RunRecord]
 Kind = Literal["unasked", "asked", "proposal"]
 """unasked: by the clock, growth or SIGHUP; applied if it is within the margin. asked: applied. proposal: kept only."""
 
+LITTLE_GROWTH = 1.1
+"""A timed run looks only at what is new while the library has grown by less than this since a run over everything."""
+
 KEYS = ("similarity_join_min", "similarity_link_min", "similarity_member_min", "faces_min", "one_face_per_image")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """The snapshot a run works on, one row a face in id order. vectors: float32 (n, d). anchor_of: int64 (n,), who a
-    human confirmed each face to be, 0 for nobody; rejections: int64 (r, 2), (row, a person that the face is not)."""
+    """The snapshot a run works on, one row a face in id order. vectors: float16 (n, d), as stored; none in a run after
+    growth, which reads only those it needs.
+
+    anchor_of: int64 (n,), who a human confirmed each face to be, 0 for nobody. rejections: int64 (r, 2), (row, a person
+    that the face is not).
+    """
 
     face_ids: Int64
     image_of: Int64
     person_of: Int64
     founder: NDArray[np.bool_]
-    vectors: Float32
+    vectors: Float16
     anchor_of: Int64
     rejections: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """What the last run saw: how many faces, up to which one; and how many the last run over everything saw."""
+
+    faces: int = 0
+    last_face_id: int = 0
+    everything_faces: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +97,19 @@ class Recluster:
         log: Log,
         clock: Clock,
         now: Callable[[], float],
+        picture: Callable[[], Picture],
         chores: Callable[[Event], None] = lambda stop: None,
     ) -> None:
-        """now(): seconds since 1970, to date a run."""
+        """now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread."""
         self._store, self._runs = store, runs
         self.rules, self.when, self._seed = rules, when, seed
-        self._log, self._clock, self._now = log, clock, now
+        self._log, self._clock, self._now, self._picture = log, clock, now, picture
         self._chores = chores
         self._lock = Lock()
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
         self._last_end = clock()
-        self._faces_then = 0
+        self._last = Last()
         self.running = False
         self.by_itself = True
 
@@ -101,9 +120,18 @@ class Recluster:
             self._wanted.set()
             return reply
 
-    def remember(self, faces: int) -> None:
-        """How many faces the last run before this start had seen."""
-        self._faces_then = faces
+    def remember(self, run: RunRecord | None) -> None:
+        """The last run before this start."""
+        if run is not None:
+            told = run.parameters if run.state == "applied" else {}
+            last_face_id, everything = told.get("last_face_id"), told.get("everything_faces")
+            self._last = Last(run.faces, int(last_face_id or 0), int(everything or 0))
+
+    def _is_little_growth(self) -> bool:
+        """Are the new faces few against those that the last run over everything saw?"""
+        with self._store.read() as txn:
+            faces = txn.faces.count()
+        return self.rules.people == "auto" and faces <= LITTLE_GROWTH * self._last.everything_faces
 
     def run(self, stop: Event) -> None:
         """The service: until stop, run when asked or due."""
@@ -122,9 +150,9 @@ class Recluster:
     def _due(self) -> str:
         with self._store.read() as txn:
             faces = txn.faces.count()
-        grown = faces - self._faces_then
+        grown = faces - self._last.faces
         first_min = 5 * self.rules.people if self.rules.people != "auto" else self.when.growth_faces_min
-        bound = max(first_min, (self.when.growth_factor - 1) * self._faces_then)
+        bound = max(first_min, (self.when.growth_factor - 1) * self._last.faces)
         if grown >= bound:
             return "growth"
         if grown > 0 and self._clock() - self._last_end >= self.when.every_s:
@@ -144,12 +172,18 @@ class Recluster:
 
     def _recluster(self, reason: str, kind: Kind) -> Kept:
         start = self._clock()
+        picture = self._picture() if kind == "unasked" and reason == "timer" and self._is_little_growth() else None
         with self._store.read() as txn:
-            faces = load_faces(txn)
-            self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids))
-            labels = self._clusters(txn, faces)
+            faces = load_faces(txn) if picture is None else pictured(txn, picture)
+            self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
+            if picture is None:
+                labels = self._clusters(txn, faces)
+            else:
+                told = {"anchor_of": faces.anchor_of, "rejected": faces.rejections}
+                labels = clusters_of_growth(txn, picture, self.rules, self._last.last_face_id, **told)
             persons = dict(txn.persons.items())
-        self._faces_then = len(faces.face_ids)
+        everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
+        self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
         found = reconciled(faces, labels, self.rules, sorted(persons), frozenset(touched) - {int(NOBODY)})
         seconds = round(self._clock() - start, 3)
@@ -158,6 +192,8 @@ class Recluster:
             _change(faces, found),
             asked=kind == "asked",
         )
+        if run.state != "applied":
+            self._last = replace(self._last, everything_faces=0)  # what it found is not there to build on
         self._tell(run_id, run)
         return run_id, run
 
@@ -180,7 +216,7 @@ class Recluster:
             moved=found.moved,
             seconds=seconds,
             waits=waits,
-            parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed},
+            parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed} | asdict(self._last),
             moves=moved[:MOVES_MAX],
             at_s=self._now(),
         )
@@ -205,7 +241,9 @@ class Recluster:
             graph,
             faces.vectors[founders],
             similarity_min=self.rules.similarity_link_min,
-            image_of=faces.image_of[founders],
+            image_of=faces.image_of[founders] if self.rules.one_face_per_image else None,
+            anchor_of=faces.anchor_of[founders],
+            rejected=_within(faces.rejections, founders),
         )
         if self.rules.people != "auto":
             labels[founders] = cluster_fixed(
@@ -221,19 +259,27 @@ class Recluster:
 
 def load_faces(txn: Transaction) -> Faces:
     """Every face of the snapshot, with its vector."""
-    n = txn.faces.count()
-    face_ids, image_of, person_of = (np.zeros(n, np.int64) for _ in range(3))
-    founder = np.zeros(n, np.bool_)
-    for row, (face_id, face) in enumerate(txn.faces.items()):
-        face_ids[row], image_of[row], founder[row] = face_id, face.image_id, face.founder
-    at = {face_id: row for row, face_id in enumerate(face_ids.tolist())}
-    for face_id, assignment in txn.assignments.items():
-        person_of[at[face_id]] = assignment.person_id
-    chunks = [vectors for _, vectors in txn.vector_chunks()]
-    vectors = np.concatenate(chunks) if chunks else np.zeros((0, 1), np.float32)
+    table = txn.face_table()
+    face_ids, vectors = txn.vectors_from()
+    assert np.array_equal(face_ids, table.face_ids), "a face without a vector, or a vector without a face"
     constraints = constraints_of(txn)
     anchor_of, rejections = constraints.anchors(face_ids), constraints.rejections(face_ids)
-    return Faces(face_ids, image_of, person_of, founder, vectors, anchor_of, rejections)
+    return Faces(face_ids, table.image_of, table.person_of, table.founder, vectors, anchor_of, rejections)
+
+
+def pictured(txn: Transaction, picture: Picture) -> Faces:
+    """The same without vectors, from the roster: nothing that grows with the library is read."""
+    constraints = constraints_of(txn)
+    ids = picture.face_ids
+    none = np.empty((0, 1), np.float16)
+    anchor_of, rejections = constraints.anchors(ids), constraints.rejections(ids)
+    return Faces(ids, picture.image_of, picture.person_of, picture.founder, none, anchor_of, rejections)
+
+
+def _within(rejections: Int64, rows: Int64) -> Int64:
+    """The rejections of some of the rows, numbered among these. rows: ascending."""
+    kept = rejections[np.isin(rejections[:, 0], rows)]
+    return np.stack([np.searchsorted(rows, kept[:, 0]), kept[:, 1]], axis=1)
 
 
 def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
@@ -244,13 +290,13 @@ def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
     return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged))
 
 
-def largest_clusters(vectors: Float32, labels: Int64, people: int) -> Float32 | None:
+def largest_clusters(vectors: Float16, labels: Int64, people: int) -> Float32 | None:
     """The centroids of the `people` largest clusters, float32 (people, d): where k-means may start. None if fewer."""
     sizes = np.bincount(labels[labels >= 0])
     if np.count_nonzero(sizes) < people:
         return None
     largest = np.argsort(-sizes, kind="stable")[:people]
-    means = np.stack([vectors[labels == label].mean(axis=0) for label in largest])
+    means = np.stack([vectors[labels == label].mean(axis=0, dtype=np.float32) for label in largest])
     unit: Float32 = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
@@ -262,7 +308,7 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float
         return
     centroids = Centroids(faces.vectors.shape[1])
     centroids.add_all(labels[clustered] + 1, faces.vectors[clustered])
-    row, similarity, _ = nearest(faces.vectors[rows], centroids.matrix)
+    row, similarity, _ = nearest(faces.vectors[rows].astype(np.float32), centroids.matrix)
     near = similarity >= similarity_min
     labels[rows[near]] = centroids.ids[row[near]] - 1
 

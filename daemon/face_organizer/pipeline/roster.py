@@ -8,12 +8,29 @@ A view (law 1): `load_roster` remakes it from truth. Owned by one thread; nobody
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from face_organizer.identity.centroids import Centroids
 from face_organizer.ports import Transaction
 from face_organizer.types import NOBODY, Float32, Int64, PersonId
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A copy of the roster for other threads. face_ids, image_of, person_of: int64 (n,), founder: bool (n,), in id
+    order. person_ids: int64 (p,), ascending; sums: float32 (p, d), of the embeddings of each one's founders; sizes:
+    int64 (p,), of how many."""
+
+    face_ids: Int64
+    image_of: Int64
+    person_of: Int64
+    founder: NDArray[np.bool_]
+    person_ids: Int64
+    sums: Float32
+    sizes: Int64
 
 
 class Roster:
@@ -54,6 +71,27 @@ class Roster:
         """Which of these faces (-1: none) belong to nobody and may found a person."""
         known = np.maximum(face_ids, 0)
         return np.asarray((face_ids > 0) & (self.person_of[known] == NOBODY) & self.founder[known])
+
+    def picture(self) -> Picture:
+        """What is known now. 10 ms for 100,000 faces: cheap enough to ask for between two transactions."""
+        face_ids = np.flatnonzero(self.image_of)
+        return Picture(
+            face_ids,
+            self.image_of[face_ids],
+            self.person_of[face_ids],
+            self.founder[face_ids],
+            *self._persons(),
+        )
+
+    def _persons(self) -> tuple[Int64, Float32, Int64]:
+        """Every person, also one without a founder."""
+        persons = np.array(sorted(self.faces_of), np.int64)
+        ids, sums, sizes = self.centroids.totals()
+        at = np.searchsorted(persons, ids)
+        all_sums = np.zeros((len(persons), sums.shape[1]), np.float32)
+        all_sizes = np.zeros(len(persons), np.int64)
+        all_sums[at], all_sizes[at] = sums, sizes
+        return persons, all_sums, all_sizes
 
 
 def load_roster(txn: Transaction, dimension: int) -> Roster:
