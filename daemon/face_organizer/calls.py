@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.split import parts_of
 from face_organizer.ports import Index, Store, Transaction
-from face_organizer.types import NOBODY, UNBORN, RunRecord
+from face_organizer.types import NOBODY, UNBORN, Float32, Int64, RunRecord
 
 Answer = dict[str, Any]
 Picture = dict[str, str]
@@ -74,7 +74,7 @@ class Calls:
         """Why each face of an image is where it is."""
         with self._desk.store.read() as txn:
             image_id = _image(txn, picture)
-            faces = explain(txn, self._desk.index, self._desk.library, image_id)
+            faces = explain(txn, self._desk.index, self._desk.library, self._similarities, image_id)
             return {"image": picture["path"], "image_id": image_id, "faces": faces}
 
     def history(self) -> list[Answer]:
@@ -164,6 +164,12 @@ class Calls:
                     raise RequestError(f"{meant} is neither a face's number nor a picture that can be read")
                 return int(meant)
             return _face_in(txn, meant)
+
+    def _similarities(self, vector: Float32) -> tuple[Int64, Float32]:
+        """Every person's id and how similar its centroid is."""
+        centroids = self._desk.roster.centroids
+        found = self._desk.in_gallery(lambda: (centroids.ids.copy(), centroids.matrix @ vector))
+        return cast("tuple[Int64, Float32]", found)
 
     def _cover(self, person_id: int) -> list[int]:
         """The face that stands for a person, nearest to its centroid: whoever names the person has looked at it."""

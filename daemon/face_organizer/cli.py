@@ -495,7 +495,8 @@ def run_in_words(run: dict[str, Any]) -> str:
 def face_in_words(face: dict[str, Any]) -> str:
     lines = [
         f"face {face['face_id']} is {face['person'] or 'nobody'}: {face['because']}",
-        f"  similarity {face['similarity']}, margin {face['margin']}, quality {face['quality']}",
+        f"  similarity {face['similarity']}, margin {face['margin']} over {face['next_person'] or 'nobody'}, "
+        f"quality {face['quality']}",
     ]
     lines += [f"  decision {each['decision_id']}: {each['says']}" for each in face["decisions"]]
     for key, what in (("nearest_confirmed", "confirmed"), ("nearest", "nearest")):

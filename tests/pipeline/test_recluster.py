@@ -169,3 +169,32 @@ def test_requests_that_come_while_one_waits_share_its_answer(bench: Bench) -> No
 
 def test_an_empty_library_can_be_reclustered(bench: Bench) -> None:
     assert bench.run().faces == 0
+
+
+def test_after_little_growth_the_timer_looks_only_at_what_is_new(bench: Bench) -> None:
+    for person in [3] * 15 + [4] * 15:
+        bench.desk.drop(person)
+    bench.run()
+    bench.desk.drop(5)
+    bench.desk.drop(3)
+    persons = [*bench.desk.persons()[:30], 0, 0]
+    bench.desk.apply(persons)  # streaming missed the last one
+
+    reply = bench.recluster.request("timer")
+    bench.recluster._answer("timer", "unasked", reply)
+
+    started = [fields["everything"] for event, fields in bench.desk.log.events if event == "recluster_started"]
+    assert started == [True, False]
+    assert bench.desk.persons()[30:] == [0, persons[0]]
+
+
+def test_the_timer_looks_at_everything_again_after_a_run_that_was_not_applied(bench: Bench) -> None:
+    for person in [3] * 15 + [4] * 15:
+        bench.desk.drop(person)
+    bench.run("proposal")
+    bench.desk.drop(3)
+
+    bench.recluster._answer("timer", "unasked", bench.recluster.request("timer"))
+
+    started = [fields["everything"] for event, fields in bench.desk.log.events if event == "recluster_started"]
+    assert started == [True, True]

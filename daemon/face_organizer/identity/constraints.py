@@ -9,7 +9,7 @@ faces and persons only, never of similarities, so they outlive every bound and e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -26,9 +26,16 @@ class Constraints:
     confirmed: Mapping[int, int] = field(default_factory=dict)
     rejected: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
-    def anchors(self, face_ids: Sequence[int] | Int64) -> Int64:
-        """int64 (n,): the person each face was confirmed to be, 0 for none."""
-        return np.fromiter((self.confirmed.get(int(face_id), 0) for face_id in face_ids), np.int64, len(face_ids))
+    def anchors(self, face_ids: Int64) -> Int64:
+        """int64 (n,): the person each face was confirmed to be, 0 for none. face_ids: ascending."""
+        anchors = np.zeros(len(face_ids), np.int64)
+        confirmed = np.fromiter(self.confirmed.keys(), np.int64, len(self.confirmed))
+        persons = np.fromiter(self.confirmed.values(), np.int64, len(self.confirmed))
+        if len(face_ids):
+            rows = np.minimum(np.searchsorted(face_ids, confirmed), len(face_ids) - 1)
+            there = face_ids[rows] == confirmed
+            anchors[rows[there]] = persons[there]
+        return anchors
 
     def rejections(self, face_ids: Int64) -> Int64:
         """int64 (r, 2): (row in face_ids, a person that the face is not), rows in order. face_ids: ascending."""

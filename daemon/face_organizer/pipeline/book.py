@@ -188,9 +188,10 @@ class Book:
         for person_id in np.unique(after[(after != NOBODY) & (after < UNBORN)]).tolist():
             if not change.back_to and (living := living_person(txn, person_id)) != person_id:
                 after[after == person_id] = living  # merged by hand since this was thought out
-        number = {unborn: self.new_person(txn, change.run_id) for unborn in np.unique(after[after >= UNBORN]).tolist()}
-        for unborn, person_id in number.items():
-            after[after == unborn] = person_id
+        number = {coming: self.new_person(txn, change.run_id) for coming in np.unique(after[after >= UNBORN]).tolist()}
+        unborn = np.fromiter(number.keys(), np.int64, len(number))
+        coming = np.flatnonzero(after >= UNBORN)
+        after[coming] = np.fromiter(number.values(), np.int64, len(number))[np.searchsorted(unborn, after[coming])]
         merged = {old: int(number.get(new, PersonId(new))) for old, new in change.merged.items()}
         born = tuple(
             PersonChange(person_id, None, record)
@@ -272,25 +273,21 @@ class Book:
         txn.assignments.put(face_id, replace(former.assignment, person_id=person_id))
 
     def _measure(self, txn: Transaction, face_ids: list[int]) -> None:
-        """Write down each face's similarity and margin to the person it now has."""
+        """Write down each face's similarity to the person it now has."""
         centroids = self._roster.centroids
-        row_of = {int(person): row for row, person in enumerate(centroids.ids)}
+        row_of = {int(person): row for row, person in enumerate(centroids.ids)} if face_ids else {}
         for face_id in face_ids:
             record = txn.assignments.get(face_id)
             if record is not None and record.person_id in row_of:
-                similarities = centroids.matrix @ txn.vectors([face_id])[0]
-                own = float(similarities[row_of[record.person_id]])
-                others = np.delete(similarities, row_of[record.person_id])
-                margin = own - (float(others.max()) if len(others) else 0.0)
-                txn.assignments.put(face_id, replace(record, similarity=round(own, 4), margin=round(margin, 4)))
+                similarity = float(centroids.matrix[row_of[record.person_id]] @ txn.vectors([face_id])[0])
+                txn.assignments.put(face_id, replace(record, similarity=round(similarity, 4)))
 
     def _finish(self, txn: Transaction, change_id: int, change: ChangeRecord) -> None:
         """Faces that came to a vanished person meanwhile follow; persons without a face retire; the change is done."""
-        for old in change.merged:
-            person_id = PersonId(heir(old, change.merged))
-            for face_id in np.flatnonzero(self._roster.person_of == old).tolist():
-                if not self._allows(face_id, person_id):
-                    continue
+        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
+            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
+            if self._allows(face_id, person_id):
                 vector = txn.vectors([face_id])[0]
                 self.give(txn, face_id, vector, Assignment(person_id, 0.0, 0.0, change.reason), change.run_id)
                 self._measure(txn, [face_id])

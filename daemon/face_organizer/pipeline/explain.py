@@ -6,6 +6,7 @@ Imports: types, ports, answers, book, index
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from face_organizer.pipeline.answers import image_path
 from face_organizer.pipeline.book import constraints_of
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NOBODY, AssignmentRecord, Float32
+from face_organizer.types import NOBODY, AssignmentRecord, Float32, Int64
 
 Answer = dict[str, Any]
 
@@ -38,13 +39,17 @@ RULES = {
 }
 
 
-def explain(txn: Transaction, index: Index, library: Path, image_id: int) -> list[Answer]:
-    """One answer for each face of an image."""
+Persons = Callable[[Float32], tuple[Int64, Float32]]
+"""A vector in, the person ids int64 (p,) and its similarities to their centroids float32 (p,) out."""
+
+
+def explain(txn: Transaction, index: Index, library: Path, persons: Persons, image_id: int) -> list[Answer]:
+    """One answer for each face of an image. similarity, margin: to the persons of now."""
     image = txn.images.get(image_id)
-    return [_face(txn, index, library, face_id) for face_id in image.face_ids] if image else []
+    return [_face(txn, index, library, persons, face_id) for face_id in image.face_ids] if image else []
 
 
-def _face(txn: Transaction, index: Index, library: Path, face_id: int) -> Answer:
+def _face(txn: Transaction, index: Index, library: Path, persons: Persons, face_id: int) -> Answer:
     face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
     assert face is not None, face_id
     assert assignment is not None, face_id
@@ -62,14 +67,33 @@ def _face(txn: Transaction, index: Index, library: Path, face_id: int) -> Answer
         "founder": face.founder,
         "person_id": assignment.person_id or None,
         "person": person.name if person else None,
-        "similarity": assignment.similarity,
-        "margin": assignment.margin,
+        **_standing(txn, persons, assignment.person_id, vector[0]),
+        "similarity_then": assignment.similarity,
         "rule": assignment.reason,
         "because": because(assignment),
         "run_id": assignment.run_id or None,
         "decisions": decisions,
         "nearest_confirmed": _confirmed(txn, library, face_id, assignment.person_id, vector[0]),
         "nearest": _nearest(txn, index, library, face_id, vector),
+    }
+
+
+def _standing(txn: Transaction, persons: Persons, person_id: int, vector: Float32) -> Answer:
+    """Similarity to its own person (a face of nobody: to the nearest), margin over the next, and who that is."""
+    ids, similarities = persons(vector)
+    if len(ids) == 0:
+        return {"similarity": None, "margin": None, "next_person": None}
+    own = np.flatnonzero(ids == person_id)
+    row = int(own[0]) if len(own) else int(similarities.argmax())
+    others = np.delete(np.arange(len(ids)), row) if len(own) else np.array([row])
+    following = others[similarities[others].argmax()] if len(others) else None
+    person = txn.persons.get(int(ids[following])) if following is not None else None
+    similarity = float(similarities[row])
+    margin = similarity - float(similarities[following]) if following is not None else similarity
+    return {
+        "similarity": round(similarity, 4),
+        "margin": round(margin, 4),
+        "next_person": person.name if person else None,
     }
 
 
