@@ -1,0 +1,135 @@
+"""What is asked: status, people, search, explain, history, runs, check.
+
+Room:    cli (talks)
+Imports: commands, shared, words
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+
+import click
+
+from face_organizer.cli.shared import (
+    EXIT_FAILURE,
+    PICTURE,
+    exits,
+    json_option,
+    library_option,
+    main,
+    print_answer,
+    print_json,
+    print_pairs,
+    print_rows,
+)
+from face_organizer.cli.words import face_in_words
+from face_organizer.commands import answer, picture
+from face_organizer.errors import FaceOrganizerError
+
+
+@main.command()
+@library_option
+@json_option
+def status(library: Path, as_json: bool) -> None:
+    """How it stands: counts, queues, the last re-clustering."""
+    with exits():
+        found = answer(library, "status")
+        if as_json:
+            print_json(found)
+        else:
+            print_pairs(found)
+
+
+@main.command(name="people")
+@library_option
+@click.option("--all", "everybody", is_flag=True, help="Hidden persons too.")
+@json_option
+def people_command(library: Path, everybody: bool, as_json: bool) -> None:
+    """Everybody who was found, most faces first."""
+    with exits():
+        found = answer(library, "people", everybody=everybody)
+        if as_json:
+            print_json(found)
+        else:
+            print_rows(found, ["person_id", "name", "folder", "faces", "images", "cover"])
+
+
+@main.command()
+@click.argument("photos", nargs=-1, required=True, type=PICTURE)
+@library_option
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="At most so many hits.")
+@click.option(
+    "--similarity-min", type=click.FloatRange(-1, 1), help="Only faces at least so similar.  [default: the pack's]"
+)
+@json_option
+def search(photos: tuple[Path, ...], library: Path, top: int, similarity_min: float | None, as_json: bool) -> None:
+    """Find the images of whoever is in PHOTO."""
+    with exits():
+        contents = [(ascii(str(photo)), base64.b64encode(read(photo)).decode()) for photo in photos]
+        found = answer(library, "search", photos=contents, top=top, similarity_min=similarity_min)
+        if as_json:
+            print_json(found)
+        else:
+            print_rows(found, ["similarity", "person", "image"])
+
+
+@main.command()
+@click.argument("image", type=PICTURE)
+@library_option
+@json_option
+def explain(image: Path, library: Path, as_json: bool) -> None:
+    """Why is each face of IMAGE where it is: similarity, margin, rule, run, decisions, nearest faces."""
+    with exits():
+        found = answer(library, "explain", picture=picture(image))
+        print_answer(found, "\n\n".join(face_in_words(face) for face in found["faces"]) or "no face was found", as_json)
+
+
+@main.command()
+@library_option
+@json_option
+def history(library: Path, as_json: bool) -> None:
+    """Every decision, the oldest first."""
+    with exits():
+        found = answer(library, "history")
+        if as_json:
+            print_json(found)
+        else:
+            print_rows(found, ["decision_id", "kind", "says", "undone_by"])
+
+
+@main.command()
+@library_option
+@json_option
+def runs(library: Path, as_json: bool) -> None:
+    """Every re-clustering: when, why, what it changed, whether it was applied."""
+    with exits():
+        found = answer(library, "runs")
+        if as_json:
+            print_json(found)
+        else:
+            print_rows(found, ["run_id", "state", "reason", "faces", "persons", "born", "merged", "split", "moved"])
+
+
+@main.command()
+@library_option
+@click.option("--repair", is_flag=True, help="Remake index and folders from the truth. Truth itself is never changed.")
+@json_option
+def check(library: Path, repair: bool, as_json: bool) -> None:
+    """Compare the truth with the index and the folders. Exit 0: they agree (or were repaired)."""
+    with exits():
+        found = answer(library, "check", repair=repair)
+        if as_json:
+            print_json(found)
+        else:
+            print_rows(found["findings"], ["kind", "what", "problem"])
+            click.echo(f"{len(found['findings'])} findings" + (", repaired" if found["repaired"] else ""))
+        sys.exit(0 if found["clean"] else EXIT_FAILURE)
+
+
+def read(photo: Path) -> bytes:
+    try:
+        return photo.read_bytes()
+    except OSError as error:
+        raise FaceOrganizerError(f"cannot read {photo}: {error.strerror}") from error

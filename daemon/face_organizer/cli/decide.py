@@ -1,0 +1,142 @@
+"""What is decided: each decision holds for ever, in every re-clustering, until it is undone.
+
+Room:    cli (talks)
+Imports: commands, shared, words
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from face_organizer.cli.shared import exits, json_option, library_option, main, print_answer
+from face_organizer.cli.words import run_in_words
+from face_organizer.commands import answer, picture
+
+
+@main.command(name="name")
+@click.argument("who", metavar="PERSON|IMAGE")
+@click.argument("name")
+@library_option
+@json_option
+def name_command(who: str, name: str, library: Path, as_json: bool) -> None:
+    """Call a person NAME, and its folder too.
+
+    PERSON is a number, a name or a folder; an IMAGE of the person does as well.
+    """
+    decide(library, "name", as_json, who=picture_or_text(who), name=name)
+
+
+@main.command()
+@click.argument("one", metavar="PERSON")
+@click.argument("into", metavar="INTO")
+@click.option("--together", is_flag=True, help="Even if both are in one image: a mirror, a collage.")
+@library_option
+@json_option
+def merge(one: str, into: str, together: bool, library: Path, as_json: bool) -> None:
+    """PERSON and INTO are one; all faces go to INTO."""
+    decide(library, "merge", as_json, one=one, into=into, together=together)
+
+
+@main.command()
+@click.argument("person")
+@click.option("--into", type=click.IntRange(2, 100), metavar="N", help="So many persons.  [default: as many as appear]")
+@library_option
+@json_option
+def split(person: str, into: int | None, library: Path, as_json: bool) -> None:
+    """PERSON is several people: take its faces apart."""
+    decide(library, "split", as_json, person=person, into=into)
+
+
+@main.command()
+@click.argument("faces", metavar="FACE...", nargs=-1, required=True)
+@library_option
+@json_option
+def reject(faces: tuple[str, ...], library: Path, as_json: bool) -> None:
+    """FACE is not the person it is with.
+
+    A FACE is a number that `explain` tells, or an image in the person's folder.
+    """
+    decide(library, "reject", as_json, faces=[picture_or_text(face) for face in faces])
+
+
+@main.command()
+@click.argument("faces", metavar="FACE...", nargs=-1, required=True)
+@click.argument("person")
+@click.option("--new", is_flag=True, help="PERSON is the name of somebody who has no folder yet.")
+@library_option
+@json_option
+def assign(faces: tuple[str, ...], person: str, new: bool, library: Path, as_json: bool) -> None:
+    """FACE is PERSON."""
+    decide(library, "assign", as_json, faces=[picture_or_text(face) for face in faces], person=person, new=new)
+
+
+@main.command()
+@click.argument("person")
+@library_option
+@json_option
+def hide(person: str, library: Path, as_json: bool) -> None:
+    """Give PERSON no folder: images of nobody else lie in outliers/. `undo` or `unhide` shows it again."""
+    decide(library, "hide", as_json, person=person)
+
+
+@main.command()
+@click.argument("person")
+@library_option
+@json_option
+def unhide(person: str, library: Path, as_json: bool) -> None:
+    """Give a hidden PERSON its folder back."""
+    decide(library, "hide", as_json, person=person, hidden=False)
+
+
+@main.command()
+@click.argument("decision", type=click.IntRange(1), required=False)
+@library_option
+@json_option
+def undo(decision: int | None, library: Path, as_json: bool) -> None:
+    """Take a decision back, the latest one if no number is given; `history` lists them. An undo can be undone."""
+    with exits():
+        found = answer(library, "undo", decision_id=decision)
+        print_answer(found, f"undone: {found['says']}", as_json)
+
+
+@main.command()
+@library_option
+@click.option("--propose", is_flag=True, help="Only show what would change; --apply applies it.")
+@click.option("--apply", "apply_it", is_flag=True, help="Apply the proposal that waits.")
+@click.option("--rollback", type=click.IntRange(1), metavar="RUN", help="Take a run back: folders and names as before.")
+@json_option
+def recluster(library: Path, propose: bool, apply_it: bool, rollback: int | None, as_json: bool) -> None:
+    """Look at all faces again and put right what streaming got wrong. Persons keep their ids.
+
+    What you decided (name, merge, split, reject, assign, hide) holds in every re-clustering. `runs` lists them all.
+    """
+    if sum((propose, apply_it, rollback is not None)) > 1:
+        raise click.UsageError("choose one of --propose, --apply and --rollback")
+    with exits():
+        if rollback is not None:
+            found = answer(library, "rollback", run_id=rollback)
+            told = f"rolled back: run {', '.join(map(str, found['rolled_back']))}"
+        elif apply_it:
+            found = answer(library, "apply")
+            told = run_in_words(found)
+        else:
+            found = answer(library, "recluster", propose=propose)
+            told = run_in_words(found)
+        print_answer(found, told, as_json)
+
+
+def decide(library: Path, call: str, as_json: bool, **arguments: Any) -> None:
+    with exits():
+        found = answer(library, call, **arguments)
+        told = f"decision {found['decision_id']}: {found['says']}"
+        for part in found.get("persons", ()):
+            told += f"\n  person {part['person_id']}: {part['faces']} faces"
+        print_answer(found, told, as_json)
+
+
+def picture_or_text(meant: str) -> str | dict[str, str]:
+    """An existing file is a picture; anything else is left to whoever knows persons and faces."""
+    return picture(Path(meant)) if Path(meant).is_file() else meant

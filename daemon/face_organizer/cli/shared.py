@@ -1,0 +1,95 @@
+"""What the commands share: options, exit codes, ways to print.
+
+Room:    cli (talks)
+Imports: errors, names
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from face_organizer import __version__
+from face_organizer.errors import AlreadyRunningError, ConfigError, FaceOrganizerError
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_RUNNING = 1, 2, 75
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+PICTURE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="face-organizer")
+def main() -> None:
+    """Drop face images into an inbox; find each in the folder of the person it shows.
+
+    Nobody labels anything. Start with:
+
+    \b
+        face-organizer run --inbox inbox --library library
+
+    and copy photos into inbox/. Every command but run talks to the running daemon if there is one.
+    """
+
+
+def library_option(command: F) -> F:
+    return click.option("--library", type=FOLDER, required=True, help="The folder that holds the persons' folders.")(
+        command
+    )
+
+
+def json_option(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")(
+        command
+    )
+
+
+@contextmanager
+def exits() -> Iterator[None]:
+    """Errors become one sentence on stderr and the exit code of their kind."""
+    try:
+        yield
+    except AlreadyRunningError as error:
+        fail(error, EXIT_RUNNING)
+    except ConfigError as error:
+        fail(error, EXIT_USAGE)
+    except FaceOrganizerError as error:
+        fail(error, EXIT_FAILURE)
+
+
+def fail(error: Exception, code: int) -> None:
+    click.echo(f"face-organizer: {error}", err=True)
+    sys.exit(code)
+
+
+def print_answer(found: Any, told: str, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(told)
+
+
+def print_json(answer: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))
+
+
+def print_pairs(answer: dict[str, Any]) -> None:
+    width = max(map(len, answer))
+    for key, value in answer.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{key:<{width}}  {shown}")
+
+
+def print_rows(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    """Aligned columns, never cut: paths are there to be copied."""
+    cells = [columns, *(["" if row[column] is None else str(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

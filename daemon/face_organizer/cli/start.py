@@ -1,0 +1,169 @@
+"""What begins: run, demo, models.
+
+Room:    cli (talks)
+Imports: commands, serve, demo, config, shared, words
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_json, print_rows
+from face_organizer.cli.words import in_words, tree_in_words
+from face_organizer.commands import packs, verify_packs
+from face_organizer.config import Config, load
+
+
+class PeopleType(click.ParamType[int | str]):
+    """auto, or how many."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "auto":
+            return "auto"
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f'{value!r} is neither "auto" nor a number of people from 1 on', param, ctx)
+        return int(value)
+
+
+@main.command()
+@click.option("--inbox", type=FOLDER, help="Where images are dropped.  [default: inbox]")
+@click.option("--library", type=FOLDER, help="Where the persons' folders appear.  [default: library]")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file; see config/."
+)
+@click.option("--people", type=PeopleType(), help='"auto" finds out how many people there are; N sorts into exactly N.')
+@click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
+@click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
+@json_option
+def run(
+    inbox: Path | None,
+    library: Path | None,
+    config_path: Path | None,
+    people: int | str | None,
+    placement: str | None,
+    once: bool,
+    as_json: bool,
+) -> None:
+    """Watch the inbox and sort what arrives, until stopped (SIGTERM, Ctrl-C).
+
+    SIGHUP reads the configuration again and re-clusters.
+    """
+    from face_organizer.serve import open_log, run_daemon, run_once
+
+    def configured() -> Config:
+        return load(
+            config_path,
+            inbox=str(inbox) if inbox else None,
+            library=str(library) if library else None,
+            people=people,
+            placement=placement,
+        )
+
+    with exits():
+        config = configured()
+        bar = once and sys.stderr.isatty()
+        log = open_log(config.log.format, "warning" if bar else config.log.level)  # a line an image would drown the bar
+        if not once:
+            run_daemon(config, log, configured)
+            return
+        with progress_bar() as tick:
+            summary, code = run_once(config, log, tick)
+        if as_json:
+            print_json(summary)
+        elif code == 0:
+            click.echo(in_words(summary, config.library_path))
+        sys.exit(code)
+
+
+@main.command()
+@click.option("--folder", type=FOLDER, default=Path("demo"), show_default=True, help="Where to make inbox and library.")
+@click.option("--people", type=PeopleType(), default="auto", show_default=True)
+def demo(folder: Path, people: int | str) -> None:
+    """Sort some real faces that come with installed packages, and print the tree."""
+    from face_organizer.demo import write_demo_images
+    from face_organizer.serve import open_log, run_once
+
+    with exits():
+        inbox, library = folder / "inbox", folder / "library"
+        images = write_demo_images(inbox, seed=0)
+        click.echo(f"{images} images dropped into {inbox}")
+        config = load(None, inbox=str(inbox), library=str(library), people=people)
+        with progress_bar() as tick:
+            summary, code = run_once(config, open_log("auto", "warning"), tick)
+        click.echo(in_words(summary, library))
+        click.echo(tree_in_words(library))
+        sys.exit(code)
+
+
+@main.group()
+def models() -> None:
+    """The model packs: which networks find and recognise faces."""
+
+
+@models.command(name="list")
+@json_option
+def list_models(as_json: bool) -> None:
+    """Every pack there is, with its licence."""
+    with exits():
+        rows = packs()
+        if as_json:
+            print_json(rows)
+        else:
+            print_rows(rows, ["name", "detector", "dimension", "fingerprint", "licence"])
+
+
+@models.command(name="verify")
+@json_option
+def verify_models(as_json: bool) -> None:
+    """Check the files of every pack against their checksums."""
+    with exits():
+        rows = verify_packs()
+        if as_json:
+            print_json(rows)
+        else:
+            print_rows(rows, ["name", "ok", "problem"])
+        sys.exit(0 if all(row["ok"] for row in rows) else EXIT_FAILURE)
+
+
+class Progressing(Protocol):
+    """Something with a beginning and an end."""
+
+    @property
+    def taken_in(self) -> int: ...
+    def waiting_in_inbox(self) -> int: ...
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progressing], None]]:
+    """A bar with rate and time left, on a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda organizer: None
+        return
+    columns = (
+        TextColumn("sorting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f} images/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("sorting", total=None, rate=0.0)
+        total: int | None = None
+
+        def tick(organizer: Progressing) -> None:
+            nonlocal total
+            total = organizer.waiting_in_inbox() if total is None else total
+            rate = progress.tasks[0].speed or 0.0
+            progress.update(task, total=total, completed=min(organizer.taken_in, total), rate=rate)
+
+        yield tick

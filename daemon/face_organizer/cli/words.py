@@ -1,0 +1,67 @@
+"""Answers in words, for people.
+
+Room:    cli (talks)
+Imports: stdlib
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+MOVES_SHOWN = 20
+
+
+def run_in_words(run: dict[str, Any]) -> str:
+    """A run for people: what it changes, the largest moves with an example."""
+    lines = [
+        f"run {run['run_id']} ({run['state']}): {run['faces']} faces, {run['persons']} persons; {run['born']} new, "
+        f"{run['merged']} merged, {run['split']} split, {run['vanished']} vanished, {run['moved']} faces moved"
+    ]
+    if run["waits"]:
+        lines.append(f"it waits: {run['waits']}")
+    lines += [
+        f"named person at risk: {person['name']} would lose {person['loses']} of {person['of']} faces"
+        for person in run["at_risk"]
+    ]
+    for move in run["moves"][:MOVES_SHOWN]:
+        sides = [side["name"] if side else "nobody" for side in (move["from"], move["to"])]
+        example = f", e.g. {move['examples'][0]}" if move["examples"] and move["examples"][0] else ""
+        lines.append(f"  {sides[0]} -> {sides[1]}: {move['faces']} of {move['of']} faces{example}")
+    if len(run["moves"]) > MOVES_SHOWN:
+        lines.append(f"  and {len(run['moves']) - MOVES_SHOWN} more (--json lists them)")
+    if run["state"] == "proposed":
+        lines.append("apply it with: face-organizer recluster --apply")
+    return "\n".join(lines)
+
+
+def face_in_words(face: dict[str, Any]) -> str:
+    lines = [
+        f"face {face['face_id']} is {face['person'] or 'nobody'}: {face['because']}",
+        f"  similarity {face['similarity']}, margin {face['margin']} over {face['next_person'] or 'nobody'}, "
+        f"quality {face['quality']}",
+    ]
+    lines += [f"  decision {each['decision_id']}: {each['says']}" for each in face["decisions"]]
+    for key, what in (("nearest_confirmed", "confirmed"), ("nearest", "nearest")):
+        lines += [
+            f"  {what}: {other['similarity']:.2f}  {other['person'] or 'nobody'}  {other['image']}"
+            for other in face[key]
+        ]
+    return "\n".join(lines)
+
+
+def in_words(summary: dict[str, Any], library: Path) -> str:
+    return (
+        f"{summary['images']} images with {summary['faces']} faces of {summary['persons']} persons in {library}; "
+        f"{summary['outliers']} outliers, {summary['no_face']} without a face, {summary['quarantined']} unreadable, "
+        f"{summary['duplicates']} duplicates; {summary['seconds']:.1f} s"
+    )
+
+
+def tree_in_words(library: Path) -> str:
+    """Folders with what is in them, the way `tree` shows it."""
+    lines = []
+    for folder in sorted(path for path in library.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        names = sorted(path.name for path in folder.iterdir())
+        lines += [f"{folder.name}/  ({len(names)})", *(f"    {name}" for name in names)]
+    return "\n".join(lines)
