@@ -1,7 +1,7 @@
 """The doors between the rooms. A consumer asks for the smallest one; only app.py knows who stands behind it.
 
 Room:    names
-Imports: types
+Imports: types, numpy
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from face_organizer.types import (
     AssignmentRecord,
@@ -136,6 +139,17 @@ class GrowingIndex(Index, Protocol):
 
     def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
         """Take a saved index over; returns "" or why not."""
+        ...
+
+
+class NeighbourFinder(Protocol):
+    """Everybody's nearest faces in one go."""
+
+    def __call__(
+        self, vectors: Float16, k: int, *, similarity_min: float, image_of: Int64
+    ) -> tuple[NDArray[np.int32], Float32]:
+        """vectors: float16 (n, d) unit rows; image_of: int64 (n,), faces of one image are not each other's neighbours.
+        Returns rows int32 (n, k), best first, -1 where there are fewer; similarities float32 (n, k)."""
         ...
 
 

@@ -47,6 +47,18 @@ def test_persons_without_new_faces_near_them_stay_as_they_are(desk: Desk) -> Non
     assert labels[0] == labels[1]
     assert labels[2] == labels[3] == labels[4] != labels[0]
     assert labels[5] not in labels[:5]
+    assert labels[5] >= 0
+
+
+def test_a_face_that_was_nobody_before_is_found_by_a_new_one(desk: Desk) -> None:
+    for person in (3, 3, 5, 6, 5):
+        desk.drop(person)
+    desk.apply([1, 1, 0, 0, 0])
+
+    labels = grown(desk, last_face_id=4)
+
+    assert labels[2] == labels[4]
+    assert labels[3] == -1
 
 
 def test_a_face_of_poor_quality_keeps_its_person_and_brings_nobody_together(desk: Desk) -> None:

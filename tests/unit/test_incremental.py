@@ -77,6 +77,23 @@ def test_a_new_face_that_was_given_to_the_wrong_person_is_taken_back() -> None:
     assert same_partition(Gallery(vectors, person_of).grown(new), who)
 
 
+def test_faces_that_are_taken_back_no_longer_shape_their_person() -> None:
+    vectors, who = faces_of([3, 20], spread=0.8)
+    new = np.arange(23) >= 2
+    person_of = np.where(new & (who == 0), 0, 5)  # two faces of one, and twenty new ones of the other
+
+    assert same_partition(Gallery(vectors, person_of).grown(new), who)
+
+
+def test_nobodys_faces_are_not_looked_at_where_nothing_new_is_near() -> None:
+    vectors, who = mixed([4, 6])
+
+    labels = Gallery(vectors, np.where(who == 0, 0, 5)).grown((who == 1) & (np.arange(10) > 6))
+
+    assert len({*labels[who == 0].tolist()}) == 4
+    assert len({*labels[who == 1].tolist()}) == 1
+
+
 def test_a_face_of_nobody_that_is_not_open_is_in_no_cluster() -> None:
     vectors, _ = mixed([10])
     open_ = Open(np.array([9]), np.array([True]), vectors[[9]], np.array([[0, 1]]), np.ones((1, 2), np.float32))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from face_organizer.identity.links import BARRED, Links, connected, pairs_apart, pairs_rejected, starting_rows
+from face_organizer.identity.links import BARRED, Links, bars, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
 _STEP = 0.02
@@ -83,23 +83,16 @@ def _batches(
     and its links, numbered within the batch. Faces without any link are left out. A part is what edges and common
     starts connect; what is barred matters only within one."""
     n = graph.shape[0]
-    row = np.repeat(np.arange(n), np.diff(graph.indptr))
-    upper = np.flatnonzero(graph.indices > row)
-    a, b, linkage = row[upper], graph.indices[upper].astype(np.int64), graph.data[upper]
+    everything = _edges(graph)
     tied = np.flatnonzero(first != np.arange(n))
-    part_of = connected(np.concatenate([a, first[tied]]), np.concatenate([b, tied]), n)
+    part_of = connected(np.concatenate([everything.a, first[tied]]), np.concatenate([everything.b, tied]), n)
     sizes = np.bincount(part_of, minlength=n)
     ends = np.cumsum(np.where(sizes > 1, sizes, 0))
     batch_of = np.where(sizes > 1, (ends - sizes) // _FACES_AT_ONCE, -1)[part_of]
     barred = barred[part_of[barred[:, 0]] == part_of[barred[:, 1]]]
     if image_of is not None:
         barred = np.concatenate([barred, pairs_apart(image_of, part_of)])
-    everything = Links(
-        np.concatenate([a, barred[:, 0]]),
-        np.concatenate([b, barred[:, 1]]),
-        np.concatenate([linkage, np.full(len(barred), BARRED)]).astype(np.float32, copy=False),
-        np.ones(len(a) + len(barred), np.bool_),
-    )
+    everything = everything.joined(bars(barred))
     place = np.zeros(len(part_of), np.int64)
     for batch in np.unique(batch_of[batch_of >= 0]).tolist():
         rows = np.flatnonzero(batch_of == batch)
@@ -108,6 +101,14 @@ def _batches(
         # Once through `contracted`: an edge between two faces of one image gives way to its bar.
         links = links.contracted(place[first])
         yield rows, links
+
+
+def _edges(graph: sparse.csr_array) -> Links:
+    """Each edge of a symmetric graph once."""
+    row = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
+    upper = np.flatnonzero(graph.indices > row)
+    linkage = graph.data[upper].astype(np.float32, copy=False)
+    return Links(row[upper], graph.indices[upper].astype(np.int64), linkage, np.ones(len(upper), np.bool_))
 
 
 @dataclass(slots=True, eq=False)

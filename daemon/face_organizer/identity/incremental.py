@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_organizer.identity.cluster import Clusters, agglomerated
-from face_organizer.identity.links import BARRED, Links, connected, pairs_apart, pairs_rejected, starting_rows
+from face_organizer.identity.links import Links, bars, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
 
@@ -79,8 +79,7 @@ def cluster_open(
     part_of = connected(np.concatenate([links.a, first]), np.concatenate([links.b, np.arange(m + p)]), m + p)
     looked_at = np.isin(part_of, part_of[:m][open_.new])
     links = links.kept(looked_at[links.a])
-    bars = _bars(node_of, looked_at, part_of, image_of, anchors, rejected)
-    links = links.joined(Links(bars[:, 0], bars[:, 1], np.full(len(bars), BARRED), np.ones(len(bars), np.bool_)))
+    links = links.joined(bars(_apart(node_of, looked_at, part_of, image_of, anchors, rejected)))
 
     used = np.flatnonzero(looked_at)
     place = np.zeros(m + p, np.int64)
@@ -118,7 +117,7 @@ def _edges(open_: Open, node_of: Int64, similarity_min: float) -> Links:
     return Links(np.minimum(one, other), np.maximum(one, other), similarity, np.ones(len(one), np.bool_))
 
 
-def _bars(
+def _apart(
     node_of: Int64,
     looked_at: NDArray[np.bool_],
     part_of: Int64,
@@ -127,16 +126,16 @@ def _bars(
     rejected: Int64 | None,
 ) -> Int64:
     """Pairs of open faces and persons that may never meet, int64 (b, 2)."""
-    bars = [np.empty((0, 2), np.int64)]
+    found = [np.empty((0, 2), np.int64)]
     if image_of is not None:
         faces = np.flatnonzero((node_of >= 0) & looked_at[node_of])
         nodes = node_of[faces]
-        bars.append(nodes[pairs_apart(image_of[faces], part_of[nodes])])
+        found.append(nodes[pairs_apart(image_of[faces], part_of[nodes])])
     if rejected is not None and len(rejected):
         node = node_of[rejected[:, 0]]
         there = (node >= 0) & (
             anchors[node] != rejected[:, 1]
         )  # a face that sits with whom it is not: not ours to mend
-        bars.append(pairs_rejected(anchors, np.stack([node[there], rejected[there, 1]], axis=1)))
-    pairs = np.concatenate(bars)
+        found.append(pairs_rejected(anchors, np.stack([node[there], rejected[there, 1]], axis=1)))
+    pairs = np.concatenate(found)
     return pairs[looked_at[pairs[:, 0]] & looked_at[pairs[:, 1]]]

@@ -56,6 +56,12 @@ class Links:
         return self.kept(~(anchored[self.a] & anchored[self.b]))
 
 
+def bars(pairs: Int64) -> Links:
+    """Links that never let their two clusters merge. pairs: int64 (b, 2)."""
+    pairs = np.sort(pairs, axis=1)
+    return Links(pairs[:, 0], pairs[:, 1], np.full(len(pairs), BARRED), np.ones(len(pairs), np.bool_))
+
+
 def starting_rows(n: int, anchor_of: Int64 | None, rejected: Int64 | None, start: Int64 | None) -> Int64:
     """The cluster that each of n faces starts in, as the first row of it; the arguments are `cluster_graph`'s."""
     if anchor_of is None and start is None:

@@ -97,10 +97,14 @@ class Roster:
 def load_roster(txn: Transaction, dimension: int) -> Roster:
     """Remake the roster from truth."""
     roster = Roster(dimension)
-    for face_id, face in txn.faces.items():
-        roster.enter(face_id, face.image_id, face.founder)
-    person_of = {face_id: record.person_id for face_id, record in txn.assignments.items()}
+    table = txn.face_table()
+    for face_id, image_id, founder in zip(
+        table.face_ids.tolist(), table.image_of.tolist(), table.founder.tolist(), strict=True
+    ):
+        roster.enter(face_id, image_id, founder)
+    person_of = np.zeros(len(roster.person_of), np.int64)
+    person_of[table.face_ids] = table.person_of
     for face_ids, vectors in txn.vector_chunks():
-        for face_id, vector in zip(face_ids.tolist(), vectors, strict=True):
-            roster.give(face_id, person_of.get(face_id, NOBODY), vector)
+        for face_id, person_id, vector in zip(face_ids.tolist(), person_of[face_ids].tolist(), vectors, strict=True):
+            roster.give(face_id, person_id, vector)
     return roster
