@@ -52,6 +52,7 @@ class PeopleConfig(Section, frozen=True):
     similarity_join_min: Similarity | None = None
     similarity_link_min: Similarity | None = None
     similarity_member_min: Similarity | None = None
+    false_merge_max: Annotated[float, Meta(gt=0, le=0.5)] = 0.01
 
 
 class ReclusterConfig(Section, frozen=True):

@@ -111,6 +111,27 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Whitening:
+    """What a model pack takes out of a recogniser's answers. mean: float32 (d,), of its unit vectors; matrix: float32
+    (d, d): shrinks the directions in which one person's pictures differ."""
+
+    mean: Float32
+    matrix: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Impostors:
+    """How alike two different people look to a pack. mean, sd: of the bulk, robust (the median, and how far below it
+    the 16th percentile lies). rates, deviations: a share `rate` of pairs is at least mean + deviation * sd alike; rates
+    fall, deviations rise."""
+
+    mean: float
+    sd: float
+    rates: tuple[float, ...]
+    deviations: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A face's person, or NOBODY, and why. similarity, margin: cosine; margin is best minus second-best person."""

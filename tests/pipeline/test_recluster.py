@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import wait_until
 from test_gallery import Desk
 
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import ApplyRun
-from face_organizer.pipeline.recluster import Recluster, When
-from face_organizer.types import People, RunRecord
+from face_organizer.pipeline.recluster import Faces, Recluster, When, join_nearest
+from face_organizer.types import Impostors, People, RunRecord
 
 
 class Bench:
@@ -111,6 +113,56 @@ def test_a_face_of_poor_quality_joins_a_cluster_but_shapes_none(bench: Bench) ->
     bench.run()
 
     assert bench.desk.persons() == [1, 1, 1, 1, 0]
+
+
+def test_two_poor_faces_of_one_image_never_join_the_same_cluster() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 0, 0]]
+    vectors[5] += np.float32(0.5) * np.eye(4, dtype=np.float32)[1]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    founder = np.array([True, True, True, True, False, False])
+    image_of = np.array([1, 2, 3, 4, 9, 9])
+    faces = Faces(np.arange(1, 7), image_of, np.zeros(6, np.int64), founder, vectors)
+    labels = np.array([0, 0, 1, 1, -1, -1])
+
+    join_nearest(faces, labels, np.flatnonzero(~founder), 0.4)
+    assert labels.tolist() == [0, 0, 1, 1, 0, 1]
+
+    labels = np.array([0, 0, 1, 1, -1, -1])
+    join_nearest(faces, labels, np.flatnonzero(~founder), 0.8)
+    assert labels.tolist() == [0, 0, 1, 1, 0, -1]
+
+
+def test_a_poor_face_does_not_join_where_another_face_of_its_image_is() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 0]]
+    founder = np.array([True, True, False])
+    faces = Faces(np.arange(1, 4), np.array([1, 2, 2]), np.zeros(3, np.int64), founder, vectors)
+    labels = np.array([0, 0, -1])
+
+    join_nearest(faces, labels, np.array([2]), 0.4)
+
+    assert labels.tolist() == [0, 0, -1]
+
+
+def test_a_run_goes_by_the_bounds_that_the_library_gave_itself(bench: Bench) -> None:
+    pack = Impostors(0.0, 0.1, (1e-2, 1e-4), (2.0, 4.0))
+    bench.recluster.rules = replace(bench.recluster.rules, impostors=pack, false_merge_max=0.01)
+    for person in (3, 3, 4, 4, 5):
+        bench.desk.drop(person)
+
+    bench.run()
+
+    calibration = bench.applied[0].calibration
+    assert calibration is not None
+    assert calibration.similarity_link_min == bench.desk.log.events[-1][1]["similarity_link_min"]
+    assert calibration.similarity_link_min == pytest.approx(0.52 + calibration.similarity_shift)
+
+
+def test_a_run_moves_no_bound_that_a_user_set(bench: Bench) -> None:
+    bench.desk.drop(3)
+
+    bench.run()
+
+    assert bench.applied[0].calibration is None
 
 
 def test_a_fixed_number_of_people_keeps_its_ids_over_runs(tmp_path: Path) -> None:

@@ -7,17 +7,31 @@ Imports: types, flow
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from face_organizer.identity.calibrate import Calibration
 from face_organizer.pipeline.flow import Reply
-from face_organizer.types import ImageRef, Int64, People, Placed, PlacementMode, Rejected, RunRecord, SeenImage
+from face_organizer.types import (
+    ImageRef,
+    Impostors,
+    Int64,
+    People,
+    Placed,
+    PlacementMode,
+    Rejected,
+    RunRecord,
+    SeenImage,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The bounds of identity. similarity_join_min: to a person's centroid; similarity_link_min: between two faces;
-    similarity_member_min: to a centroid when the number of people is fixed."""
+    """The bounds of identity. similarity_join_min: to a person's centroid, and between two faces that found a person,
+    for there one pair decides. similarity_link_min: of clusters, which many pairs decide. similarity_member_min: to a
+    centroid when the number of people is fixed. impostors: how alike two people look to the model pack; None: the
+    bounds are the user's own, and the library does not move them. false_merge_max: the share of persons that may hold
+    another's faces."""
 
     people: People
     placement: PlacementMode
@@ -26,10 +40,20 @@ class Rules:
     similarity_link_min: float
     similarity_member_min: float
     neighbours: int
+    impostors: Impostors | None = None
+    false_merge_max: float = 0.01
 
     @property
     def similarity_min(self) -> float:
         return self.similarity_join_min if self.people == "auto" else self.similarity_member_min
+
+    def moved(self, similarity_shift: float) -> Rules:
+        """With the bounds for a number of people nobody said moved by what a library found (identity/calibrate.py)."""
+        return replace(
+            self,
+            similarity_join_min=self.similarity_join_min + similarity_shift,
+            similarity_link_min=self.similarity_link_min + similarity_shift,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +66,8 @@ class Skipped:
 @dataclass(frozen=True, slots=True, eq=False)
 class ApplyRun:
     """What a re-clustering found. before, after: int64 (n,) person of each face then and now; an id in `born` stands
-    for a person that has none yet. merged: old person -> the one that took over."""
+    for a person that has none yet. merged: old person -> the one that took over. calibration: the bounds that
+    the library gave itself; None: it went by the rules."""
 
     face_ids: Int64
     before: Int64
@@ -50,6 +75,7 @@ class ApplyRun:
     born: tuple[int, ...]
     merged: dict[int, int]
     run: RunRecord
+    calibration: Calibration | None = None
     reply: Reply[tuple[int, RunRecord]] = field(default_factory=Reply)
 
 

@@ -15,7 +15,8 @@ from threading import Event, Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from face_organizer.identity.assign import nearest
+from face_organizer.identity.assign import assign_image, nearest
+from face_organizer.identity.calibrate import Calibration, calibrate
 from face_organizer.identity.centroids import Centroids
 from face_organizer.identity.cluster import cluster_graph
 from face_organizer.identity.fixed import cluster_fixed
@@ -130,7 +131,9 @@ class Recluster:
         with self._store.read() as txn:
             faces = load_faces(txn)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids))
-            labels = self._clusters(txn, faces)
+            calibration = calibrated(faces, self.rules, self._seed)
+            rules = self.rules.moved(calibration.similarity_shift) if calibration else self.rules
+            labels = self._clusters(txn, faces, rules)
             persons = [person_id for person_id, _ in txn.persons.items()]
         self._faces_then = len(faces.face_ids)
         found = reconciled(faces, labels, self.rules, persons)
@@ -141,6 +144,7 @@ class Recluster:
             after=found.person_of,
             born=found.born,
             merged=dict(found.merged),
+            calibration=calibration,
             run=RunRecord(
                 reason=reason,
                 people=str(self.rules.people),
@@ -168,35 +172,53 @@ class Recluster:
             vanished=run.vanished,
             moved=run.moved,
             seconds=seconds,
+            similarity_link_min=round(rules.similarity_link_min, 3),
+            false_merge_rate=round(calibration.false_merge_rate, 4) if calibration else None,
         )
         return run
 
-    def _clusters(self, txn: Transaction, faces: Faces) -> Int64:
+    def _clusters(self, txn: Transaction, faces: Faces, rules: Rules) -> Int64:
         """A label for each face, -1 for none. Only founders are clustered; the others join the nearest cluster."""
         labels = np.full(len(faces.face_ids), -1, np.int64)
         founders = np.flatnonzero(faces.founder)
         if len(founders) == 0:
             return labels
         ids = faces.face_ids[founders]
-        edges = txn.neighbours(self.rules.neighbours)
+        edges = txn.neighbours(rules.neighbours)
         row = np.searchsorted(edges.face_ids, ids)
-        graph = symmetric_graph(ids, edges.neighbours[row], edges.similarities[row], self.rules.similarity_link_min)
+        graph = symmetric_graph(ids, edges.neighbours[row], edges.similarities[row], rules.similarity_link_min)
         labels[founders] = cluster_graph(
             graph,
             faces.vectors[founders],
-            similarity_min=self.rules.similarity_link_min,
+            similarity_min=rules.similarity_link_min,
             image_of=faces.image_of[founders],
         )
-        if self.rules.people != "auto":
+        if rules.people != "auto":
             labels[founders] = cluster_fixed(
                 faces.vectors[founders],
-                self.rules.people,
-                similarity_min=self.rules.similarity_member_min,
+                rules.people,
+                similarity_min=rules.similarity_member_min,
                 seed=self._seed,
-                initial=largest_clusters(faces.vectors[founders], labels[founders], self.rules.people),
+                initial=largest_clusters(faces.vectors[founders], labels[founders], rules.people),
             )
-        join_nearest(faces, labels, np.flatnonzero(~faces.founder), self.rules.similarity_min)
+        join_nearest(faces, labels, np.flatnonzero(~faces.founder), rules.similarity_min)
         return labels
+
+
+def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
+    """What the library says of the bounds; None where they are not for it to move, or the number of people is fixed."""
+    if rules.impostors is None or rules.people != "auto":
+        return None
+    founders = np.flatnonzero(faces.founder)
+    return calibrate(
+        faces.vectors[founders],
+        faces.person_of[founders],
+        faces.image_of[founders],
+        pack=rules.impostors,
+        similarity_link_min=rules.similarity_link_min,
+        false_merge_max=rules.false_merge_max,
+        seed=seed,
+    )
 
 
 def load_faces(txn: Transaction) -> Faces:
@@ -226,7 +248,8 @@ def largest_clusters(vectors: Float32, labels: Int64, people: int) -> Float32 | 
 
 
 def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float) -> None:
-    """Let these faces join the cluster with the nearest centroid, if it is near enough. Changes `labels`."""
+    """Let these faces join the cluster with the nearest centroid, if it is near enough and holds no other face of their
+    image. Changes `labels`."""
     clustered = np.flatnonzero(labels >= 0)
     if len(rows) == 0 or len(clustered) == 0:
         return
@@ -234,7 +257,17 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float
     centroids.add_all(labels[clustered] + 1, faces.vectors[clustered])
     row, similarity, _ = nearest(faces.vectors[rows], centroids.matrix)
     near = similarity >= similarity_min
-    labels[rows[near]] = centroids.ids[row[near]] - 1
+    rows, wanted = rows[near], centroids.ids[row[near]] - 1
+    order = np.argsort(faces.image_of, kind="stable")
+    first, last = (np.searchsorted(faces.image_of[order], faces.image_of[rows], side) for side in ("left", "right"))
+    alone = last - first == 1
+    labels[rows[alone]] = wanted[alone]
+    for start, end in sorted(set(zip(first[~alone].tolist(), last[~alone].tolist(), strict=True))):
+        photo = order[start:end]
+        free = ~np.isin(centroids.ids, labels[photo] + 1)
+        joining = photo[np.isin(photo, rows)]
+        chosen = assign_image(faces.vectors[joining], centroids.ids[free], centroids.matrix[free], similarity_min)
+        labels[joining] = [assignment.person_id - 1 for assignment in chosen]
 
 
 def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int]) -> Reconciled:
