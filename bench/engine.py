@@ -114,7 +114,7 @@ def main() -> None:
         open_sessions(path, device, count=CORES, batch_max=given.batch)  # type: ignore[arg-type]
         for path, device in ((pack.detector_path, given.detector_device), (pack.recogniser_path, "openvino"))
     )
-    eyes = make_eyes(detectors, recognisers, FacesConfig())
+    eyes = make_eyes(detectors, recognisers, FacesConfig(), pack.whitening)
     images = [decoded(file) for file in sorted(given.photos.rglob("*.jpg"))[: given.images]]
     see_rate(eyes, images[:64], given.batch)
     ratios = []

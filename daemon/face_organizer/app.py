@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
 from threading import Event
@@ -114,6 +114,7 @@ class Organizer:
             time,
             lambda: self._in_gallery(self._roster.picture),
             self._keeper.tend,
+            self._go_by,
         )
         self._calls = Calls(
             Desk(
@@ -130,6 +131,7 @@ class Organizer:
             )
         )
         self._recluster.remember(last_run)
+        self._go_by(self._recluster.found)
         self._pipeline = self._new_pipeline([])
         self._services: dict[str, Service] = {}
         self._control = ControlServer(state_folder(config), self.calls())
@@ -293,10 +295,15 @@ class Organizer:
         """Take over what can change while running; gallery and re-clustering see it at their next step."""
         self.config = config
         rules = rules_of(config, pack_named(config.faces.pack))
-        self._book.rules = self._recluster.rules = rules
+        self._recluster.rules = rules
+        self._go_by(self._recluster.found)
         self._recluster.when = when_of(config)
         if self._ingest is not None:
             self._ingest.patience = patience_of(config, once=False)
+
+    def _go_by(self, found: Mapping[str, Any]) -> None:
+        """Let streaming go by the bounds that the last run found."""
+        self._book.rules = self._recluster.rules.as_found(found)
 
     def _remake_views(self) -> None:
         """In the gallery's thread: the index anew, and every file looked at again."""

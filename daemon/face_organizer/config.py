@@ -53,6 +53,7 @@ class PeopleConfig(Section, frozen=True):
     similarity_link_min: Similarity | None = None
     similarity_member_min: Similarity | None = None
     one_face_per_image: bool = True
+    false_merge_max: Annotated[float, Meta(gt=0, le=0.5)] = 0.01
 
 
 class ReclusterConfig(Section, frozen=True):

@@ -18,7 +18,7 @@ from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Log, Session
-from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
+from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature, Whitening
 from face_organizer.vision.decode import content_digest, decode
 
 
@@ -33,10 +33,12 @@ def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]
         for path in (pack.detector_path, pack.recogniser_path)
     )
     log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return choice.device, make_eyes(detectors, recognisers, faces)
+    return choice.device, make_eyes(detectors, recognisers, faces, pack.whitening)
 
 
-def make_eyes(detectors: list[Session], recognisers: list[Session], faces: FacesConfig) -> list[See]:
+def make_eyes(
+    detectors: list[Session], recognisers: list[Session], faces: FacesConfig, whitening: Whitening | None
+) -> list[See]:
     """A See for each pair of sessions."""
     return [
         See(
@@ -47,6 +49,7 @@ def make_eyes(detectors: list[Session], recognisers: list[Session], faces: Faces
             detection_side_px=faces.detection_side_px,
             face_side_min_px=faces.face_side_min_px,
             founder_quality_min=faces.founder_quality_min,
+            whitening=whitening,
         )
         for detector, recogniser in zip(detectors, recognisers, strict=True)
     ]
@@ -94,6 +97,8 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         similarity_member_min=bound(persons.similarity_member_min, pack.similarity_member_min),
         neighbours=config.index.neighbours,
         one_face_per_image=persons.one_face_per_image,
+        impostors=pack.impostors if persons.similarity_link_min is persons.similarity_join_min is None else None,
+        false_merge_max=persons.false_merge_max,
     )
 
 

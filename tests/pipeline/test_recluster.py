@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import wait_until
 from test_gallery import RUN, Desk
 
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.flow import Service
+from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import Kind, Recluster, When
-from face_organizer.types import People, RunRecord
+from face_organizer.pipeline.think import Faces, join_nearest
+from face_organizer.types import Float32, Impostors, People, RunRecord
 
 WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 
@@ -115,6 +118,63 @@ def test_a_face_of_poor_quality_joins_a_cluster_but_shapes_none(bench: Bench) ->
     bench.run()
 
     assert bench.desk.persons() == [1, 1, 1, 1, 0]
+
+
+def faces_of(vectors: Float32, founder: list[bool], image_of: list[int]) -> Faces:
+    nobody, none = np.zeros(len(vectors), np.int64), np.empty((0, 2), np.int64)
+    return Faces(np.arange(1, len(vectors) + 1), np.array(image_of), nobody, np.array(founder), vectors, nobody, none)
+
+
+def rules_with(similarity_min: float) -> Rules:
+    return Rules("auto", "move", 2, similarity_min, 0.5, 0.5, 20)
+
+
+def test_two_poor_faces_of_one_image_never_join_the_same_cluster() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 0, 0]]
+    vectors[5] += np.float32(0.5) * np.eye(4, dtype=np.float32)[1]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    faces = faces_of(vectors, [True] * 4 + [False] * 2, [1, 2, 3, 4, 9, 9])
+    labels = np.array([0, 0, 1, 1, -1, -1])
+
+    join_nearest(faces, labels, np.array([4, 5]), rules_with(0.4))
+    assert labels.tolist() == [0, 0, 1, 1, 0, 1]
+
+    labels = np.array([0, 0, 1, 1, -1, -1])
+    join_nearest(faces, labels, np.array([4, 5]), rules_with(0.8))
+    assert labels.tolist() == [0, 0, 1, 1, 0, -1]
+
+    labels = np.array([0, 0, 1, 1, -1, -1])
+    join_nearest(faces, labels, np.array([4, 5]), replace(rules_with(0.4), one_face_per_image=False))
+    assert labels.tolist() == [0, 0, 1, 1, 0, 0]
+
+
+def test_a_poor_face_does_not_join_where_another_face_of_its_image_is() -> None:
+    faces = faces_of(np.eye(4, dtype=np.float32)[[0, 0, 0]], [True, True, False], [1, 2, 2])
+    labels = np.array([0, 0, -1])
+
+    join_nearest(faces, labels, np.array([2]), rules_with(0.4))
+
+    assert labels.tolist() == [0, 0, -1]
+
+
+def test_a_run_goes_by_the_bounds_that_the_library_gave_itself_and_streaming_follows(bench: Bench) -> None:
+    pack = Impostors(0.0, 0.1, (1e-2, 1e-4), (2.0, 4.0))
+    bench.recluster.rules = replace(bench.recluster.rules, impostors=pack, false_merge_max=0.01)
+    for person in (3, 3, 4, 4, 5):
+        bench.desk.drop(person)
+
+    calibration = bench.run().found["calibration"]
+
+    assert bench.desk.log.events[-1][1]["similarity_link_min"] == round(calibration["similarity_link_min"], 4)
+    assert calibration["similarity_link_min"] == pytest.approx(0.52 + calibration["similarity_shift"])
+    followed = bench.recluster.rules.as_found(bench.recluster.found)
+    assert followed.similarity_join_min == pytest.approx(0.5 + calibration["similarity_shift"])
+
+
+def test_a_run_moves_no_bound_that_a_user_set(bench: Bench) -> None:
+    bench.desk.drop(3)
+
+    assert "calibration" not in bench.run().found
 
 
 def test_a_fixed_number_of_people_keeps_its_ids_over_runs(tmp_path: Path) -> None:

