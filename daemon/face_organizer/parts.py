@@ -92,6 +92,9 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         similarity_link_min=bound(persons.similarity_link_min, pack.similarity_link_min),
         similarity_member_min=bound(persons.similarity_member_min, pack.similarity_member_min),
         neighbours=config.index.neighbours,
+        learn_member_min=persons.similarity_member_min is None,
+        elbow_min=persons.elbow_min,
+        elbow_max=persons.elbow_max,
     )
 
 

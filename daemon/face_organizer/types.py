@@ -8,9 +8,9 @@ Array letters: n d k p h w c. RGB everywhere; a network that wants BGR flips at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
 
-People = Literal["auto"] | int
+People = Literal["auto", "elbow"] | int
 PlacementMode = Literal["move", "hardlink", "symlink", "copy"]
 
 NOBODY = PersonId(0)
@@ -220,7 +220,7 @@ class PersonRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One re-clustering: why, on what, what changed."""
+    """One re-clustering: why, on what, what changed. found: what it found out on its way, by name; plain values."""
 
     reason: str
     people: str
@@ -232,6 +232,7 @@ class RunRecord:
     vanished: int
     moved: int
     seconds: float
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

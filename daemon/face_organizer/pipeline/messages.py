@@ -17,7 +17,8 @@ from face_organizer.types import ImageRef, Int64, People, Placed, PlacementMode,
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The bounds of identity. similarity_join_min: to a person's centroid; similarity_link_min: between two faces;
-    similarity_member_min: to a centroid when the number of people is fixed."""
+    similarity_member_min: to a centroid when the number of people is fixed; learn_member_min: it is only where a
+    re-clustering begins to learn it. elbow_min, elbow_max: between them people = "elbow" chooses."""
 
     people: People
     placement: PlacementMode
@@ -26,6 +27,9 @@ class Rules:
     similarity_link_min: float
     similarity_member_min: float
     neighbours: int
+    learn_member_min: bool = True
+    elbow_min: int = 1
+    elbow_max: int = 20
 
     @property
     def similarity_min(self) -> float:

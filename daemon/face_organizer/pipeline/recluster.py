@@ -8,9 +8,10 @@ One run at a time and at most one waiting: requests that come while one waits sh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from threading import Event, Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,15 @@ from numpy.typing import NDArray
 from face_organizer.identity.assign import nearest
 from face_organizer.identity.centroids import Centroids
 from face_organizer.identity.cluster import cluster_graph
+from face_organizer.identity.elbow import find_elbow
 from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
-from face_organizer.identity.reconcile import Reconciled, reconcile
+from face_organizer.identity.kmeans import means
+from face_organizer.identity.reconcile import Reconciled, reconcile, told
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import ApplyRun, Rules
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import Float32, Int64, RunRecord
+from face_organizer.types import NOBODY, Float32, Int64, RunRecord
 
 UNBORN = 1 << 40
 """Ids from here on stand for persons that the gallery will number when it applies the run."""
@@ -106,7 +109,8 @@ class Recluster:
         with self._store.read() as txn:
             faces = txn.faces.count()
         grown = faces - self._faces_then
-        first_min = 5 * self.rules.people if self.rules.people != "auto" else self.when.growth_faces_min
+        people = self.rules.people
+        first_min = 5 * people if isinstance(people, int) else self.when.growth_faces_min
         bound = max(first_min, (self.when.growth_factor - 1) * self._faces_then)
         if grown >= bound:
             return "growth"
@@ -130,10 +134,10 @@ class Recluster:
         with self._store.read() as txn:
             faces = load_faces(txn)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids))
-            labels = self._clusters(txn, faces)
+            clusters = self._clusters(txn, faces)
             persons = [person_id for person_id, _ in txn.persons.items()]
         self._faces_then = len(faces.face_ids)
-        found = reconciled(faces, labels, self.rules, persons)
+        found = reconciled(faces, clusters, self.rules, persons)
         seconds = round(self._clock() - start, 3)
         command = ApplyRun(
             face_ids=faces.face_ids,
@@ -152,6 +156,7 @@ class Recluster:
                 vanished=len(found.vanished),
                 moved=found.moved,
                 seconds=seconds,
+                found=dict(clusters.found),
             ),
         )
         self._post(command)
@@ -171,32 +176,63 @@ class Recluster:
         )
         return run
 
-    def _clusters(self, txn: Transaction, faces: Faces) -> Int64:
-        """A label for each face, -1 for none. Only founders are clustered; the others join the nearest cluster."""
+    def _clusters(self, txn: Transaction, faces: Faces) -> Clusters:
+        """Only founders are clustered; the others join the nearest cluster."""
         labels = np.full(len(faces.face_ids), -1, np.int64)
         founders = np.flatnonzero(faces.founder)
-        if len(founders) == 0:
-            return labels
-        ids = faces.face_ids[founders]
-        edges = txn.neighbours(self.rules.neighbours)
-        row = np.searchsorted(edges.face_ids, ids)
-        graph = symmetric_graph(ids, edges.neighbours[row], edges.similarities[row], self.rules.similarity_link_min)
-        labels[founders] = cluster_graph(
-            graph,
-            faces.vectors[founders],
-            similarity_min=self.rules.similarity_link_min,
-            image_of=faces.image_of[founders],
-        )
-        if self.rules.people != "auto":
-            labels[founders] = cluster_fixed(
+        if len(founders) > 0:
+            ids = faces.face_ids[founders]
+            edges = txn.neighbours(self.rules.neighbours)
+            row = np.searchsorted(edges.face_ids, ids)
+            graph = symmetric_graph(ids, edges.neighbours[row], edges.similarities[row], self.rules.similarity_link_min)
+            labels[founders] = cluster_graph(
+                graph,
                 faces.vectors[founders],
-                self.rules.people,
-                similarity_min=self.rules.similarity_member_min,
-                seed=self._seed,
-                initial=largest_clusters(faces.vectors[founders], labels[founders], self.rules.people),
+                similarity_min=self.rules.similarity_link_min,
+                image_of=faces.image_of[founders],
             )
+        if self.rules.people != "auto":
+            return fixed_clusters(faces, labels, self.rules, self._seed)
         join_nearest(faces, labels, np.flatnonzero(~faces.founder), self.rules.similarity_min)
-        return labels
+        return Clusters(labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """labels: int64 (n,), -1 for none. persons: int64 (k,), the person each cluster continues, 0 for a new one; None
+    where that is still to be found out. found: what else the run found out, plain values."""
+
+    labels: Int64
+    persons: Int64 | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fixed_clusters(faces: Faces, labels: Int64, rules: Rules, seed: int) -> Clusters:
+    """With a number of people, or with the one that the elbow shows. labels: the graph's clusters, to begin at."""
+    people, found = rules.people, dict[str, Any]()
+    if len(faces.face_ids) == 0:
+        return Clusters(labels, np.zeros(0, np.int64))
+    if not isinstance(people, int):
+        shaping = faces.vectors[faces.founder] if faces.founder.any() else faces.vectors
+        curve = find_elbow(
+            shaping, rules.elbow_min, rules.elbow_max, similarity_min=rules.similarity_member_min, seed=seed
+        )
+        people = curve.chosen
+        found["elbow"] = {"chosen": curve.chosen, "people": list(curve.people), "cost": list(curve.cost)}
+    largest = largest_clusters(faces.vectors, labels, people)
+    fixed = cluster_fixed(
+        faces.vectors,
+        people,
+        similarity_min=rules.similarity_member_min,
+        learn=rules.learn_member_min,
+        seed=seed,
+        initial=() if largest is None else (largest,),
+        founder=faces.founder,
+        image_of=faces.image_of,
+        person_of=faces.person_of,
+    )
+    found |= {"people": people, "similarity_member_min": fixed.similarity_min}
+    return Clusters(fixed.labels, fixed.persons, found)
 
 
 def load_faces(txn: Transaction) -> Faces:
@@ -219,10 +255,9 @@ def largest_clusters(vectors: Float32, labels: Int64, people: int) -> Float32 | 
     sizes = np.bincount(labels[labels >= 0])
     if np.count_nonzero(sizes) < people:
         return None
-    largest = np.argsort(-sizes, kind="stable")[:people]
-    means = np.stack([vectors[labels == label].mean(axis=0) for label in largest])
-    unit: Float32 = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-    return unit
+    place = np.full(len(sizes) + 1, -1, np.int64)  # the last is for the label -1
+    place[np.argsort(-sizes, kind="stable")[:people]] = np.arange(people)
+    return means(vectors, place[labels], people)
 
 
 def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float) -> None:
@@ -237,30 +272,32 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, similarity_min: float
     labels[rows[near]] = centroids.ids[row[near]] - 1
 
 
-def reconciled(faces: Faces, labels: Int64, rules: Rules, persons: list[int]) -> Reconciled:
-    """The clusters as persons: old ones go on by overlap, new ones get ids from UNBORN.
+def reconciled(faces: Faces, clusters: Clusters, rules: Rules, persons: list[int]) -> Reconciled:
+    """The clusters as persons: old ones go on, new ones get ids from UNBORN. persons: every id ever given."""
+    if clusters.persons is None:
+        return reconcile(
+            faces.face_ids,
+            clusters.labels,
+            faces.person_of,
+            faces_min=rules.faces_min,
+            named=frozenset(),
+            next_person_id=UNBORN,
+        )
+    return reconciled_fixed(faces, clusters.labels, clusters.persons, persons if isinstance(rules.people, int) else [])
 
-    persons: every id ever given. With a fixed number of people there are never more persons than that: a cluster that
-    continues nobody takes the place of a person that nothing continues, so that person_B stays person_B.
+
+def reconciled_fixed(faces: Faces, labels: Int64, continues: Int64, persons: list[int]) -> Reconciled:
+    """With a fixed number of people there are never more persons than that: a cluster that continues nobody takes the
+    place of a person that nothing continues, so that person_B stays person_B. New ones in order of their oldest face.
+
+    continues: int64 (k,), the person each cluster continues, 0 for a new one; persons: those whose place may be taken
     """
-    fixed = rules.people != "auto"
-    found = reconcile(
-        faces.face_ids,
-        labels,
-        faces.person_of,
-        faces_min=1 if fixed else rules.faces_min,
-        named=frozenset(),
-        next_person_id=UNBORN,
-    )
-    free = sorted(set(persons) - set(found.person_of.tolist())) if fixed else []
-    person_of = found.person_of.copy()
-    taken = dict(zip(found.born, free, strict=False))
-    for unborn, person_id in taken.items():
-        person_of[person_of == unborn] = person_id
-    return replace(
-        found,
-        person_of=person_of,
-        born=found.born[len(taken) :],
-        merged={old: taken.get(heir, heir) for old, heir in found.merged.items() if old not in taken.values()},
-        vanished=tuple(old for old in found.vanished if old not in taken.values()),
-    )
+    person_of_cluster = continues.copy()
+    found, first = np.unique(labels, return_index=True)
+    new = [int(label) for label in found[np.argsort(first)] if label >= 0 and continues[label] == NOBODY]
+    free = sorted(set(persons) - set(continues.tolist()))
+    born = tuple(range(UNBORN, UNBORN + len(new) - min(len(new), len(free))))
+    for label, person_id in zip(new, [*free, *born], strict=False):
+        person_of_cluster[label] = person_id
+    person_of = np.where(labels >= 0, person_of_cluster[labels], int(NOBODY))
+    return told(person_of, faces.person_of, born, faces_min=1)
