@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -17,6 +18,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
+from face_organizer.adapters.chart import write_elbow
 from face_organizer.adapters.control import ControlServer
 from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.adapters.index import FaceIndex
@@ -101,7 +103,15 @@ class Organizer:
             self._folders.holds,
         )
         self._recluster = Recluster(
-            store, self._post, rules, when_of(config), config.recluster.seed, log, monotonic, self._keeper.tend
+            store,
+            self._post,
+            rules,
+            when_of(config),
+            config.recluster.seed,
+            log,
+            monotonic,
+            self._keeper.tend,
+            partial(write_elbow, state_folder(config)),
         )
         self._recluster.remember(last_run.faces if last_run else 0)
         self._pipeline = self._new_pipeline([])

@@ -195,7 +195,7 @@ class _Shape:
         label = self.label[start : start + len(part)]
         row = np.flatnonzero((label >= 0) & (self.length[label] > _ALONE_LENGTH))
         own, length = similarities[row, label[row]], self.length[label[row]]
-        similarities[row, label[row]] = (length * own - 1) / np.sqrt(length**2 - 2 * length * own + 1 + 1e-6)
+        similarities[row, label[row]] = (length * own - 1) / np.sqrt(np.maximum(length**2 - 2 * length * own + 1, 1e-6))
         return similarities
 
     def nearest(self, vectors: Vectors) -> Float32:
@@ -319,12 +319,15 @@ def _best(
     """The centroids of the best of all starts, each tried for a few rounds on a sample, the best brought to its end."""
     sample, sample_held = sampled(vectors, max(SAMPLE_FACES, 50 * clusters), rng, held)
     assert sample_held is not None
+    seeds = SAMPLE_FACES if clusters <= 10 else max(SAMPLE_FACES // 4, 50 * clusters)
     anchors = means(sample, sample_held, clusters)
     begun = [_with_anchors(centroids, anchors) for centroids in tries]
     begun += [anchors] * max(starts - len(tries) if clusters > 20 else starts, 0 if tries else 1)
 
     def run(centroids: Float32, rounds_max: int, wide: float = 0.0, candidates: int = 32) -> tuple[Float32, float]:
-        centroids = seeded_centroids(sample, centroids, similarity_min, rng, sample_held, candidates)
+        if not centroids.any(axis=1).all():
+            few, few_held = sampled(sample, seeds, rng, sample_held)
+            centroids = seeded_centroids(few, centroids, similarity_min, rng, few_held, candidates)
         if wide:
             centroids, _ = climbed(sample, centroids, similarity_min - wide, rng, rounds_max=3, held=sample_held)
         return climbed(sample, centroids, similarity_min, rng, rounds_max=rounds_max, held=sample_held)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
@@ -66,11 +67,13 @@ class Recluster:
         log: Log,
         clock: Clock,
         chores: Callable[[Event], None] = lambda stop: None,
+        draw: Callable[[Mapping[str, Any]], Path] | None = None,
     ) -> None:
+        """chores: what to do meanwhile. draw: shows a curve of find_elbow; returns where, raises OSError."""
         self._store, self._post = store, post
         self.rules, self.when, self._seed = rules, when, seed
         self._log, self._clock = log, clock
-        self._chores = chores
+        self._chores, self._draw = chores, draw
         self._lock = Lock()
         self._wanted = Event()
         self._waiting: tuple[str, Reply[RunRecord]] | None = None
@@ -136,6 +139,7 @@ class Recluster:
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids))
             clusters = self._clusters(txn, faces)
             persons = [person_id for person_id, _ in txn.persons.items()]
+        found_out = self._shown(clusters.found)
         self._faces_then = len(faces.face_ids)
         found = reconciled(faces, clusters, self.rules, persons)
         seconds = round(self._clock() - start, 3)
@@ -156,7 +160,7 @@ class Recluster:
                 vanished=len(found.vanished),
                 moved=found.moved,
                 seconds=seconds,
-                found=dict(clusters.found),
+                found=found_out,
             ),
         )
         self._post(command)
@@ -175,6 +179,19 @@ class Recluster:
             seconds=seconds,
         )
         return run
+
+    def _shown(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """What the run found out, the elbow drawn: with the path of the picture."""
+        curve = found.get("elbow")
+        if curve is None or self._draw is None:
+            return dict(found)
+        try:
+            chart = str(self._draw(curve))
+        except OSError as error:
+            self._log.error("elbow_not_drawn", people=curve["chosen"], problem=str(error))
+            return dict(found)
+        self._log.info("elbow_chosen", people=curve["chosen"], chart=chart)
+        return {**found, "elbow": {**curve, "chart": chart}}
 
     def _clusters(self, txn: Transaction, faces: Faces) -> Clusters:
         """Only founders are clustered; the others join the nearest cluster."""
