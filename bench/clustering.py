@@ -221,7 +221,8 @@ def two_people(vectors: np.ndarray, people: np.ndarray, draws: int = 20) -> None
                 rng.choice(np.flatnonzero(people == s)) for s in rng.choice(np.setdiff1d(names, pair), 20, False)
             ]
             rows = rng.permutation(np.concatenate([np.flatnonzero(np.isin(people, pair)), strangers]))
-            label, second = cluster_fixed(vectors[rows], 2, similarity_min=bound, seed=seed), people[rows] == pair[1]
+            label = cluster_fixed(vectors[rows], 2, similarity_min=bound, seed=seed).labels
+            second = people[rows] == pair[1]
             known = np.isin(people[rows], pair)
             right.append(max(float((label[known] == (second[known] ^ swap)).mean()) for swap in (False, True)))
             out.append(int((label[~known] == -1).sum()))

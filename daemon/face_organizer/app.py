@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from pathlib import Path
 from threading import Event
@@ -18,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from face_organizer.adapters.chart import write_elbow
 from face_organizer.adapters.control import ControlServer
 from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.adapters.index import FaceIndex
@@ -115,6 +117,7 @@ class Organizer:
             lambda: self._in_gallery(self._roster.picture),
             self._keeper.tend,
             self._go_by,
+            partial(write_elbow, state_folder(config)),
         )
         self._calls = Calls(
             Desk(

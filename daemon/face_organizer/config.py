@@ -54,6 +54,8 @@ class PeopleConfig(Section, frozen=True):
     similarity_member_min: Similarity | None = None
     one_face_per_image: bool = True
     false_merge_max: Annotated[float, Meta(gt=0, le=0.5)] = 0.01
+    elbow_min: Annotated[int, Meta(ge=1, le=998)] = 1
+    elbow_max: Annotated[int, Meta(ge=3, le=1000)] = 20
 
 
 class ReclusterConfig(Section, frozen=True):
@@ -92,7 +94,7 @@ class Config(Section, frozen=True):
     inbox: str = "inbox"
     library: str = "library"
     state_dir: str = ""
-    people: Annotated[int, Meta(ge=1, le=1000)] | Literal["auto"] = "auto"
+    people: Annotated[int, Meta(ge=1, le=1000)] | Literal["auto", "elbow"] = "auto"
     placement: Literal["move", "hardlink", "symlink", "copy"] = "move"
     watch: WatchConfig = WatchConfig()
     faces: FacesConfig = FacesConfig()
@@ -123,13 +125,16 @@ def load(path: Path | None, **overrides: Any) -> Config:
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
         text = path.read_bytes() if path else b""
-        return msgspec.convert(msgspec.toml.decode(text) | given, Config)
+        config = msgspec.convert(msgspec.toml.decode(text) | given, Config)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path or 'command line'}: {_explain(str(error))}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    if config.persons.elbow_max < config.persons.elbow_min + 2:
+        raise ConfigError(f"{path}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
+    return config
 
 
 def _explain(problem: str) -> str:

@@ -99,6 +99,9 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         one_face_per_image=persons.one_face_per_image,
         impostors=pack.impostors if persons.similarity_link_min is persons.similarity_join_min is None else None,
         false_merge_max=persons.false_merge_max,
+        learn_member_min=persons.similarity_member_min is None,
+        elbow_min=persons.elbow_min,
+        elbow_max=persons.elbow_max,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
 
-People = Literal["auto"] | int
+People = Literal["auto", "elbow"] | int
 PlacementMode = Literal["move", "hardlink", "symlink", "copy"]
 
 NOBODY = PersonId(0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,16 @@ class Bench:
             lambda: self.now,
             lambda: 1.0,
             self.desk.roster.picture,
+            draw=self._draw,
         )
+        self.drawn: list[Mapping[str, Any]] = []
+        self.disk_full = False
+
+    def _draw(self, curve: Mapping[str, Any]) -> Path:
+        if self.disk_full:
+            raise OSError("no space left on device")
+        self.drawn.append(curve)
+        return Path("/library/elbow.png")
 
     def runs(self) -> list[RunRecord]:
         with self.desk.store.read() as txn:
@@ -191,6 +201,87 @@ def test_a_fixed_number_of_people_keeps_its_ids_over_runs(tmp_path: Path) -> Non
     assert sorted(set(first)) == [0, 1, 2]
     assert bench.desk.persons()[:7] == first
     assert bench.desk.persons()[7:] == [first[3], first[3], first[0]]
+    bench.desk.store.close()
+
+
+def test_with_a_fixed_number_persons_stay_when_their_sizes_swap_and_after_a_restart(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people=2)
+    for person in (3, 4, 3, 4, 3, 3, 3):
+        bench.desk.drop(person)
+    bench.run()
+    first = bench.desk.persons()
+    bench.desk.store.close()
+
+    bench = Bench(tmp_path, people=2)
+    bench.desk._number = 100
+    for person in (4,) * 9:
+        bench.desk.drop(person)
+    run = bench.run()
+
+    assert first == [1, 2, 1, 2, 1, 1, 1]
+    assert bench.desk.persons() == [*first, *[2] * 9]
+    assert (run.born, run.moved) == (0, 0)
+    bench.desk.store.close()
+
+
+def test_two_faces_of_one_image_never_become_one_of_the_n_persons(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people=2)
+    for people in ((3,), (3,), (3,), (4,), (4,), (4,), (3, 3), (3, 4)):
+        bench.desk.drop(*people)
+
+    bench.run()
+
+    persons = bench.desk.persons()
+    assert sorted(persons[6:8]) == [0, 1]
+    assert persons[8:] == [1, 2]
+    bench.desk.store.close()
+
+
+def test_a_learned_bound_is_kept_with_the_run_and_a_bound_of_ones_own_is_kept_to(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people=2)
+    for person in (3, 4) * 6:
+        bench.desk.drop(person)
+
+    learned = bench.run().found
+    bench.recluster.rules = replace(bench.recluster.rules, learn_member_min=False)
+    own = bench.run().found
+
+    assert learned["people"] == 2
+    assert learned["similarity_member_min"] < 0.45
+    assert own == {"people": 2, "similarity_member_min": 0.45}
+    bench.desk.store.close()
+
+
+def test_the_elbow_chooses_how_many_and_its_curve_is_kept_with_the_run_and_drawn(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people="elbow")
+    for person in (3, 4, 5) * 5:
+        bench.desk.drop(person)
+    assert set(bench.desk.persons()) == {0}  # nobody is born before a run has chosen
+
+    run = bench.run()
+    bench.desk.drop(4)
+
+    assert bench.desk.persons() == [*[1, 2, 3] * 5, 2]
+    assert (run.people, run.found["people"]) == ("elbow", 3)
+    (curve,) = bench.drawn
+    assert run.found["elbow"] == {**curve, "chart": "/library/elbow.png"}
+    assert (curve["chosen"], len(curve["people"])) == (3, len(curve["cost"]))
+    with bench.desk.store.read() as txn:
+        assert txn.runs.get(txn.last_id("runs")).found["elbow"]["chosen"] == 3
+    assert "elbow_chosen" in bench.desk.log.names()
+    bench.desk.store.close()
+
+
+def test_a_curve_that_cannot_be_written_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people="elbow")
+    bench.disk_full = True
+    for person in (3, 4) * 5:
+        bench.desk.drop(person)
+
+    run = bench.run()
+
+    assert run.persons == 2
+    assert "elbow_not_drawn" in bench.desk.log.names()
     bench.desk.store.close()
 
 

@@ -257,6 +257,37 @@ def test_two_people_and_strangers(faces: list[Path], tmp_path: Path) -> None:
     assert folders[stranger.name] == "outliers"
 
 
+def test_the_elbow_chooses_how_many_people_and_shows_its_curve(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    drop(faces, inbox)
+
+    summary = as_json("run", "--once", "--people", "elbow", "--inbox", inbox, "--library", library)
+
+    run = as_json("status", "--library", library)["last_run"]
+    curve = json.loads((library / ".face-organizer" / "elbow.json").read_text())
+    assert curve["chosen"] == run["found"]["people"] == run["found"]["elbow"]["chosen"]
+    assert 1 < curve["chosen"] <= len({person_of(path) for path in faces})
+    assert summary["persons"] == curve["chosen"]
+    assert Path(run["found"]["elbow"]["chart"]).read_bytes().startswith(b"\x89PNG")
+    assert as_json("check", "--library", library)["findings"] == []
+
+
+def test_two_people_keep_their_folders_when_the_other_has_more_images(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library = tmp_path / "inbox", tmp_path / "library"
+    first, second = sorted({person_of(path) for path in faces})[:2]
+    one, other = ([path for path in faces if person_of(path) == person] for person in (first, second))
+    drop([*one[:6], *other[:3]], inbox)
+    organizer("run", "--once", "--people", "2", "--inbox", inbox, "--library", library)
+    before = {path.name: path.parts[0] for path in files_below(library)}
+
+    drop(other[3:], inbox)
+    organizer("run", "--once", "--people", "2", "--inbox", inbox, "--library", library)
+
+    after = {path.name: path.parts[0] for path in files_below(library)}
+    assert {before[path.name] for path in one[:6]} != {before[path.name] for path in other[:3]}
+    assert all(after[name] == folder for name, folder in before.items() if folder != "outliers")
+
+
 def test_bad_input_has_its_fate_and_the_rest_goes_on(faces: list[Path], tmp_path: Path) -> None:
     inbox, library, outside = tmp_path / "inbox", tmp_path / "library", tmp_path / "secret.jpg"
     good, other = faces[0], faces[-1]

@@ -3,7 +3,6 @@ import pytest
 
 from face_organizer.identity import cluster as module
 from face_organizer.identity.cluster import cluster_graph
-from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
 
 BOUND = 0.46
@@ -111,62 +110,3 @@ def test_half_precision_vectors_give_the_same_clusters():
 def test_no_faces_and_lonely_faces_are_fine():
     assert len(clustered(np.empty((0, 8), np.float32))) == 0
     assert sorted(clustered(np.eye(8, dtype=np.float32)).tolist()) == list(range(8))
-
-
-def right(labels: np.ndarray, who: np.ndarray) -> float:
-    """The share of two people's faces that lie with their own, whichever label that is."""
-    return max(float((labels == who).mean()), float((labels == 1 - who).mean()))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_two_people_are_told_apart_and_strangers_stay_out(seed: int):
-    vectors, who = faces_of([120, 110, *[1] * 20], seed=seed)
-
-    labels = cluster_fixed(vectors, 2, similarity_min=0.45, seed=seed)
-
-    assert right(labels[:230], who[:230]) == 1.0
-    assert (labels[230:] == -1).all()
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_person_of_few_faces_is_found_beside_one_of_many(seed: int):
-    vectors, who = faces_of([600, 12, *[1] * 40], seed=seed)
-
-    labels = cluster_fixed(vectors, 2, similarity_min=0.45, seed=seed)
-
-    assert right(labels[:612], who[:612]) == 1.0
-
-
-def test_a_start_that_is_given_counts_as_one_more():
-    vectors, who = faces_of([60, 50, 40])
-    centres = np.stack([vectors[who == person].mean(axis=0) for person in range(3)])
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-
-    labels = cluster_fixed(vectors, 3, similarity_min=0.45, seed=0, starts=0, initial=centres)
-
-    np.testing.assert_array_equal(labels, who)
-
-
-def test_more_faces_than_the_sample_holds_are_all_labelled(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("face_organizer.identity.fixed._SAMPLE_FACES", 200)
-    monkeypatch.setattr("face_organizer.identity.fixed._ROWS_AT_ONCE", 100)
-    vectors, who = faces_of([900, 800])
-
-    labels = cluster_fixed(vectors.astype(np.float16), 2, similarity_min=0.45, seed=1)
-
-    assert right(labels, who) == 1.0
-
-
-def test_the_same_seed_gives_the_same_labels():
-    vectors, _ = faces_of([50, 40, 30, 20], spread=1.2)
-
-    once, again = (cluster_fixed(vectors, 3, similarity_min=0.4, seed=5) for _ in range(2))
-
-    np.testing.assert_array_equal(once, again)
-
-
-def test_fewer_faces_than_people_is_no_reason_to_fail():
-    vectors, _ = faces_of([1, 1])
-
-    assert set(cluster_fixed(vectors, 5, similarity_min=0.45, seed=0).tolist()) <= set(range(-1, 5))
-    assert len(cluster_fixed(np.empty((0, 8), np.float32), 2, similarity_min=0.45, seed=0)) == 0

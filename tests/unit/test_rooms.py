@@ -43,6 +43,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "faiss": ("adapters/index.py", "adapters/neighbours.py"),
     "fcntl": ("adapters/",),
     "lmdb": ("adapters/store.py",),
+    "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
         "app.py",
@@ -51,6 +52,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/store.py",
         "adapters/columns.py",
         "adapters/control.py",
+        "adapters/chart.py",
     ),
     "onnx": ("adapters/fold.py", "adapters/models.py", "adapters/session.py"),
     "onnxruntime": ("adapters/session.py",),
@@ -145,7 +147,10 @@ def test_the_map_catches_an_import_that_leaves_its_room(place: str, source: str,
             "from face_organizer.identity.assign import nearest\nfrom face_organizer.ports import Index",
         ),
         ("app.py", "import msgspec\nfrom face_organizer.adapters.index import FaceIndex"),
-        ("cli/ask.py", "import click\nfrom face_organizer import __version__\nfrom face_organizer.commands import answer"),
+        (
+            "cli/ask.py",
+            "import click\nfrom face_organizer import __version__\nfrom face_organizer.commands import answer",
+        ),
         ("vision/align.py", "import cv2\nfrom face_organizer.vision.detect import decode"),
     ],
 )

@@ -23,15 +23,15 @@ from face_organizer.config import Config, load
 
 
 class PeopleType(click.ParamType[int | str]):
-    """auto, or how many."""
+    """auto, elbow, or how many."""
 
-    name = "auto|N"
+    name = "auto|elbow|N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        if value == "auto":
-            return "auto"
+        if value in ("auto", "elbow"):
+            return str(value)
         if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f'{value!r} is neither "auto" nor a number of people from 1 on', param, ctx)
+            self.fail(f'{value!r} is neither "auto" nor "elbow" nor a number of people from 1 on', param, ctx)
         return int(value)
 
 
@@ -41,7 +41,11 @@ class PeopleType(click.ParamType[int | str]):
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file; see config/."
 )
-@click.option("--people", type=PeopleType(), help='"auto" finds out how many people there are; N sorts into exactly N.')
+@click.option(
+    "--people",
+    type=PeopleType(),
+    help='"auto" finds out who is there; N sorts into exactly N people; "elbow" chooses N by the k-means elbow.',
+)
 @click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
 @json_option

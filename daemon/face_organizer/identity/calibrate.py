@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from face_organizer.types import NOBODY, Float32, Impostors, Int64
@@ -52,7 +53,7 @@ class Calibration:
 
 
 def calibrate(
-    vectors: Float32,
+    vectors: NDArray[np.floating],
     person_of: Int64,
     image_of: Int64,
     *,
@@ -123,7 +124,7 @@ def _towards(pack: Impostors, similarities: Float32, persons: int) -> tuple[floa
     return float(own * middle + (1 - own) * pack.mean), float(own * (middle - low) + (1 - own) * pack.sd)
 
 
-def _between_persons(vectors: Float32, person_of: Int64, rng: np.random.Generator) -> tuple[int, Float32]:
+def _between_persons(vectors: NDArray[np.floating], person_of: Int64, rng: np.random.Generator) -> tuple[int, Float32]:
     """The number of persons, and the linkage of pairs of them, float32 (m,). At most a bounded number of each."""
     own = np.where(person_of == NOBODY, -1 - np.arange(len(person_of)), person_of)
     _, person = np.unique(own, return_inverse=True)
@@ -134,9 +135,9 @@ def _between_persons(vectors: Float32, person_of: Int64, rng: np.random.Generato
     rows = np.flatnonzero(place[person] >= 0)
     counts = np.bincount(place[person[rows]], minlength=len(chosen))
     member = sparse.csr_array(
-        (np.ones(len(rows), np.float32), (place[person[rows]], rows)), (len(chosen), len(vectors))
+        (np.ones(len(rows), np.float32), (place[person[rows]], np.arange(len(rows)))), (len(chosen), len(rows))
     )
-    sums = np.asarray(member @ vectors.astype(np.float32, copy=False), np.float32)
+    sums = np.asarray(member @ vectors[rows].astype(np.float32, copy=False), np.float32)
     sums /= np.sqrt(counts * np.linalg.norm(sums, axis=1) + 1e-12)[:, None]
     a, b = _pairs(len(chosen), rng)
     return persons, np.einsum("nd,nd->n", sums[a], sums[b])
@@ -151,7 +152,7 @@ def _pairs(n: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
     return a, (a + rng.integers(1, n, size=_PAIRS_MAX)) % n
 
 
-def _within_images(vectors: Float32, image_of: Int64, rng: np.random.Generator) -> Float32:
+def _within_images(vectors: NDArray[np.floating], image_of: Int64, rng: np.random.Generator) -> Float32:
     """The similarity of pairs of faces that share an image (each with the next), float32 (m,)."""
     order = np.argsort(image_of, kind="stable")
     next_to = np.flatnonzero(image_of[order[:-1]] == image_of[order[1:]])

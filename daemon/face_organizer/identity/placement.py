@@ -26,7 +26,7 @@ def person_folder_name(person_id: PersonId, people: People) -> str:
     A letter once given stays: with people = 2 a third id (the second person vanished, a new one came) is person_C.
     """
     assert person_id >= 1, person_id
-    letters = people != "auto" and people <= 26
+    letters = isinstance(people, int) and people <= 26
     if letters and person_id <= 26:
         return f"person_{string.ascii_uppercase[person_id - 1]}"
     return f"person_{person_id:04d}"

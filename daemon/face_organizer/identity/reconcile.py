@@ -99,11 +99,12 @@ def reconcile(
     person_of = np.where(stay, current, int(NOBODY))
     person_of[going] = person_of_cluster[cluster_of[going]]
     person_of = enforce(person_of, anchor_of, rejections)
-    return _told(person_of, current, persons, tuple(born.tolist()), faces_min)
+    return told(person_of, current, tuple(born.tolist()), faces_min)
 
 
-def _told(person_of: Int64, current: Int64, persons: Int64, born: tuple[int, ...], faces_min: int) -> Reconciled:
-    """The same change, told person by person."""
+def told(person_of: Int64, current: Int64, born: tuple[int, ...], faces_min: int) -> Reconciled:
+    """A change, told person by person. person_of, current: int64 (n,), 0 for nobody."""
+    persons, _ = _numbered(current, nothing=int(NOBODY))
     changed = (current != NOBODY) & (current != person_of)
     alive = set(np.unique(person_of).tolist())
     merged: dict[int, int] = {}

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from face_organizer.identity.calibrate import Calibration
 from face_organizer.pipeline.flow import Reply
 from face_organizer.types import ImageRef, Impostors, People, Placed, PlacementMode, Rejected, SeenImage
 
@@ -21,7 +20,8 @@ class Rules:
     for there one pair decides. similarity_link_min: of clusters, which many pairs decide. similarity_member_min: to a
     centroid when the number of people is fixed. one_face_per_image: two faces of one image are two people. impostors:
     how alike two people look to the model pack; None: the bounds are the user's own, and the library does not move
-    them. false_merge_max: the share of persons that may hold another's faces."""
+    them. false_merge_max: the share of persons that may hold another's faces. learn_member_min: similarity_member_min
+    is only where a re-clustering begins to learn it. elbow_min, elbow_max: between them people = "elbow" chooses."""
 
     people: People
     placement: PlacementMode
@@ -33,6 +33,9 @@ class Rules:
     one_face_per_image: bool = True
     impostors: Impostors | None = None
     false_merge_max: float = 0.01
+    learn_member_min: bool = True
+    elbow_min: int = 1
+    elbow_max: int = 20
 
     @property
     def similarity_min(self) -> float:

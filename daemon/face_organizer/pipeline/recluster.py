@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any, Literal
 
@@ -77,12 +78,16 @@ class Recluster:
         picture: Callable[[], Picture],
         chores: Callable[[Event], None] = lambda stop: None,
         on_found: Callable[[Mapping[str, Any]], None] = lambda found: None,
+        draw: Callable[[Mapping[str, Any]], Path] | None = None,
     ) -> None:
-        """on_found(found): the bounds of a run, for streaming to go by. now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread."""
+        """now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread. chores: what
+        to do meanwhile. on_found(found): the bounds of a run, for streaming to go by. draw(curve): shows a curve of
+        find_elbow; returns where, raises OSError.
+        """
         self._store, self._runs = store, runs
         self.rules, self.when, self._seed = rules, when, seed
         self._log, self._clock, self._now, self._picture = log, clock, now, picture
-        self._chores, self._on_found = chores, on_found
+        self._chores, self._on_found, self._draw = chores, on_found, draw
         self._lock = Lock()
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
@@ -131,7 +136,8 @@ class Recluster:
         with self._store.read() as txn:
             faces = txn.faces.count()
         grown = faces - self._last.faces
-        first_min = 5 * self.rules.people if self.rules.people != "auto" else self.when.growth_faces_min
+        people = self.rules.people
+        first_min = 5 * people if isinstance(people, int) else self.when.growth_faces_min
         bound = max(first_min, (self.when.growth_factor - 1) * self._last.faces)
         if grown >= bound:
             return "growth"
@@ -164,7 +170,7 @@ class Recluster:
         found = reconciled(faces, clusters, self.rules, sorted(persons), frozenset(touched) - {int(NOBODY)})
         run = replace(
             self._run(reason, kind, faces, found, frozenset(touched)),
-            found=dict(clusters.found),
+            found=self._shown(clusters.found),
             seconds=round(self._clock() - start, 3),
         )
         run_id, run = self._runs.keep(run, _change(faces, found), asked=kind == "asked")
@@ -174,6 +180,19 @@ class Recluster:
             self._last = replace(self._last, everything_faces=0)  # what it found is not there to build on
         self._tell(run_id, run)
         return run_id, run
+
+    def _shown(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """What the run found out, the elbow drawn: with the path of the picture."""
+        curve = found.get("elbow")
+        if curve is None or self._draw is None:
+            return dict(found)
+        try:
+            chart = str(self._draw(curve))
+        except OSError as error:
+            self._log.error("elbow_not_drawn", people=curve["chosen"], problem=str(error))
+            return dict(found)
+        self._log.info("elbow_chosen", people=curve["chosen"], chart=chart)
+        return {**found, "elbow": {**curve, "chart": chart}}
 
     def _everything(self, txn: Transaction, faces: Faces) -> Clusters:
         """All faces, by the bounds that the library gives itself."""

@@ -37,7 +37,9 @@ def parts_of(txn: Transaction, person_id: int, into: int | None, rules: Rules, s
     if into is None:
         labels = _falls_apart(txn, face_ids, vectors, rules)
     else:
-        labels = cluster_fixed(vectors, into, similarity_min=-1.0, seed=seed)
+        images = np.array([face.image_id if (face := txn.faces.get(int(id_))) else 0 for id_ in face_ids], np.int64)
+        image_of = images if rules.one_face_per_image else None
+        labels = cluster_fixed(vectors, into, similarity_min=-1.0, seed=seed, image_of=image_of).labels
     found, sizes = np.unique(labels, return_counts=True)
     if len(found) < (into or 2):
         raise RequestError(f"person {person_id} looks like one person; say --into 2 to split it all the same")
