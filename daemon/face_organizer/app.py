@@ -14,9 +14,8 @@ from math import inf
 from pathlib import Path
 from threading import Event
 from time import monotonic, time
-from typing import Any
+from typing import Any, cast
 
-import msgspec
 import numpy as np
 
 from face_organizer.adapters.chart import write_elbow
@@ -25,10 +24,13 @@ from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
-from face_organizer.adapters.store import LmdbStore, open_store
-from face_organizer.calls import Calls, Desk, proposal
+from face_organizer.adapters.neighbours import neighbours_of_all
+from face_organizer.adapters.store import LmdbStore
+from face_organizer.calls import calls_by_name
+from face_organizer.calls.ask import proposal
+from face_organizer.calls.desk import Desk
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import GoneError, ItemError, StoreError
+from face_organizer.errors import GoneError, ItemError
 from face_organizer.parts import (
     decode_photo,
     make_folder,
@@ -55,9 +57,7 @@ from face_organizer.pipeline.roster import load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Log
-from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Rejected, Signature
-
-SETTINGS = "settings"
+from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
 
 
 class Organizer:
@@ -84,6 +84,7 @@ class Organizer:
             log,
             monotonic,
             save_every_s=config.index.save_every_s,
+            graph_of=neighbours_of_all,
         )
         self._keeper.open()
         with store.read() as txn:
@@ -119,7 +120,7 @@ class Organizer:
             self._go_by,
             partial(write_elbow, state_folder(config)),
         )
-        self._calls = Calls(
+        self._calls = calls_by_name(
             Desk(
                 store=store,
                 index=self._index,
@@ -128,7 +129,11 @@ class Organizer:
                 decide=Decide(store, self._roster, self._book, applier, self._runs, time),
                 runs=self._runs,
                 recluster=self._recluster,
+                keeper=self._keeper,
+                folders=self._folders,
                 library=self._library_path,
+                place=self._placer.wake,
+                embed=self.embed,
                 in_gallery=self._in_gallery,
                 failed=lambda: self.failure() is not None,
             )
@@ -227,8 +232,7 @@ class Organizer:
 
     def calls(self) -> dict[str, Callable[..., Any]]:
         """The functions that a command may call by name, here or over the control socket."""
-        own: dict[str, Callable[..., Any]] = {"status": self.status, "search": self.search, "check": self.check}
-        return self._calls.table() | own
+        return {**self._calls, "status": self.status}
 
     def status(self) -> dict[str, Any]:
         """How it stands: counts, queues, index, last run."""
@@ -262,7 +266,7 @@ class Organizer:
 
     def recluster(self, reason: str = "asked") -> dict[str, Any]:
         """Re-cluster now, apply it, and wait for it."""
-        return self._calls.recluster(reason)
+        return cast("dict[str, Any]", self._calls["recluster"](reason))
 
     def request_recluster(self, reason: str) -> None:
         """Re-cluster as soon as possible; do not wait."""
@@ -272,27 +276,13 @@ class Organizer:
         """One line for people."""
         return f"{len(self._roster.faces_of)} persons, {self._index.count} faces, {self._pipeline.in_flight} in flight"
 
-    def search(
-        self, photos: list[tuple[str, str]], top: int = 20, similarity_min: float | None = None
-    ) -> list[dict[str, Any]]:
-        """Who looks like the faces in these photos. photos: (name, content in base64). Raises ItemError."""
+    def embed(self, photos: list[tuple[str, str]]) -> Float32:
+        """The faces in pictures (name, content in base64) as unit rows, float32 (n, d). Raises ItemError."""
         images = [decode_photo(name, base64.b64decode(content), self.config) for name, content in photos]
         found = [face.embedding for image in self._open_eyes()(images) for face in image.faces]
         if not found:
             raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
-        bound = self._gallery.rules.similarity_member_min if similarity_min is None else similarity_min
-        with self.store.read() as txn:
-            return answers.search(txn, self._index, self._library_path, np.stack(found), top, bound)
-
-    def check(self, repair: bool = False) -> dict[str, Any]:
-        """Compare truth, index and folders. repair: put the views right (truth is never changed to fit them)."""
-        with self.store.read() as txn:
-            findings = answers.check(txn, self._index, self._folders.holds, self._folders.walk())
-        if repair and findings:
-            self._in_gallery(self._remake_views)
-            self._placer.wake()
-        repaired = repair and bool(findings)
-        return {"findings": findings, "repaired": repaired, "clean": repaired or not findings}
+        return np.stack(found)
 
     def reload(self, config: Config) -> None:
         """Take over what can change while running; gallery and re-clustering see it at their next step."""
@@ -307,14 +297,6 @@ class Organizer:
     def _go_by(self, found: Mapping[str, Any]) -> None:
         """Let streaming go by the bounds that the last run found."""
         self._book.rules = self._recluster.rules.as_found(found)
-
-    def _remake_views(self) -> None:
-        """In the gallery's thread: the index anew, and every file looked at again."""
-        self._keeper.rebuild("asked for")
-        with self.store.write() as txn:
-            for file_id, file in list(txn.files.items()):
-                if not file.missing:
-                    txn.set_pending(file_id, True)
 
     # the parts
 
@@ -388,62 +370,3 @@ class Organizer:
     def _left_pipeline(self, refs: list[ImageRef]) -> None:
         if self._ingest is not None:
             self._ingest.done(refs)
-
-
-def open_organizer(config: Config, log: Log) -> Organizer:
-    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
-    check_folders(config)
-    pack = pack_named(config.faces.pack)
-    make_folder(config.library_path, "library")
-    state = state_folder(config)
-    lock = LibraryLock(state)
-    try:
-        store = open_store(state / "truth", pack.fingerprint, pack.dimension)
-        return _with_store(store, lambda: _remembering(store, config, log, lock))
-    except BaseException:
-        lock.release()
-        raise
-
-
-def open_existing(library: Path, log: Log) -> Organizer:
-    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError."""
-    state = library / STATE_FOLDER
-    if not (state / "truth").is_dir():
-        raise StoreError(
-            f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
-        )
-    lock = LibraryLock(state)
-    try:
-        store = open_store(state / "truth", "", 0)
-        return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
-    except BaseException:
-        lock.release()
-        raise
-
-
-def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock) -> Organizer:
-    """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
-    absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
-    with store.write() as txn:
-        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
-    return Organizer(config, log, lock, store)
-
-
-def _remembered(store: LmdbStore, library: Path) -> Config:
-    with store.read() as txn:
-        noted = txn.note(SETTINGS)
-    try:
-        config = msgspec.json.decode(noted, type=Config)
-    except msgspec.DecodeError as error:  # ValidationError is one
-        raise StoreError(
-            f"the settings noted in {library} cannot be read ({error}): start `face-organizer run` on it once"
-        ) from error
-    return msgspec.structs.replace(config, library=str(library), state_dir="")
-
-
-def _with_store(store: LmdbStore, make: Callable[[], Organizer]) -> Organizer:
-    try:
-        return make()
-    except BaseException:
-        store.close()
-        raise

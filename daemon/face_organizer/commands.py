@@ -28,7 +28,7 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
     try:
         return ask(library / STATE_FOLDER, call, **arguments)
     except ConnectionError:
-        from face_organizer.app import open_existing
+        from face_organizer.opening import open_existing
 
         organizer = open_existing(library, open_log("auto", "warning"))
     try:

@@ -18,9 +18,10 @@ import msgspec
 
 from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
-from face_organizer.app import Organizer, open_organizer
+from face_organizer.app import Organizer
 from face_organizer.config import Config, changes
 from face_organizer.errors import ConfigError
+from face_organizer.opening import open_organizer
 from face_organizer.ports import Log
 
 TICK_S = 0.1

@@ -1,97 +1,31 @@
-"""What a command may ask about persons, and what it may decide: texts in, plain answers out.
+"""Decisions of humans and what becomes of runs: texts in, plain answers out.
 
 Room:    app (wires)
-Imports: pipeline, names
-
-A person is meant by its number, its name or its folder. A face is meant by its number, or by a picture of it: the
-content of the file is what counts, wherever it lies; in the folder of a person the person's face is meant.
+Imports: pipeline, calls, names
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Sequence
 
 import numpy as np
 
-from face_organizer.errors import RequestError
+from face_organizer.calls.desk import Answer, Desk
+from face_organizer.calls.meant import Picture, face_meant, person_meant
 from face_organizer.pipeline import answers
-from face_organizer.pipeline.book import Book, living_person
-from face_organizer.pipeline.decide import Decide
-from face_organizer.pipeline.explain import explain
-from face_organizer.pipeline.recluster import Kept, Kind, Recluster
-from face_organizer.pipeline.roster import Roster
-from face_organizer.pipeline.runs import Runs
+from face_organizer.pipeline.recluster import Kept, Kind
 from face_organizer.pipeline.split import parts_of
-from face_organizer.ports import Index, Store, Transaction
-from face_organizer.types import NOBODY, UNBORN, Float32, Int64, RunRecord
-
-Answer = dict[str, Any]
-Picture = dict[str, str]
-"""digest: of the content, hex; folder: the name of the folder it lies in; path: as it was typed."""
+from face_organizer.ports import Transaction
+from face_organizer.types import NOBODY, UNBORN, Move
 
 SPLIT_SEED = 0
 
 
-@dataclass(frozen=True)
-class Desk:
-    """What the calls work with. in_gallery runs something in the gallery's thread; failed(): is that dead?"""
-
-    store: Store
-    index: Index
-    roster: Roster
-    book: Book
-    decide: Decide
-    runs: Runs
-    recluster: Recluster
-    library: Path
-    in_gallery: Callable[[Callable[[], Any]], Any]
-    failed: Callable[[], bool]
-
-
-class Calls:
-    """Each method is a call by its name. Raises RequestError with a sentence for the asker."""
+class Decide:
+    """Each public method is a call by its name. Raises RequestError with a sentence for the asker."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-
-    def table(self) -> dict[str, Callable[..., Any]]:
-        """The calls by name."""
-        public = (self.people, self.explain, self.history, self.runs, self.recluster, self.apply, self.rollback)
-        decisions = (self.name, self.merge, self.split, self.reject, self.assign, self.hide, self.undo)
-        return {call.__name__: call for call in (*public, *decisions)}
-
-    # questions
-
-    def people(self, everybody: bool = False) -> list[Answer]:
-        """Everybody, most faces first. everybody: hidden persons too."""
-        with self._desk.store.read() as txn:
-            return answers.people(txn, self._desk.library, everybody=everybody)
-
-    def explain(self, picture: Picture) -> Answer:
-        """Why each face of an image is where it is."""
-        with self._desk.store.read() as txn:
-            image_id = _image(txn, picture)
-            faces = explain(txn, self._desk.index, self._desk.library, self._similarities, image_id)
-            return {"image": picture["path"], "image_id": image_id, "faces": faces}
-
-    def history(self) -> list[Answer]:
-        """Every decision, the oldest first."""
-        with self._desk.store.read() as txn:
-            return [
-                {"decision_id": id_, "kind": each.kind, "says": each.says, "undone_by": each.undone_by or None}
-                | {"at_s": each.at_s}
-                for id_, each in txn.decisions.items()
-            ]
-
-    def runs(self) -> list[Answer]:
-        """Every run, the oldest first."""
-        with self._desk.store.read() as txn:
-            return [answers.run_summary(id_, run) for id_, run in txn.runs.items()]
-
-    # runs
 
     def recluster(self, reason: str = "asked", propose: bool = False) -> Answer:
         """Re-cluster now, and wait for it; apply what was found, or keep it as a proposal."""
@@ -155,21 +89,11 @@ class Calls:
 
     def _person(self, text: str) -> int:
         with self._desk.store.read() as txn:
-            return _person(txn, text)
+            return person_meant(txn, text)
 
     def _face(self, meant: str | Picture) -> int:
         with self._desk.store.read() as txn:
-            if isinstance(meant, str):
-                if not meant.isdecimal():
-                    raise RequestError(f"{meant} is neither a face's number nor a picture that can be read")
-                return int(meant)
-            return _face_in(txn, meant)
-
-    def _similarities(self, vector: Float32) -> tuple[Int64, Float32]:
-        """Every person's id and how similar its centroid is."""
-        centroids = self._desk.roster.centroids
-        found = self._desk.in_gallery(lambda: (centroids.ids.copy(), centroids.matrix @ vector))
-        return cast("tuple[Int64, Float32]", found)
+            return face_meant(txn, meant)
 
     def _cover(self, person_id: int) -> list[int]:
         """The face that stands for a person, nearest to its centroid: whoever names the person has looked at it."""
@@ -198,7 +122,7 @@ class Calls:
             moves = [self._move(txn, move) for move in run.moves]
         return answers.run_summary(run_id, run) | {"moves": moves, "at_risk": _named_losses(moves)}
 
-    def _move(self, txn: Transaction, move: Any) -> Answer:
+    def _move(self, txn: Transaction, move: Move) -> Answer:
         def side(person_id: int) -> Answer | None:
             person = txn.persons.get(person_id)
             if person_id >= UNBORN:
@@ -226,47 +150,6 @@ class Calls:
         return {"decision_id": decision_id, "says": decision.says}
 
 
-def _person(txn: Transaction, text: str) -> int:
-    """The person that a text means. Raises RequestError."""
-    if text.isdecimal():
-        return living_person(txn, int(text))
-    wanted = text.casefold().rstrip("/")
-    alive = {record.person_id for _, record in txn.assignments.items()}
-    found = [
-        id_
-        for id_, person in txn.persons.items()
-        if id_ in alive and wanted in (person.name.casefold(), person.folder.casefold())
-    ]
-    if not found:
-        raise RequestError(f"nobody here is called {text!r}: `face-organizer people` lists everybody")
-    return found[0]
-
-
-def _image(txn: Transaction, picture: Picture) -> int:
-    image_id = txn.image_of_content(bytes.fromhex(picture["digest"]))
-    if not image_id:
-        raise RequestError(f"{picture['path']} is not in this library (its content is what counts, not its name)")
-    return image_id
-
-
-def _face_in(txn: Transaction, picture: Picture) -> int:
-    """The face of a picture that is meant: the only one, or the one of the person in whose folder it lies."""
-    image = txn.images.get(_image(txn, picture))
-    face_ids = image.face_ids if image else ()
-    if not face_ids:
-        raise RequestError(f"no face was found in {picture['path']}")
-    if len(face_ids) == 1:
-        return face_ids[0]
-    told = []
-    for face_id in face_ids:
-        assignment = txn.assignments.get(face_id)
-        person = txn.persons.get(assignment.person_id) if assignment and assignment.person_id else None
-        if person is not None and person.folder == picture["folder"]:
-            return face_id
-        told.append(f"{face_id} ({person.name if person else 'nobody'})")
-    raise RequestError(f"{picture['path']} shows {len(face_ids)} faces: {', '.join(told)}; say which number")
-
-
 def _named_losses(moves: list[Answer]) -> list[Answer]:
     """The named persons that lose faces."""
     lost: dict[int, Answer] = {}
@@ -276,13 +159,3 @@ def _named_losses(moves: list[Answer]) -> list[Answer]:
             row = lost.setdefault(person["person_id"], {**person, "of": move["of"], "loses": 0})
             row["loses"] += move["faces"]
     return list(lost.values())
-
-
-def proposal(txn: Transaction) -> Answer | None:
-    """The run that waits to be applied, for status."""
-    waiting = [(id_, run) for id_, run in txn.runs.items() if run.state == "proposed"]
-    return _waiting(*waiting[-1]) if waiting else None
-
-
-def _waiting(run_id: int, run: RunRecord) -> Answer:
-    return {"run_id": run_id, "why": run.waits, "moved": run.moved, "merged": run.merged, "split": run.split}

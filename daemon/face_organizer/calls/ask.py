@@ -1,0 +1,91 @@
+"""Questions: who is there, who looks like this, why is it there, what was decided, does it all agree.
+
+Room:    app (wires)
+Imports: pipeline, calls, names
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from face_organizer.calls.desk import Answer, Desk
+from face_organizer.calls.meant import Picture, image_meant
+from face_organizer.pipeline import answers
+from face_organizer.pipeline.explain import explain
+from face_organizer.ports import Transaction
+from face_organizer.types import Float32, Int64, RunRecord
+
+
+class Ask:
+    """Each public method is a call by its name. Raises RequestError with a sentence for the asker."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def people(self, everybody: bool = False) -> list[Answer]:
+        """Everybody, most faces first. everybody: hidden persons too."""
+        with self._desk.store.read() as txn:
+            return answers.people(txn, self._desk.library, everybody=everybody)
+
+    def search(self, photos: list[tuple[str, str]], top: int = 20, similarity_min: float | None = None) -> list[Answer]:
+        """Who looks like the faces in these photos. photos: (name, content in base64). Raises ItemError."""
+        probes = self._desk.embed(photos)
+        bound = self._desk.book.rules.similarity_member_min if similarity_min is None else similarity_min
+        with self._desk.store.read() as txn:
+            return answers.search(txn, self._desk.index, self._desk.library, probes, top, bound)
+
+    def explain(self, picture: Picture) -> Answer:
+        """Why each face of an image is where it is."""
+        with self._desk.store.read() as txn:
+            image_id = image_meant(txn, picture)
+            faces = explain(txn, self._desk.index, self._desk.library, self._similarities, image_id)
+            return {"image": picture["path"], "image_id": image_id, "faces": faces}
+
+    def history(self) -> list[Answer]:
+        """Every decision, the oldest first."""
+        with self._desk.store.read() as txn:
+            return [
+                {"decision_id": id_, "kind": each.kind, "says": each.says, "undone_by": each.undone_by or None}
+                | {"at_s": each.at_s}
+                for id_, each in txn.decisions.items()
+            ]
+
+    def runs(self) -> list[Answer]:
+        """Every run, the oldest first."""
+        with self._desk.store.read() as txn:
+            return [answers.run_summary(id_, run) for id_, run in txn.runs.items()]
+
+    def check(self, repair: bool = False) -> Answer:
+        """Compare truth, index and folders. repair: put the views right (truth is never changed to fit them)."""
+        with self._desk.store.read() as txn:
+            findings = answers.check(txn, self._desk.index, self._desk.folders.holds, self._desk.folders.walk())
+        repaired = repair and bool(findings)
+        if repaired:
+            self._desk.in_gallery(self._remake_views)
+            self._desk.keeper.remake_graph(self._desk.book.rules)
+            self._desk.place()
+        return {"findings": findings, "repaired": repaired, "clean": repaired or not findings}
+
+    def _remake_views(self) -> None:
+        """In the gallery's thread: the index anew, and every file looked at again."""
+        self._desk.keeper.rebuild("asked for")
+        with self._desk.store.write() as txn:
+            for file_id, file in list(txn.files.items()):
+                if not file.missing:
+                    txn.set_pending(file_id, True)
+
+    def _similarities(self, vector: Float32) -> tuple[Int64, Float32]:
+        """Every person's id and how similar its centroid is."""
+        centroids = self._desk.roster.centroids
+        found = self._desk.in_gallery(lambda: (centroids.ids.copy(), centroids.matrix @ vector))
+        return cast("tuple[Int64, Float32]", found)
+
+
+def proposal(txn: Transaction) -> Answer | None:
+    """The run that waits to be applied, for status."""
+    waiting = [(id_, run) for id_, run in txn.runs.items() if run.state == "proposed"]
+    return _waiting(*waiting[-1]) if waiting else None
+
+
+def _waiting(run_id: int, run: RunRecord) -> Answer:
+    return {"run_id": run_id, "why": run.waits, "moved": run.moved, "merged": run.merged, "split": run.split}

@@ -1,0 +1,44 @@
+"""What the calls work with.
+
+Room:    app (wires)
+Imports: pipeline, names
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.keep_index import IndexKeeper
+from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.roster import Roster
+from face_organizer.pipeline.runs import Runs
+from face_organizer.ports import Index, Library, Store
+from face_organizer.types import Float32
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): look at all that is pending.
+    embed(photos): the faces in pictures (name, content in base64) as unit rows, float32 (n, d)."""
+
+    store: Store
+    index: Index
+    roster: Roster
+    book: Book
+    decide: Decide
+    runs: Runs
+    recluster: Recluster
+    keeper: IndexKeeper
+    folders: Library
+    library: Path
+    in_gallery: Callable[[Callable[[], Any]], Any]
+    failed: Callable[[], bool]
+    place: Callable[[], None]
+    embed: Callable[[list[tuple[str, str]]], Float32]

@@ -1,0 +1,82 @@
+"""Opens a library: to fill it, or as it was left. One process at a time.
+
+Room:    app (wires)
+Imports: app, parts, adapters, names
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.app import Organizer
+from face_organizer.config import Config, check_folders
+from face_organizer.errors import StoreError
+from face_organizer.parts import make_folder, pack_named, state_folder
+from face_organizer.ports import Log
+from face_organizer.types import STATE_FOLDER
+
+SETTINGS = "settings"
+
+
+def open_organizer(config: Config, log: Log) -> Organizer:
+    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
+    check_folders(config)
+    pack = pack_named(config.faces.pack)
+    make_folder(config.library_path, "library")
+    state = state_folder(config)
+    lock = LibraryLock(state)
+    try:
+        store = open_store(state / "truth", pack.fingerprint, pack.dimension)
+        return _with_store(store, lambda: _remembering(store, config, log, lock))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def open_existing(library: Path, log: Log) -> Organizer:
+    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError."""
+    state = library / STATE_FOLDER
+    if not (state / "truth").is_dir():
+        raise StoreError(
+            f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
+        )
+    lock = LibraryLock(state)
+    try:
+        store = open_store(state / "truth", "", 0)
+        return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock) -> Organizer:
+    """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
+    absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
+    with store.write() as txn:
+        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    return Organizer(config, log, lock, store)
+
+
+def _remembered(store: LmdbStore, library: Path) -> Config:
+    with store.read() as txn:
+        noted = txn.note(SETTINGS)
+    try:
+        config = msgspec.json.decode(noted, type=Config)
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise StoreError(
+            f"the settings noted in {library} cannot be read ({error}): start `face-organizer run` on it once"
+        ) from error
+    return msgspec.structs.replace(config, library=str(library), state_dir="")
+
+
+def _with_store(store: LmdbStore, make: Callable[[], Organizer]) -> Organizer:
+    try:
+        return make()
+    except BaseException:
+        store.close()
+        raise
