@@ -7,19 +7,23 @@ Imports: types, msgspec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 
 import msgspec
 import numpy as np
 
-from face_organizer.types import Float16, Float32, Int64
+from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours
 
 EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
 EDGE_BYTES = EDGE_ID.itemsize + EDGE_SIMILARITY.itemsize
 
 
-class FaceColumns(msgspec.Struct):
+Page = tuple[Sequence[bytes], Sequence[bytes]]
+"""The keys and the values of some records, in key order."""
+
+
+class _Face(msgspec.Struct):
     """What of a FaceRecord is read for all faces; the rest is skipped over."""
 
     image_id: int
@@ -27,14 +31,14 @@ class FaceColumns(msgspec.Struct):
     quality: float
 
 
-class AssignmentColumns(msgspec.Struct):
+class _Assignment(msgspec.Struct):
     """What of an AssignmentRecord is read for all faces."""
 
     person_id: int
 
 
-decode_face = msgspec.msgpack.Decoder(FaceColumns).decode
-decode_assignment = msgspec.msgpack.Decoder(AssignmentColumns).decode
+_face = msgspec.msgpack.Decoder(_Face).decode
+_assignment = msgspec.msgpack.Decoder(_Assignment).decode
 
 
 def ids_of(keys: Sequence[bytes]) -> Int64:
@@ -60,3 +64,32 @@ def edges_of(values: Sequence[bytes], k: int) -> tuple[Int64, Float32]:
         neighbours[rows, :kept] = np.ascontiguousarray(table[:, :split]).view(EDGE_ID)[:, :kept]
         similarities[rows, :kept] = np.ascontiguousarray(table[:, split:]).view(EDGE_SIMILARITY)[:, :kept]
     return neighbours, similarities
+
+
+def edge_table(pages: Iterable[Page], k: int) -> Neighbours:
+    """The graph of all these faces."""
+    columns = [(ids_of(keys), *edges_of(values, k)) for keys, values in pages]
+    nothing = (np.empty(0, np.int64), np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+    return Neighbours(*(np.concatenate(column) for column in zip(nothing, *columns, strict=True)))
+
+
+def face_table(faces: Iterable[Page], assignments: Iterable[Page]) -> FaceTable:
+    """All these faces, and whose they are: nobody's where no assignment tells."""
+    ids: list[Int64] = [np.empty(0, np.int64)]
+    found: list[_Face] = []
+    for keys, values in faces:
+        ids.append(ids_of(keys))
+        found += map(_face, values)
+    face_ids = np.concatenate(ids)
+    n = len(face_ids)
+    person_of = np.zeros(n, np.int64)
+    for keys, values in assignments:
+        persons = np.fromiter((_assignment(value).person_id for value in values), np.int64, len(values))
+        person_of[np.searchsorted(face_ids, ids_of(keys))] = persons
+    return FaceTable(
+        face_ids,
+        np.fromiter((face.image_id for face in found), np.int64, n),
+        np.fromiter((face.founder for face in found), np.bool_, n),
+        np.fromiter((face.quality for face in found), np.float32, n),
+        person_of,
+    )
