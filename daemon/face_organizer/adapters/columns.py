@@ -12,6 +12,7 @@ from itertools import compress
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours
 
@@ -23,7 +24,7 @@ Page = tuple[Sequence[bytes], Sequence[bytes]]
 """The keys and the values of some records, in key order."""
 
 
-class _Face(msgspec.Struct):
+class _Face(msgspec.Struct, gc=False):
     """What of a FaceRecord is read for all faces; the rest is skipped over."""
 
     image_id: int
@@ -31,7 +32,7 @@ class _Face(msgspec.Struct):
     quality: float
 
 
-class _Assignment(msgspec.Struct):
+class _Assignment(msgspec.Struct, gc=False):
     """What of an AssignmentRecord is read for all faces."""
 
     person_id: int
@@ -75,21 +76,20 @@ def edge_table(pages: Iterable[Page], k: int) -> Neighbours:
 
 def face_table(faces: Iterable[Page], assignments: Iterable[Page]) -> FaceTable:
     """All these faces, and whose they are: nobody's where no assignment tells."""
-    ids: list[Int64] = [np.empty(0, np.int64)]
-    found: list[_Face] = []
-    for keys, values in faces:
-        ids.append(ids_of(keys))
-        found += map(_face, values)
-    face_ids = np.concatenate(ids)
-    n = len(face_ids)
-    person_of = np.zeros(n, np.int64)
+    columns = [_face_columns(keys, values) for keys, values in (([], []), *faces)]
+    face_ids, image_of, founder, quality = (np.concatenate(column) for column in zip(*columns, strict=True))
+    person_of = np.zeros(len(face_ids), np.int64)
     for keys, values in assignments:
         persons = np.fromiter((_assignment(value).person_id for value in values), np.int64, len(values))
         person_of[np.searchsorted(face_ids, ids_of(keys))] = persons
-    return FaceTable(
-        face_ids,
-        np.fromiter((face.image_id for face in found), np.int64, n),
-        np.fromiter((face.founder for face in found), np.bool_, n),
-        np.fromiter((face.quality for face in found), np.float32, n),
-        person_of,
+    return FaceTable(face_ids, image_of, founder, quality, person_of)
+
+
+def _face_columns(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Int64, Int64, NDArray[np.bool_], Float32]:
+    faces, n = [_face(value) for value in values], len(values)
+    return (
+        ids_of(keys),
+        np.fromiter((face.image_id for face in faces), np.int64, n),
+        np.fromiter((face.founder for face in faces), np.bool_, n),
+        np.fromiter((face.quality for face in faces), np.float32, n),
     )
