@@ -42,6 +42,12 @@ def test_face_ids_may_come_in_any_order():
     np.testing.assert_array_equal(graph, [[0, 0, 0.75], [0, 0, 0], [0.75, 0, 0]])
 
 
+def test_face_ids_with_large_gaps_are_found_too():
+    graph = dense([5, 9_000_000, 7_000], [[9_000_000, 6], [-1, 7_000], [5, -1]], [[0.75, 1], [0, 0.625], [0, 0]])
+
+    np.testing.assert_array_equal(graph, [[0, 0.75, 0], [0.75, 0, 0.625], [0, 0.625, 0]])
+
+
 def test_no_faces_make_an_empty_graph():
     graph = symmetric_graph(np.empty(0, np.int64), np.empty((0, 20), np.int64), np.empty((0, 20), np.float32), 0.5)
 

@@ -7,19 +7,24 @@ Imports: types, msgspec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from face_organizer.types import Float16, Float32, Int64
+from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours
 
 EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
 EDGE_BYTES = EDGE_ID.itemsize + EDGE_SIMILARITY.itemsize
 
 
-class FaceColumns(msgspec.Struct):
+Page = tuple[Sequence[bytes], Sequence[bytes]]
+"""The keys and the values of some records, in key order."""
+
+
+class _Face(msgspec.Struct, gc=False):
     """What of a FaceRecord is read for all faces; the rest is skipped over."""
 
     image_id: int
@@ -27,14 +32,14 @@ class FaceColumns(msgspec.Struct):
     quality: float
 
 
-class AssignmentColumns(msgspec.Struct):
+class _Assignment(msgspec.Struct, gc=False):
     """What of an AssignmentRecord is read for all faces."""
 
     person_id: int
 
 
-decode_face = msgspec.msgpack.Decoder(FaceColumns).decode
-decode_assignment = msgspec.msgpack.Decoder(AssignmentColumns).decode
+_face = msgspec.msgpack.Decoder(_Face).decode
+_assignment = msgspec.msgpack.Decoder(_Assignment).decode
 
 
 def ids_of(keys: Sequence[bytes]) -> Int64:
@@ -60,3 +65,31 @@ def edges_of(values: Sequence[bytes], k: int) -> tuple[Int64, Float32]:
         neighbours[rows, :kept] = np.ascontiguousarray(table[:, :split]).view(EDGE_ID)[:, :kept]
         similarities[rows, :kept] = np.ascontiguousarray(table[:, split:]).view(EDGE_SIMILARITY)[:, :kept]
     return neighbours, similarities
+
+
+def edge_table(pages: Iterable[Page], k: int) -> Neighbours:
+    """The graph of all these faces."""
+    columns = [(ids_of(keys), *edges_of(values, k)) for keys, values in pages]
+    nothing = (np.empty(0, np.int64), np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+    return Neighbours(*(np.concatenate(column) for column in zip(nothing, *columns, strict=True)))
+
+
+def face_table(faces: Iterable[Page], assignments: Iterable[Page]) -> FaceTable:
+    """All these faces, and whose they are: nobody's where no assignment tells."""
+    columns = [_face_columns(keys, values) for keys, values in (([], []), *faces)]
+    face_ids, image_of, founder, quality = (np.concatenate(column) for column in zip(*columns, strict=True))
+    person_of = np.zeros(len(face_ids), np.int64)
+    for keys, values in assignments:
+        persons = np.fromiter((_assignment(value).person_id for value in values), np.int64, len(values))
+        person_of[np.searchsorted(face_ids, ids_of(keys))] = persons
+    return FaceTable(face_ids, image_of, founder, quality, person_of)
+
+
+def _face_columns(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Int64, Int64, NDArray[np.bool_], Float32]:
+    faces, n = [_face(value) for value in values], len(values)
+    return (
+        ids_of(keys),
+        np.fromiter((face.image_id for face in faces), np.int64, n),
+        np.fromiter((face.founder for face in faces), np.bool_, n),
+        np.fromiter((face.quality for face in faces), np.float32, n),
+    )

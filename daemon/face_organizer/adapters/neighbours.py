@@ -11,6 +11,7 @@ list do it together, as one matrix product, which is many times faster than a se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import faiss
 import numpy as np
@@ -34,8 +35,8 @@ def neighbours_of_all(
     similarity_min: float,
     image_of: Int64 | None = None,
     earlier: bool = False,
-    lists_probed: int = 8,
-    threads: int = 1,
+    lists_probed: int = 24,
+    threads: int = 2,
 ) -> tuple[NDArray[np.int32], Float32]:
     """The k nearest faces of each face, best first, itself left out.
 
@@ -54,21 +55,26 @@ def neighbours_of_all(
     probes = _probes(vectors, lists_probed, threads)
     order = np.argsort(probes[:, 0], kind="stable")
     starts = np.searchsorted(probes[order, 0], np.arange(probes.max() + 2))
-    for rank in range(probes.shape[1]):  # the nearest list first: what it finds lets most of the others be skipped
-        asking = np.argsort(probes[:, rank], kind="stable")
-        bounds = np.searchsorted(probes[asking, rank], np.arange(len(starts)))
-        for at in range(len(starts) - 1):
-            listed = order[starts[at] : starts[at + 1]]
-            candidates = vectors[listed].astype(np.float32, copy=False)
-            for part in _parts(asking[bounds[at] : bounds[at + 1]], len(listed)):
-                found = vectors[part].astype(np.float32, copy=False) @ candidates.T
-                bound = np.maximum(similarities[part].min(axis=1), similarity_min)
-                better = np.flatnonzero(found.max(axis=1) > bound)
-                if len(better):
-                    part, found = part[better], found[better]
-                    barred = image_of[part][:, None] == image_of[listed]
-                    found[barred | (part[:, None] <= listed) if earlier else barred] = -1
-                    _keep_best(found, part, listed, rows, similarities)
+
+    def look_through(listed: Int64, asking: Int64) -> None:
+        candidates = vectors[listed].astype(np.float32, copy=False)
+        for part in _parts(asking, len(listed)):
+            found = vectors[part].astype(np.float32, copy=False) @ candidates.T
+            bound = np.maximum(similarities[part].min(axis=1), similarity_min)
+            better = np.flatnonzero(found.max(axis=1) > bound)
+            if len(better):
+                part, found = part[better], found[better]
+                barred = image_of[part][:, None] == image_of[listed]
+                found[barred | (part[:, None] <= listed) if earlier else barred] = -1
+                _keep_best(found, part, listed, rows, similarities)
+
+    members = np.split(order, starts[1:-1])
+    with ThreadPoolExecutor(threads) as pool:
+        for rank in range(probes.shape[1]):  # the nearest list first: what it finds lets most others be skipped
+            asking = np.argsort(probes[:, rank], kind="stable")
+            bounds = np.searchsorted(probes[asking, rank], np.arange(1, len(members)))
+            # Each face asks one list at a time, so no two threads write to one row.
+            list(pool.map(look_through, members, np.split(asking, bounds)))
     rows[similarities < similarity_min] = -1
     similarities[similarities < similarity_min] = -1
     best = np.argsort(-similarities, axis=1, kind="stable")

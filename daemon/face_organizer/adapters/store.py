@@ -25,10 +25,10 @@ import numpy as np
 from face_organizer.adapters.columns import (
     EDGE_ID,
     EDGE_SIMILARITY,
-    FaceColumns,
-    decode_assignment,
-    decode_face,
+    Page,
+    edge_table,
     edges_of,
+    face_table,
     ids_of,
     vectors_of,
 )
@@ -191,19 +191,8 @@ class StoreTransaction:
         return out
 
     def vector_chunks(self, start: int = 0, chunk: int = 16_384) -> Iterator[tuple[Int64, Float32]]:
-        ids: list[int] = []
-        values: list[bytes] = []
-        with self._txn.cursor(self._dbs["vectors"]) as cursor:
-            more = cursor.set_range(KEY.pack(start))
-            while more:
-                key, value = cursor.item()
-                ids.append(KEY.unpack(key)[0])
-                values.append(value)
-                more = cursor.next()
-                if len(ids) == chunk or not more:
-                    rows = np.frombuffer(b"".join(values), "<f2").reshape(len(ids), self._dimension)
-                    yield np.array(ids, np.int64), rows.astype(np.float32)
-                    ids, values = [], []
+        for keys, values in self._pages("vectors", start, chunk):
+            yield ids_of(keys), vectors_of(values, self._dimension).astype(np.float32)
 
     # everything at once, from a face on
 
@@ -218,30 +207,13 @@ class StoreTransaction:
         return ids[:filled], vectors[:filled]
 
     def face_table(self, start: int = 0) -> FaceTable:
-        ids: list[Int64] = []
-        faces: list[FaceColumns] = []
-        for keys, values in self._pages("faces", start):
-            ids.append(ids_of(keys))
-            faces += map(decode_face, values)
-        face_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
-        n = len(face_ids)
-        person_of = np.zeros(n, np.int64)
-        for keys, values in self._pages("assignments", start):
-            persons = np.fromiter((decode_assignment(value).person_id for value in values), np.int64, len(values))
-            person_of[np.searchsorted(face_ids, ids_of(keys))] = persons
-        return FaceTable(
-            face_ids,
-            np.fromiter((face.image_id for face in faces), np.int64, n),
-            np.fromiter((face.founder for face in faces), np.bool_, n),
-            np.fromiter((face.quality for face in faces), np.float32, n),
-            person_of,
-        )
+        return face_table(self._pages("faces", start), self._pages("assignments", start))
 
-    def _pages(self, db: str, start: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    def _pages(self, db: str, start: int, at_once: int | None = None) -> Iterator[Page]:
         """The keys and values of a table in key order, some thousands at a time."""
         with self._txn.cursor(self._dbs[db]) as cursor:
             items = iter(cursor) if cursor.set_range(KEY.pack(start)) else iter(())
-            while page := list(islice(items, RECORDS_AT_ONCE)):
+            while page := list(islice(items, at_once or RECORDS_AT_ONCE)):
                 keys, values = zip(*page, strict=True)
                 yield list(keys), list(values)
 
@@ -253,9 +225,7 @@ class StoreTransaction:
         self._txn.put(KEY.pack(face_id), value, db=self._dbs["edges"])
 
     def neighbours(self, k: int, start: int = 0) -> Neighbours:
-        pages = [(ids_of(keys), *edges_of(values, k)) for keys, values in self._pages("edges", start)]
-        nothing = (np.empty(0, np.int64), np.empty((0, k), np.int64), np.empty((0, k), np.float32))
-        return Neighbours(*(np.concatenate(column) for column in zip(nothing, *pages, strict=True)))
+        return edge_table(self._pages("edges", start), k)
 
     def neighbours_of(self, face_ids: Sequence[int] | Int64, k: int) -> Neighbours:
         ids = np.asarray(face_ids, np.int64)

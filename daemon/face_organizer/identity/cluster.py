@@ -16,12 +16,12 @@ the figures. Merges run in parallel rounds, within a small step of best-first or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from face_organizer.identity.clusters import Clusters
 from face_organizer.identity.links import BARRED, Links, bars, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
@@ -29,7 +29,7 @@ _STEP = 0.02
 """Merges within a step of similarity may happen in any order; .005 to .05 gave the same clusters."""
 
 _FACES_AT_ONCE = 65_536
-_PAIRS_AT_ONCE = 100_000
+_PAIRS_AT_ONCE = 16_384
 
 
 def cluster_graph(
@@ -70,7 +70,7 @@ def cluster_graph(
     root = np.arange(n)
     for rows, links in _batches(graph, first, image_of, barred):
         place = np.searchsorted(rows, first[rows])
-        clusters = Clusters(_as_float32(vectors, rows), np.ones(len(rows), np.float32), anchored[rows])
+        clusters = Clusters(vectors, rows, np.ones(len(rows), np.float32), anchored[rows])
         clusters.gather(place)
         root[rows] = rows[agglomerated(clusters, links, similarity_min)[place]]
     return np.unique(root, return_inverse=True)[1].astype(np.int64)
@@ -111,64 +111,21 @@ def _edges(graph: sparse.csr_array) -> Links:
     return Links(row[upper], graph.indices[upper].astype(np.int64), linkage, np.ones(len(upper), np.bool_))
 
 
-@dataclass(slots=True, eq=False)
-class Clusters:
-    """m clusters on their way. sums: float32 (m, d), of unit rows; sizes: float32 (m,), of how many; anchored: bool
-    (m,), no two of these ever merge. A cluster that has joined another keeps a row, which nothing looks at."""
-
-    sums: Float32
-    sizes: Float32
-    anchored: NDArray[np.bool_]
-
-    def join(self, joiners: Int64, hosts: Int64) -> Int64:
-        """Each of these becomes part of its host; hosts: sorted. Returns the hosts, once each."""
-        for start in range(0, len(joiners), _FACES_AT_ONCE):
-            part = slice(start, start + _FACES_AT_ONCE)
-            grown, starts = np.unique(hosts[part], return_index=True)
-            self.sums[grown] += np.add.reduceat(self.sums[joiners[part]], starts, axis=0)
-            self.sizes[grown] += np.add.reduceat(self.sizes[joiners[part]], starts)
-        self.anchored[hosts[self.anchored[joiners]]] = True
-        return np.unique(hosts)
-
-    def gather(self, place: Int64) -> None:
-        """Let each cluster that is not at its place, int64 (m,), join what is there."""
-        joiners = np.flatnonzero(place != np.arange(len(place)))
-        if len(joiners):
-            joiners = joiners[np.argsort(place[joiners], kind="stable")]
-            self.join(joiners, place[joiners])
-
-    def weights(self, rows: Int64) -> Float32:
-        """sqrt(n |S|) of these."""
-        norms = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), _FACES_AT_ONCE):
-            part = slice(start, start + _FACES_AT_ONCE)
-            norms[part] = np.linalg.norm(self.sums[rows[part]], axis=1)
-        return np.asarray(np.sqrt(self.sizes[rows] * norms))
-
-
-def _as_float32(vectors: NDArray[np.floating], rows: Int64) -> Float32:
-    """A copy of these rows; a few at a time, for together they may be a gigabyte."""
-    out = np.empty((len(rows), vectors.shape[1]), np.float32)
-    for start in range(0, len(rows), _FACES_AT_ONCE):
-        out[start : start + _FACES_AT_ONCE] = vectors[rows[start : start + _FACES_AT_ONCE]]
-    return out
-
-
 def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int64:
     """Which of the m clusters each of them ends in, int64 (m,). Uses `clusters` up.
 
     links: at most one a pair; of two clusters of one face their similarity, else whatever is known of the linkage
     """
-    root = np.arange(len(clusters.sums))
+    root = np.arange(len(clusters.sizes))
     weights = np.ones(len(root), np.float32)
     several = np.flatnonzero(clusters.sizes > 1)
     weights[several] = clusters.weights(several)
     links = links.without_rivals(clusters.anchored)
     links.fresh = (clusters.sizes[links.a] == 1) & (clusters.sizes[links.b] == 1) | np.isinf(links.linkage)
-    _measure(links, np.flatnonzero(~links.fresh), clusters.sums, weights)
+    _measure(links, np.flatnonzero(~links.fresh), clusters, weights)
     level = max(float(links.linkage[np.isfinite(links.linkage)].max(initial=0.0)) - _STEP, similarity_min)
     while True:
-        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), clusters.sums, weights)
+        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), clusters, weights)
         able = np.flatnonzero((links.linkage >= level) & (links.linkage < BARRED))
         if len(able) == 0:
             if level <= similarity_min:
@@ -187,12 +144,12 @@ def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int
         links = links.kept(~touched).joined(links.kept(touched).contracted(to).without_rivals(clusters.anchored))
 
 
-def _measure(links: Links, which: Int64, sums: Float32, weights: Float32) -> None:
+def _measure(links: Links, which: Int64, clusters: Clusters, weights: Float32) -> None:
     """Replace estimates by the linkage itself."""
     for start in range(0, len(which), _PAIRS_AT_ONCE):
         part = which[start : start + _PAIRS_AT_ONCE]
         a, b = links.a[part], links.b[part]
-        dots = np.einsum("nd,nd->n", sums[a], sums[b])
+        dots = np.einsum("nd,nd->n", clusters.sums(a), clusters.sums(b))
         links.linkage[part] = dots / np.maximum(weights[a] * weights[b], 1e-6)
     links.fresh[which] = True
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from face_organizer.identity.cluster import Clusters, agglomerated
+from face_organizer.identity.cluster import agglomerated
+from face_organizer.identity.clusters import Clusters
 from face_organizer.identity.links import Links, bars, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
@@ -86,6 +87,7 @@ def cluster_open(
     place[used] = np.arange(len(used))
     clusters = Clusters(
         np.concatenate([open_.vectors[used[used < m]].astype(np.float32), sums[used[used >= m] - m]]),
+        np.arange(len(used)),
         np.concatenate([np.ones(m, np.float32), sizes])[used],
         (anchors > 0)[used],
     )
