@@ -20,6 +20,7 @@ from face_organizer.adapters import fold, models
 from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.errors import ModelError
+from face_organizer.identity.calibrate import rate_beyond
 from face_organizer.types import Float32, UInt8
 from face_organizer.vision import align, detect, embed
 
@@ -271,11 +272,12 @@ def test_the_manifest_says_where_every_bound_comes_from(made: Path, pack: Pack) 
     assert manifest["impostors"]["source"]
 
 
-def test_the_join_bound_stands_at_a_stated_false_match_rate(pack: Pack) -> None:
-    beyond = (pack.similarity_join_min - pack.impostors.mean) / pack.impostors.sd
+def test_every_bound_stands_at_its_stated_false_match_rate(made: Path, pack: Pack) -> None:
+    manifest = json.loads((made / "opencv-zoo" / "manifest.json").read_text())
 
-    assert pack.impostors.rates[-1] < 1e-4
-    assert pack.impostors.deviations[-1] < beyond < pack.impostors.deviations[-1] + 0.5
+    for name, bound in manifest["bounds"].items():
+        beyond = (getattr(pack, name) - pack.impostors.mean) / pack.impostors.sd
+        assert rate_beyond(pack.impostors, beyond) == pytest.approx(bound["false_match_rate"], rel=0.25), name
 
 
 def test_a_pack_brings_its_whitening(pack: Pack) -> None:

