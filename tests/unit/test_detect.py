@@ -50,10 +50,10 @@ def test_a_padded_picture_lies_in_the_middle_of_black() -> None:
     canvas = detect.letterbox(picture(100, 50), 320, 0.5)
 
     assert canvas.pixels.shape == (320, 192, 3)
-    assert (canvas.left_px, canvas.top_px) == ((192 - 80) // 2, 80)
-    assert canvas.pixels[80:240, canvas.left_px : canvas.left_px + 80].min() == 200
+    assert canvas.transform.tolist() == [[np.float32(1.6), 0, 56], [0, np.float32(1.6), 80]]
+    assert canvas.pixels[80:240, 56:136].min() == 200
     assert canvas.pixels[:80].max() == 0
-    assert canvas.pixels[:, : canvas.left_px].max() == 0
+    assert canvas.pixels[:, :56].max() == 0
 
 
 def test_the_detector_is_fed_bgr_from_0_to_255() -> None:
@@ -127,6 +127,58 @@ def test_a_detection_is_carried_back_to_the_picture_it_came_from() -> None:
     )  # canvas (96, 160) +- 32, less (56, 80), / 1.6
     np.testing.assert_allclose(in_picture.landmarks[0], [25, 50], atol=1e-4)
     np.testing.assert_allclose(twice.box, in_picture.box * 2)
+
+
+def marked(height: int, width: int, x: int, y: int) -> UInt8:
+    """Black but for a white square of 9 px around the pixel x, y."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[y - 4 : y + 5, x - 4 : x + 5] = 255
+    return pixels
+
+
+def white_middle(pixels: UInt8) -> tuple[float, float]:
+    """Where the white lies, in px from the corner of the first pixel."""
+    weight = pixels[..., 0].astype(float)
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]] + 0.5
+    return float((columns * weight).sum() / weight.sum()), float((rows * weight).sum() / weight.sum())
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 45, 90, 180, 250])
+@pytest.mark.parametrize("centre", [(100.0, 60.0), (140.0, 70.0), (190.0, 10.0)], ids=["middle", "beside", "corner"])
+def test_a_turned_canvas_shows_what_its_transform_says(degrees: float, centre: tuple[float, float]) -> None:
+    pixels = marked(120, 200, 150, 50)
+
+    canvas = detect.turned(detect.cut(pixels, centre, 75, 68), 96, degrees)
+
+    expected = canvas.transform[:, :2] @ np.float32([150.5, 50.5]) + canvas.transform[:, 2]
+    np.testing.assert_allclose(white_middle(canvas.pixels), expected, atol=0.3)
+    assert canvas.scale == pytest.approx(68 / 150)
+
+
+def test_turning_a_picture_anticlockwise_takes_its_right_to_the_top() -> None:
+    canvas = detect.turned(detect.cut(marked(96, 96, 80, 48), (48, 48), 48, 96), 96, 90)
+
+    x, y = white_middle(canvas.pixels)
+    assert (round(x), round(y)) == (48, 16)
+
+
+def test_a_detection_on_a_turned_canvas_lies_where_its_face_does() -> None:
+    canvas = detect.turned(detect.cut(picture(100, 200), (150, 50), 50, 100), 96, 90)
+    upright = Detection(np.array([28, 18, 68, 78], np.float32), np.float32([[48, 28]] * 5), 0.9)
+
+    in_picture = detect.to_image(upright, canvas)
+
+    np.testing.assert_allclose(in_picture.box, [120, 30, 180, 70], atol=1e-3)
+    np.testing.assert_allclose(in_picture.landmarks, [[170, 50]] * 5, atol=1e-3)
+
+
+def test_boxes_overlap_by_what_they_share_of_both() -> None:
+    def box(*corners: float) -> Detection:
+        return Detection(np.array(corners, np.float32), np.zeros((5, 2), np.float32), 0.9)
+
+    assert detect.overlap(box(0, 0, 10, 10), box(0, 0, 10, 10)) == pytest.approx(1)
+    assert detect.overlap(box(0, 0, 10, 10), box(5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert detect.overlap(box(0, 0, 10, 10), box(20, 20, 30, 30)) == 0
 
 
 def test_the_main_face_is_large_and_near_the_middle_and_a_small_box_inside_it_does_not_win() -> None:

@@ -31,9 +31,27 @@ _CANDIDATES_MAX = 5000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canvas:
-    """An image scaled and padded for the detector.
+    """An image, or a part of it, scaled, turned and padded for the detector.
 
-    pixels: uint8 (h, w, 3) RGB, h and w multiples of 32. scale: canvas px per image px. left_px, top_px: where it lies.
+    pixels: uint8 (h, w, 3) RGB, h and w multiples of 32. transform: float32 (2, 3), image px to canvas px; it scales,
+    turns and shifts, and never mirrors.
+    """
+
+    pixels: UInt8
+    transform: Float32
+
+    @property
+    def scale(self) -> float:
+        """Canvas px per image px."""
+        return math.hypot(*self.transform[:, 0].tolist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """A square part of an image, upright, to be looked at from several angles.
+
+    pixels: uint8 (s, s, 3), at the scale of the looks; black where the square leaves the image. scale: patch px per
+    image px. left_px, top_px: its corner in the image.
     """
 
     pixels: UInt8
@@ -61,7 +79,33 @@ def letterbox(pixels: UInt8, side_px: int, fill: float = 1.0) -> Canvas:
         pixels = cv2.copyMakeBorder(  # type: ignore[assignment]
             pixels, top, canvas_h - inner_h - top, left, canvas_w - inner_w - left, cv2.BORDER_CONSTANT
         )
-    return Canvas(pixels, scale, left, top)
+    return Canvas(pixels, np.array([[scale, 0, left], [0, scale, top]], np.float32))
+
+
+def cut(pixels: UInt8, centre: tuple[float, float], reach_px: float, side_px: int) -> Patch:
+    """The square that reaches so far around a point (x, y px) inside an image, as a patch of side_px."""
+    left, top = round(centre[0] - reach_px), round(centre[1] - reach_px)
+    side = max(1, round(2 * reach_px))
+    inside = pixels[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    if inside.shape[:2] != (side, side):
+        before = max(0, -top), max(0, -left)
+        after = side - inside.shape[0] - before[0], side - inside.shape[1] - before[1]
+        inside = cv2.copyMakeBorder(inside, before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT)  # type: ignore[assignment]
+    method = cv2.INTER_AREA if side_px < side else cv2.INTER_LINEAR
+    square: UInt8 = cv2.resize(inside, (side_px, side_px), interpolation=method)  # type: ignore[assignment]
+    return Patch(square, side_px / side, left, top)
+
+
+def turned(patch: Patch, side_px: int, degrees: float) -> Canvas:
+    """A patch turned anticlockwise, as one sees it, about the middle of a canvas of side_px; black around it."""
+    assert side_px % 32 == 0, side_px
+    angle, middle = math.radians(degrees), patch.pixels.shape[0] / 2
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    shift = side_px / 2 - turn @ np.array([middle, middle])
+    centres = np.concatenate([turn, (shift + turn @ [0.5, 0.5] - 0.5)[:, None]], axis=1)  # OpenCV counts from them
+    shown: UInt8 = cv2.warpAffine(patch.pixels, centres, (side_px, side_px), flags=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    shift = shift - turn @ np.array([patch.left_px, patch.top_px]) * patch.scale
+    return Canvas(shown, np.concatenate([turn * patch.scale, shift[:, None]], axis=1).astype(np.float32))
 
 
 def network_input(canvases: Sequence[Canvas]) -> Float32:
@@ -93,16 +137,32 @@ def decode(
 
 
 def to_image(detection: Detection, canvas: Canvas) -> Detection:
-    """A detection in canvas px as one in px of the image that was laid on it."""
-    corner = np.array([canvas.left_px, canvas.top_px], np.float32)
-    box = detection.box.reshape(2, 2) - corner
-    return scaled(Detection(box.reshape(4), detection.landmarks - corner, detection.detection_score), 1 / canvas.scale)
+    """A detection in canvas px as one in px of the image that lies on it.
+
+    Where the canvas is turned, the box becomes the upright one around the ellipse that the turned box holds: exact for
+    quarter turns, and it does not grow for those between.
+    """
+    back = np.linalg.inv(canvas.transform[:, :2])
+    landmarks = (detection.landmarks - canvas.transform[:, 2]) @ back.T
+    x1, y1, x2, y2 = detection.box.tolist()
+    centre = back @ (np.array([(x1 + x2) / 2, (y1 + y2) / 2]) - canvas.transform[:, 2])
+    half = np.hypot(back[:, 0] * (x2 - x1) / 2, back[:, 1] * (y2 - y1) / 2)
+    box = np.concatenate([centre - half, centre + half])
+    return Detection(_read_only(box), _read_only(landmarks), detection.detection_score)
 
 
 def scaled(detection: Detection, factor: float) -> Detection:
     """The same detection in an image factor times as large."""
     by = np.float32(factor)
     return Detection(_read_only(detection.box * by), _read_only(detection.landmarks * by), detection.detection_score)
+
+
+def overlap(one: Detection, other: Detection) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    corner, opposite = np.maximum(one.box[:2], other.box[:2]), np.minimum(one.box[2:], other.box[2:])
+    shared = float(np.prod(np.maximum(opposite - corner, 0)))
+    both = sum(float(np.prod(detection.box[2:] - detection.box[:2])) for detection in (one, other))
+    return shared / max(both - shared, 1e-9)
 
 
 def main_face(detections: Sequence[Detection], height_px: int, width_px: int) -> Detection:

@@ -1,0 +1,284 @@
+"""Where the faces of a batch of images are, whichever way up they lie.
+
+Room:    pipeline (moves)
+Imports: types, ports, vision, stdlib
+
+Nearly every face is upright and found at the first look. Only where its score or its landmarks raise a doubt is it
+looked at from eight angles, small, and once more, large, at the angle where the detector is surest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from face_organizer.ports import Session
+from face_organizer.types import Detection, UInt8
+from face_organizer.vision import detect, geometry
+from face_organizer.vision.detect import DETECTION_SCORE_MIN
+
+Key = TypeVar("Key", bound=Hashable)
+
+DETECTION_BATCH_PX = 640 * 640
+"""Canvas pixels sent to the detector at once: it needs 85 MB for so many, and a larger batch is no faster on a CPU."""
+
+DOUBTS_MAX = 16
+"""So many doubtful faces of a photo are looked at from all sides, best score first: foliage must not stop the flow."""
+
+HINT_SCORE_MIN = 0.4
+"""What scores so much in a photo may be a turned face, and is worth a closer look."""
+
+SURE_SCORE_IN_PHOTO = 0.85
+"""Faces of a photo are smaller, and score less for that alone: at 30 px 1 in 20 upright ones is below .87."""
+
+TURNED_SCORE_MIN = 0.8
+"""Eight angles are eight chances to take a pattern for a face: a turned face of a photo must score so much. Real ones
+score .9 once they are upright (1 in 100 less), patterns .6 to .75."""
+
+RESTING_DEGREES = 7.5
+"""A face that peaks nearer to upright stays as it was found: the peak is no surer than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One way of looking at a square: it becomes fill * side_px on a canvas of side_px."""
+
+    side_px: int
+    fill: float = 1.0
+
+
+CROP_LOOKS = (Look(160), Look(320), Look(320, fill=0.5))
+"""160 loses nothing against 320 on LFW (docs/models.md) and costs a quarter; a face that it misses may be small (320)
+or fill the crop (padded)."""
+
+TURNED_LOOK = Look(128, fill=2**-0.5)
+"""From each angle: the whole square fits on it however it is turned."""
+
+REACH = 1.1
+"""Around a doubtful face of a photo, in sides of its box: the box of a turned face is off, and it may be false."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A face in an image. detection: in px of the image's pixels. width_px: of the face, however it is turned, there.
+
+    plausibility: of its landmarks, 0..1. turn_degrees: what makes it upright, anticlockwise, -180..180.
+    """
+
+    detection: Detection
+    width_px: float
+    plausibility: float
+    turn_degrees: float
+
+    @property
+    def worth(self) -> float:
+        """What decides between two looks at one face: the detection score, if the landmarks are those of a face at all.
+
+        The misfit says nothing more here: a face turned by 30 degrees is answered with landmarks as regular as any.
+        """
+        return self.detection.detection_score if self.plausibility > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Square:
+    """A square of an image: its row in the batch, its middle and half its side in px, and its face as seen so far."""
+
+    image: int
+    centre: tuple[float, float]
+    reach_px: float
+    face: Found | None
+
+
+class Find:
+    """Finds the faces of a batch of images. One instance per thread."""
+
+    def __init__(self, detector: Session, *, photo_side_px: int) -> None:
+        self._detector = detector
+        self._photo_looks = (Look(photo_side_px), Look(320))
+
+    def __call__(self, images: Sequence[UInt8], crops: Sequence[bool]) -> list[list[Found]]:
+        """The faces of each image, uint8 (h, w, 3) RGB: at most one, the main one, where it is a crop."""
+        found: list[list[Found]] = [[] for _ in images]
+        for row, face in self._crops({row: images[row] for row, crop in enumerate(crops) if crop}).items():
+            found[row] = [face]
+        found_in_photos = self._photos({row: images[row] for row, crop in enumerate(crops) if not crop})
+        for row, faces in found_in_photos.items():
+            found[row] = faces
+        return found
+
+    def _crops(self, images: dict[int, UInt8]) -> dict[int, Found]:
+        """The main face of each crop that shows one."""
+        canvases = {row: detect.letterbox(pixels, CROP_LOOKS[0].side_px) for row, pixels in images.items()}
+        faces: dict[int, Found] = {}
+        doubts: list[_Square] = []
+        for row, detections in self._detect(canvases).items():
+            main = _main(detections, canvases[row])
+            if main is not None:
+                faces[row] = _found(main, canvases[row])
+            if main is None or not geometry.is_sure(main):
+                doubts.append(_whole(row, images[row], faces.get(row)))
+        turned = list(zip(doubts, self._turns(images, doubts), strict=True))
+        for look in CROP_LOOKS:
+            pending = [(square, turn) for square, turn in turned if square.image not in faces or look is CROP_LOOKS[0]]
+            self._look_again(images, faces, [(square, turn) for square, turn in pending if turn != 0], look)
+        for look in CROP_LOOKS[1:]:
+            self._look_again(images, faces, [(square, 0.0) for square in doubts if square.image not in faces], look)
+        return faces
+
+    def _look_again(
+        self, images: dict[int, UInt8], faces: dict[int, Found], turned: list[tuple[_Square, float]], look: Look
+    ) -> None:
+        """Looks at some crops at an angle each, and keeps in `faces` what is better than was known."""
+        for (square, _), face in zip(turned, self._look(images, turned, look), strict=True):
+            if (better := _better(faces.get(square.image), face)) is not None:
+                faces[square.image] = better
+
+    def _photos(self, images: dict[int, UInt8]) -> dict[int, list[Found]]:
+        """All faces of each photo, best first: those of the first look that shows any, then the turned ones."""
+        found: dict[int, list[Found]] = {row: [] for row in images}
+        for look in self._photo_looks:
+            empty = [row for row in images if not found[row]]
+            found |= self._photo_look(images, dict.fromkeys(empty, (0.0,)), look)
+        empty = [row for row in images if not found[row]]
+        for turns in (geometry.TURNS_DEGREES[2::2], geometry.TURNS_DEGREES[1::2]):
+            rows = [row for row in empty if not found[row]]
+            found |= self._photo_look(images, dict.fromkeys(rows, turns), self._photo_looks[-1])
+        lying = {row: _quarters(faces) for row, faces in found.items()}
+        again = self._photo_look(images, {row: turns for row, turns in lying.items() if turns}, self._photo_looks[0])
+        return found | {row: _distinct([*found[row], *faces]) for row, faces in again.items()}
+
+    def _photo_look(
+        self, images: dict[int, UInt8], turns: dict[int, Sequence[float]], look: Look
+    ) -> dict[int, list[Found]]:
+        """The faces of whole photos seen at some angles each, the doubtful ones looked at closely."""
+        canvases = {
+            (row, turn): _photo_canvas(images[row], turn, look) for row, wanted in turns.items() for turn in wanted
+        }
+        sure: dict[int, list[Found]] = {row: [] for row in turns}
+        doubtful: dict[int, list[Found]] = {row: [] for row in turns}
+        for key, detections in self._detect(canvases, HINT_SCORE_MIN).items():
+            row, turn = key
+            for detection in detections:
+                face = _found(detection, canvases[key], turn)
+                (sure if geometry.is_sure(detection, SURE_SCORE_IN_PHOTO) else doubtful)[row].append(face)
+        squares = [_around(row, face) for row, faces in doubtful.items() for face in _distinct(faces)[:DOUBTS_MAX]]
+        for square, closer in zip(squares, self._closer(images, squares), strict=True):
+            if closer is not None and closer.worth >= (
+                TURNED_SCORE_MIN if closer.turn_degrees else DETECTION_SCORE_MIN
+            ):
+                sure[square.image].append(closer)
+        return {row: _distinct(faces) for row, faces in sure.items()}
+
+    def _closer(self, images: dict[int, UInt8], squares: list[_Square]) -> list[Found | None]:
+        """The face of each square from the best of several angles."""
+        turns = self._turns(images, squares)
+        looked = self._look(images, list(zip(squares, turns, strict=True)), CROP_LOOKS[0])
+        return [_better(square.face, face) for square, face in zip(squares, looked, strict=True)]
+
+    def _turns(self, images: dict[int, UInt8], squares: Sequence[_Square]) -> list[float]:
+        """The angle at which the face of each square looks most like one; 0 where that is about upright."""
+        canvases = {
+            (number, turn): canvas
+            for number, square in enumerate(squares)
+            for turn, canvas in zip(
+                geometry.TURNS_DEGREES,
+                _seen_at(images[square.image], square, geometry.TURNS_DEGREES, TURNED_LOOK),
+                strict=True,
+            )
+        }
+        scores: dict[int, list[float]] = defaultdict(list)
+        for (number, turn), detections in sorted(self._detect(canvases, 0.1).items()):
+            main = _main(detections, canvases[number, turn])
+            plausible = main is not None and geometry.plausibility(main) > 0
+            scores[number].append(main.detection_score if main is not None and plausible else 0.0)
+        peaks = [geometry.peak_degrees(scores[number]) for number in range(len(squares))]
+        return [0.0 if abs(peak) < RESTING_DEGREES else peak for peak in peaks]
+
+    def _look(
+        self, images: dict[int, UInt8], turned: Sequence[tuple[_Square, float]], look: Look
+    ) -> list[Found | None]:
+        """The main face of each square, turned by so many degrees."""
+        canvases = {
+            number: _seen_at(images[square.image], square, (turn,), look)[0]
+            for number, (square, turn) in enumerate(turned)
+        }
+        found: list[Found | None] = [None] * len(turned)
+        for number, detections in self._detect(canvases).items():
+            main = _main(detections, canvases[number])
+            if main is not None:
+                found[number] = _found(main, canvases[number], turned[number][1])
+        return found
+
+    def _detect(
+        self, canvases: dict[Key, detect.Canvas], detection_score_min: float = DETECTION_SCORE_MIN
+    ) -> dict[Key, list[Detection]]:
+        """The detections on each canvas, in canvas px; canvases of one shape go through the network together."""
+        by_shape: dict[tuple[int, int], list[Key]] = defaultdict(list)
+        for key, canvas in canvases.items():
+            by_shape[canvas.pixels.shape[0], canvas.pixels.shape[1]].append(key)
+        found: dict[Key, list[Detection]] = {}
+        for (height, width), keys in by_shape.items():
+            batch_max = max(1, min(self._detector.batch_max, DETECTION_BATCH_PX // (height * width)))
+            for start in range(0, len(keys), batch_max):
+                piece = keys[start : start + batch_max]
+                outputs = self._detector.run(detect.network_input([canvases[key] for key in piece]))
+                found.update(zip(piece, detect.decode(outputs, height, width, detection_score_min), strict=True))
+        return found
+
+
+def _found(detection: Detection, canvas: detect.Canvas, turn_degrees: float = 0.0) -> Found:
+    """A detection on a canvas, carried back to the image."""
+    width_px = float(detection.box[2] - detection.box[0]) / canvas.scale
+    return Found(detect.to_image(detection, canvas), width_px, geometry.plausibility(detection), turn_degrees)
+
+
+def _main(detections: Sequence[Detection], canvas: detect.Canvas) -> Detection | None:
+    return detect.main_face(detections, *canvas.pixels.shape[:2]) if detections else None
+
+
+def _better(seen: Found | None, again: Found | None) -> Found | None:
+    """Of two looks at one face the one worth more; the later one where they are worth the same."""
+    if seen is None or again is None:
+        return seen or again
+    return again if again.worth >= seen.worth else seen
+
+
+def _whole(image: int, pixels: UInt8, face: Found | None) -> _Square:
+    height, width = pixels.shape[:2]
+    return _Square(image, (width / 2, height / 2), max(height, width) / 2, face)
+
+
+def _around(image: int, face: Found) -> _Square:
+    """What lies around a face that leaves the image by no more than half."""
+    x1, y1, x2, y2 = face.detection.box.tolist()
+    return _Square(image, (max(0.0, (x1 + x2) / 2), max(0.0, (y1 + y2) / 2)), REACH * max(x2 - x1, y2 - y1), face)
+
+
+def _seen_at(pixels: UInt8, square: _Square, turns_degrees: Sequence[float], look: Look) -> list[detect.Canvas]:
+    patch = detect.cut(pixels, square.centre, square.reach_px, round(look.fill * look.side_px))
+    return [detect.turned(patch, look.side_px, turn) for turn in turns_degrees]
+
+
+def _photo_canvas(pixels: UInt8, turn_degrees: float, look: Look) -> detect.Canvas:
+    """A whole photo at an angle. Upright it has no room around it; turned by less than a quarter, it needs some."""
+    if turn_degrees == 0:
+        return detect.letterbox(pixels, look.side_px, look.fill)
+    fill = look.fill if turn_degrees % 90 == 0 else look.fill * 2**-0.5
+    return _seen_at(pixels, _whole(0, pixels, None), (turn_degrees,), Look(look.side_px, fill))[0]
+
+
+def _distinct(faces: Sequence[Found]) -> list[Found]:
+    """The faces, most worthy first, less those that overlap a more worthy one."""
+    kept: list[Found] = []
+    for face in sorted(faces, key=lambda face: -face.worth):
+        if all(detect.overlap(face.detection, other.detection) <= detect.OVERLAP_MAX for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _quarters(faces: Sequence[Found]) -> list[float]:
+    """The quarter turns that make some of these faces stand more upright than they lie, but for none at all."""
+    quarters = {round(face.turn_degrees / 90) % 4 for face in faces}
+    return [90.0 * quarter for quarter in sorted(quarters - {0})]

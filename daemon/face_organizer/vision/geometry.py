@@ -1,0 +1,95 @@
+"""Does a detection look like a face, and which way up is it? Scores and landmarks in, angles and doubts out.
+
+Room:    vision
+Imports: types, numpy, vision.align
+
+YuNet was trained on upright faces and answers a turned one as if it were upright: at 30 degrees its eyes lie 4 degrees
+off level, and at 90 it draws a false face. So the landmarks say that something is wrong, but not by how much. The
+detection score does: it falls evenly with the angle on both sides, so three looks 45 degrees apart give its peak.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from face_organizer.types import Detection, Float32
+from face_organizer.vision.align import TEMPLATE_PX, similarity_transform
+
+STEP_DEGREES = 45
+TURNS_DEGREES = tuple(range(0, 360, STEP_DEGREES))
+"""The angles that a doubtful face is tried at. Steps of 60 miss some; steps of 30 gain nothing (docs/models.md)."""
+
+SURE_SCORE, SURE_MISFIT_PX, SURE_TILT_DEGREES = 0.92, 6.0, 6.0
+"""A face whose score is lower, whose landmarks miss the template by more, or that the template fits at a larger angle
+may be turned. One upright face of LFW in eight is under such suspicion; three of four that are turned by 25 degrees."""
+
+MISFIT_NONE_PX, MISFIT_FULL_PX = 4.0, 12.0
+"""Landmarks of upright faces miss the template by 2.7 px (median; 1 in 100 by 5.7), false ones often by 8 or more."""
+
+MARGIN_SHARE = 0.15
+"""Landmarks may lie so far outside the box, as a share of its side: a hand or a profile pushes them out a little."""
+
+
+def misfit_px(landmarks: Float32) -> float:
+    """How far five points are from any turned, scaled, shifted template: root mean square, in px of the aligned face.
+
+    landmarks: float32 (5, 2), finite.
+    """
+    transform = similarity_transform(landmarks)
+    missed = landmarks @ transform[:, :2].T + transform[:, 2] - TEMPLATE_PX
+    return float(np.sqrt((missed**2).sum(axis=1).mean()))
+
+
+def tilt_degrees(landmarks: Float32) -> float:
+    """How far to turn the face, anticlockwise as one sees it, until it stands upright, if its landmarks are true."""
+    (cos, minus_sin), _ = similarity_transform(landmarks)[:, :2].tolist()
+    return math.degrees(math.atan2(minus_sin, cos))
+
+
+def plausibility(detection: Detection) -> float:
+    """0..1: how much the landmarks look like a face, in the frame of the canvas they were found on.
+
+    0 unless they are in order (eyes above mouth, left of right, nose between eyes and mouth) and inside their box; else
+    1 up to a misfit of MISFIT_NONE_PX, falling to 0 at MISFIT_FULL_PX.
+    """
+    (left_eye, right_eye, nose, left_mouth, right_mouth) = detection.landmarks.tolist()
+    eyes_y, mouth_y = (left_eye[1] + right_eye[1]) / 2, (left_mouth[1] + right_mouth[1]) / 2
+    in_order = left_eye[0] < right_eye[0] and left_mouth[0] < right_mouth[0] and eyes_y < nose[1] < mouth_y
+    if not in_order or not _inside(detection):
+        return 0.0
+    beyond = (misfit_px(detection.landmarks) - MISFIT_NONE_PX) / (MISFIT_FULL_PX - MISFIT_NONE_PX)
+    return min(1.0, max(0.0, 1.0 - beyond))
+
+
+def is_sure(detection: Detection, detection_score_min: float = SURE_SCORE) -> bool:
+    """Is this, beyond doubt, a face that stands upright on its canvas? detection: in canvas px."""
+    return (
+        detection.detection_score >= detection_score_min
+        and plausibility(detection) > 0
+        and misfit_px(detection.landmarks) <= SURE_MISFIT_PX
+        and abs(tilt_degrees(detection.landmarks)) <= SURE_TILT_DEGREES
+    )
+
+
+def peak_degrees(scores: Sequence[float]) -> float:
+    """The angle at which a face would score best, -180..180, from its scores at each of TURNS_DEGREES.
+
+    The vertex of the parabola through the best score and its two neighbours, at most half a step from the best.
+    """
+    assert len(scores) == len(TURNS_DEGREES), len(scores)
+    best = max(range(len(scores)), key=lambda turn: scores[turn])
+    before, top, after = scores[best - 1], scores[best], scores[(best + 1) % len(scores)]
+    curve = before - 2 * top + after
+    off = 0.5 * (before - after) / curve if curve < 0 else 0.0
+    angle = TURNS_DEGREES[best] + STEP_DEGREES * min(0.5, max(-0.5, off))
+    return (angle + 180) % 360 - 180
+
+
+def _inside(detection: Detection) -> bool:
+    corner, opposite = detection.box[:2], detection.box[2:]
+    margin = MARGIN_SHARE * (opposite - corner)
+    landmarks = detection.landmarks
+    return bool((landmarks >= corner - margin).all() and (landmarks <= opposite + margin).all())
