@@ -334,8 +334,8 @@ class RunRecord:
     """One re-clustering: why, on what, with which parameters, what changed.
 
     state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
-    itself. found: what else it found out (calibration, the
-    bound for members, the elbow), plain values. moves: the largest, at most MOVES_MAX. at_s: seconds since 1970.
+    itself. found: what else it found out (calibration, the bound for members, the elbow), plain values. moves: the
+    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on. at_s: seconds since 1970.
     """
 
     reason: str
@@ -355,6 +355,7 @@ class RunRecord:
     parameters: dict[str, float | int | str | bool | None] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
+    splits: tuple[int, ...] = ()
     at_s: float = 0.0
 
 

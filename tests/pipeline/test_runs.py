@@ -15,6 +15,7 @@ from face_organizer.adapters.library import Folders
 from face_organizer.errors import RequestError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline import book as book_module
+from face_organizer.pipeline.answers import run_events
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.place import Placer
@@ -50,6 +51,18 @@ def test_a_proposal_changes_nothing_until_it_is_applied(bench: Bench) -> None:
 
     assert (run_id, applied.state) == (2, "applied")
     assert bench.desk.persons() == [1] * 5
+
+
+def test_a_run_tells_what_became_of_persons(bench: Bench) -> None:
+    for person in (3, 3, 7, 7):
+        bench.desk.drop(person)
+    bench.desk.apply([1, 1, 1, 2, 2, 1, 1, 1, 1], merged={3: 1})
+    run = bench.run()
+
+    with bench.desk.store.read() as txn:
+        told = [(event["kind"], event["person_id"], event.get("into")) for event in run_events(txn, run)]
+
+    assert told == [("split", 1, None), ("born", 4, None), ("merged", 2, 1)]
 
 
 def test_a_run_that_nobody_asked_for_waits_when_it_would_change_too_much(bench: Bench) -> None:

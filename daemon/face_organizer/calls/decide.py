@@ -12,6 +12,7 @@ import numpy as np
 
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, face_meant, person_meant
+from face_organizer.errors import RequestError
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.recluster import Kept, Kind
 from face_organizer.pipeline.split import parts_of
@@ -35,6 +36,14 @@ class Decide:
     def apply(self, run_id: int | None = None) -> Answer:
         """Apply a proposal, the one that waits if no run is named."""
         return self._run(self._desk.runs.apply(run_id))
+
+    def run(self, run_id: int) -> Answer:
+        """One run: what it moved, and what became of persons."""
+        with self._desk.store.read() as txn:
+            run = txn.runs.get(run_id)
+        if run is None:
+            raise RequestError(f"there is no run {run_id}: `face-organizer runs` lists them")
+        return self._run((run_id, run))
 
     def rollback(self, run_id: int) -> Answer:
         """Take a run back, and what was applied after it."""
@@ -120,7 +129,8 @@ class Decide:
         run_id, run = kept
         with self._desk.store.read() as txn:
             moves = [self._move(txn, move) for move in run.moves]
-        return answers.run_summary(run_id, run) | {"moves": moves, "at_risk": _named_losses(moves)}
+            events = answers.run_events(txn, run)
+        return answers.run_summary(run_id, run) | {"moves": moves, "at_risk": _named_losses(moves), "events": events}
 
     def _move(self, txn: Transaction, move: Move) -> Answer:
         def side(person_id: int) -> Answer | None:

@@ -24,7 +24,7 @@ from face_organizer.cli.shared import (
     print_pairs,
     print_rows,
 )
-from face_organizer.cli.words import face_in_words
+from face_organizer.cli.words import face_in_words, run_in_words
 from face_organizer.commands import answer, picture
 from face_organizer.errors import FaceOrganizerError
 
@@ -100,11 +100,16 @@ def history(library: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("run", type=click.IntRange(1), required=False)
 @library_option
 @json_option
-def runs(library: Path, as_json: bool) -> None:
-    """Every re-clustering: when, why, what it changed, whether it was applied."""
+def runs(run: int | None, library: Path, as_json: bool) -> None:
+    """Every re-clustering: when, why, what it changed, whether it was applied. With a number RUN, that one in full."""
     with exits():
+        if run is not None:
+            one = answer(library, "run", run_id=run)
+            print_answer(one, run_in_words(one), as_json)
+            return
         found = answer(library, "runs")
         if as_json:
             print_json(found)

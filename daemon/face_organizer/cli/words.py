@@ -30,9 +30,15 @@ def run_in_words(run: dict[str, Any]) -> str:
         lines.append(f"  {sides[0]} -> {sides[1]}: {move['faces']} of {move['of']} faces{example}")
     if len(run["moves"]) > MOVES_SHOWN:
         lines.append(f"  and {len(run['moves']) - MOVES_SHOWN} more (--json lists them)")
+    lines += [event_in_words(event) for event in run["events"][:MOVES_SHOWN]]
     if run["state"] == "proposed":
         lines.append("apply it with: face-organizer recluster --apply")
     return "\n".join(lines)
+
+
+def event_in_words(event: dict[str, Any]) -> str:
+    into = f" into person {event['into']}" if "into" in event else ""
+    return f"  person {event['person_id']} {event['kind']}{into}"
 
 
 def face_in_words(face: dict[str, Any]) -> str:

@@ -47,7 +47,27 @@ def run_summary(run_id: int, run: RunRecord) -> Answer:
     """A run in figures."""
     keys = ("state", "reason", "people", "faces", "persons", "born", "merged", "split", "vanished", "moved", "seconds")
     answer = {"run_id": run_id} | {key: getattr(run, key) for key in keys}
-    return answer | {"waits": run.waits or None, "at_s": run.at_s, "parameters": run.parameters}
+    return answer | {
+        "waits": run.waits or None,
+        "at_s": run.at_s,
+        "parameters": run.parameters,
+        "found": run.found,
+    }
+
+
+def run_events(txn: Transaction, run: RunRecord) -> list[Answer]:
+    """What became of persons in a run: born, merged (into whom), split, vanished."""
+    change = txn.changes.get(run.change_id) if run.change_id else None
+    events: list[Answer] = [{"kind": "split", "person_id": person_id} for person_id in run.splits]
+    for person in change.persons if change else ():
+        told = {"person_id": person.person_id, "name": person.after.name}
+        if person.before is None:
+            events.append({"kind": "born", **told})
+        elif person.after.merged_into:
+            events.append({"kind": "merged", **told, "into": person.after.merged_into})
+        elif person.after.retired and not person.before.retired:
+            events.append({"kind": "vanished", **told})
+    return events
 
 
 def people(txn: Transaction, library: Path, *, everybody: bool = False) -> list[Answer]:

@@ -232,6 +232,7 @@ class Recluster:
             waits=waits,
             parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed} | asdict(self._last),
             moves=moved[:MOVES_MAX],
+            splits=found.split,
             at_s=self._now(),
         )
 
