@@ -21,16 +21,18 @@ from face_organizer.identity.kmeans import ASIDE, FREE, SAMPLE_FACES, Vectors, c
 from face_organizer.identity.kmeans import seeded as seeded_centroids
 from face_organizer.types import Float32, Int64
 
-LEARNED_BELOW, LEARNED_ABOVE = 0.12, 0.06
+LEARNED_BELOW, LEARNED_ABOVE = 0.18, 0.06
 """How far a learned bound may lie below and above the pack's own."""
 
 _SHAPING_BELOW = 0.2
 """Who shapes a centroid may lie so far below the pack's bound: poor photos of a person are still photos of it."""
 _LEARN_FACES_MIN = 10
-_STRANGERS_BELOW, _STRANGERS_SD, _STRANGERS_KNOWN = 0.30, 0.085, 50
+_STRANGERS_BELOW, _STRANGERS_SD, _STRANGERS_KNOWN = 0.29, 0.085, 50
 """What is known of strangers beforehand: how far below the pack's bound they lie in the middle, how much they vary (to
 the nearest of a few persons), and how many faces that knowledge counts for."""
 _TAIL_SHARE, _FIT_ROUNDS = 0.03, 60
+_SHARE_MIN = 0.01
+"""At least so large a share is taken for strangers: one or two are easily overlooked."""
 """Of members, so many may lie anywhere: photos that look like nobody."""
 
 _ALONE_LENGTH = 1.01
@@ -139,7 +141,7 @@ def learned_bound(similarities: Float32, similarity_min: float) -> float:
         tail = (1 - share) * _TAIL_SHARE / 2
         total = stranger + (1 - _TAIL_SHARE) * member + tail
         strangers, members_ = counts * stranger / total, counts * (1 - _TAIL_SHARE) * member / total
-        share = float(strangers.sum() / len(similarities))
+        share = max(float(strangers.sum() / len(similarities)), _SHARE_MIN)
         weight = strangers.sum() + _STRANGERS_KNOWN
         stranger_at = float((strangers @ at + _STRANGERS_KNOWN * known_at) / weight)
         squares = strangers @ (at - stranger_at) ** 2 + _STRANGERS_KNOWN * _STRANGERS_SD**2
