@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from face_organizer.identity.fixed import LEARNED_ABOVE, LEARNED_BELOW, cluster_fixed, learned_bound
+from face_organizer.identity.bound import LEARNED_ABOVE, LEARNED_BELOW, learned_bound
+from face_organizer.identity.fixed import cluster_fixed
 
 
 def faces_of(sizes: list[int], *, spread: float = 0.55, d: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
