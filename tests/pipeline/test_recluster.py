@@ -224,6 +224,24 @@ def test_with_a_fixed_number_persons_stay_when_their_sizes_swap_and_after_a_rest
     bench.desk.store.close()
 
 
+def test_with_a_fixed_number_whoever_vanished_gets_its_place_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people=2)
+    for person in (3, 4, 3, 4, 3, 4):
+        bench.desk.drop(person)
+    first, second = 1 << 40, (1 << 40) + 1
+    bench.desk.apply([second, first] * 3, born=(first, second))
+
+    bench.run()
+    kept = bench.desk.persons()
+    bench.desk.apply([2] * 6, merged={1: 2})
+    run = bench.run()
+
+    assert kept == [2, 1] * 3
+    assert sorted(bench.desk.persons()) == [1, 1, 1, 2, 2, 2]
+    assert (run.born, run.split) == (0, 1)
+    bench.desk.store.close()
+
+
 def test_two_faces_of_one_image_never_become_one_of_the_n_persons(tmp_path: Path) -> None:
     bench = Bench(tmp_path, people=2)
     for people in ((3,), (3,), (3,), (4,), (4,), (4,), (3, 3), (3, 4)):

@@ -174,3 +174,12 @@ def test_changes_tells_what_applies_now_from_what_needs_a_restart(tmp_path: Path
 
 def test_what_can_be_reloaded_are_keys_that_exist() -> None:
     assert set(Config.__struct_fields__) >= RELOADABLE
+
+
+def test_an_elbow_needs_room_to_show(tmp_path: Path) -> None:
+    path = tmp_path / "narrow.toml"
+    path.write_text("[persons]\nelbow_min = 5\nelbow_max = 6\n")
+
+    with pytest.raises(ConfigError, match="elbow_max must be at least"):
+        load(path)
+    assert load(None, people="elbow").people == "elbow"
