@@ -224,12 +224,12 @@ def test_with_a_fixed_number_persons_stay_when_their_sizes_swap_and_after_a_rest
     bench.desk.store.close()
 
 
-def test_with_a_fixed_number_whoever_vanished_gets_its_place_back(tmp_path: Path) -> None:
+def test_with_a_fixed_number_who_comes_after_one_that_vanished_gets_the_folder_and_another_id(tmp_path: Path) -> None:
     bench = Bench(tmp_path, people=2)
     for person in (3, 4, 3, 4, 3, 4):
         bench.desk.drop(person)
     first, second = 1 << 40, (1 << 40) + 1
-    bench.desk.apply([second, first] * 3, born=(first, second))
+    bench.desk.apply([second, first] * 3)
 
     bench.run()
     kept = bench.desk.persons()
@@ -237,8 +237,9 @@ def test_with_a_fixed_number_whoever_vanished_gets_its_place_back(tmp_path: Path
     run = bench.run()
 
     assert kept == [2, 1] * 3
-    assert sorted(bench.desk.persons()) == [1, 1, 1, 2, 2, 2]
-    assert (run.born, run.split) == (0, 1)
+    assert sorted(bench.desk.persons()) == [2, 2, 2, 3, 3, 3]
+    assert sorted({bench.desk.folders(file_id) for file_id in range(1, 7)}) == [("person_A",), ("person_B",)]
+    assert (run.born, run.split) == (1, 1)
     bench.desk.store.close()
 
 

@@ -8,17 +8,19 @@ from face_organizer.identity.placement import desired_folders, person_folder_nam
     ("person_id", "people", "folder"),
     [
         (1, 1, "person_A"),
-        (2, 2, "person_B"),
-        (26, 26, "person_Z"),
-        (3, 2, "person_C"),
-        (30, 2, "person_0030"),
         (1, 27, "person_0001"),
         (1, "auto", "person_0001"),
         (12345, "auto", "person_12345"),
     ],
 )
 def test_few_people_get_letters_and_many_get_numbers(person_id: int, people: int | str, folder: str):
-    assert person_folder_name(person_id, people) == folder
+    assert person_folder_name(person_id, people, frozenset()) == folder
+
+
+def test_the_first_letter_that_nobody_has_is_given():
+    assert person_folder_name(2, 2, {"person_a"}) == "person_B"
+    assert person_folder_name(7, 2, {"person_a", "person_c"}) == "person_B"
+    assert person_folder_name(30, 1, {f"person_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"}) == "person_0030"
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,18 @@ class Book:
 
     # one face, one person
 
-    def new_person(self, txn: Transaction, run_id: int) -> PersonId:
+    def new_person(self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset()) -> PersonId:
+        """leaving: persons that are about to lose their last face, and with it their folder."""
         person_id = PersonId(txn.new_id("persons"))
-        folder = self._free(person_folder_name(person_id, self.rules.people), given=frozenset())
+        given, freed = frozenset[str](), frozenset[str]()
+        if self.rules.people not in ("auto", "elbow"):  # few persons, who have letters
+            everybody = dict(txn.persons.items())
+            stays = {id_ for id_ in everybody if id_ in self._roster.faces_of or not everybody[id_].retired} - leaving
+            given = frozenset(everybody[id_].folder.casefold() for id_ in stays)
+            freed = frozenset(person.folder for person in everybody.values()) - given
+        folder = person_folder_name(person_id, self.rules.people, given)
+        if folder not in freed:
+            folder = self._free(folder, given)
         txn.persons.put(person_id, PersonRecord(name=folder, folder=folder, born_run=run_id))
         return person_id
 
@@ -125,7 +134,9 @@ class Book:
         change = txn.changes.get(change_id)
         assert change is not None, change_id
         assert not txn.note(APPLYING), "one change at a time"
-        changing = {person.person_id for person in change.persons}
+        changing = {person.person_id for person in change.persons} | self._leaving(
+            _ids(change.before), _ids(change.after)
+        )
         change = replace(change, persons=tuple(self._change_person(txn, each, changing) for each in change.persons))
         change, number = self._numbered(txn, change)
         decision = txn.decisions.get(decision_id)
@@ -188,7 +199,9 @@ class Book:
         for person_id in np.unique(after[(after != NOBODY) & (after < UNBORN)]).tolist():
             if not change.back_to and (living := living_person(txn, person_id)) != person_id:
                 after[after == person_id] = living  # merged by hand since this was thought out
-        number = {coming: self.new_person(txn, change.run_id) for coming in np.unique(after[after >= UNBORN]).tolist()}
+        leaving = self._leaving(_ids(change.before), after)
+        coming_ids = np.unique(after[after >= UNBORN]).tolist()
+        number = {coming: self.new_person(txn, change.run_id, leaving) for coming in coming_ids}
         unborn = np.fromiter(number.keys(), np.int64, len(number))
         coming = np.flatnonzero(after >= UNBORN)
         after[coming] = np.fromiter(number.values(), np.int64, len(number))[np.searchsorted(unborn, after[coming])]
@@ -199,6 +212,14 @@ class Book:
             if (record := txn.persons.get(person_id)) is not None
         )
         return replace(change, after=pack_ids(after), merged=merged, persons=(*change.persons, *born)), number
+
+    def _leaving(self, before: Int64, after: Int64) -> frozenset[int]:
+        """The persons that a change leaves without a face."""
+        left = dict(self._roster.faces_of)
+        for column, sign in ((before, -1), (after, +1)):
+            for person_id, faces in zip(*np.unique(column, return_counts=True), strict=True):
+                left[int(person_id)] = left.get(int(person_id), 0) + sign * int(faces)
+        return frozenset(person_id for person_id in self._roster.faces_of if left[person_id] <= 0)
 
     def _change_person(self, txn: Transaction, change: PersonChange, changing: AbstractSet[int]) -> PersonChange:
         """A new name or folder; returns what was really changed: a folder that another person has by now is not shared.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from face_organizer.errors import RequestError
+from face_organizer.errors import FaceOrganizerError, StoreError
 from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, wanted_folders
 from face_organizer.pipeline.flow import Reply
@@ -94,7 +94,7 @@ class Gallery:
                 reply.give(command.work())
         except BaseException as error:
             reply.fail(error)
-            if not isinstance(error, RequestError):
+            if not isinstance(error, FaceOrganizerError) or isinstance(error, StoreError):
                 raise
         self._on_pending()
 

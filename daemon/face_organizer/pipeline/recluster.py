@@ -167,7 +167,7 @@ class Recluster:
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
-        found = reconciled(faces, clusters, self.rules, sorted(persons), frozenset(touched) - {int(NOBODY)})
+        found = reconciled(faces, clusters, self.rules, frozenset(touched) - {int(NOBODY)})
         run = replace(
             self._run(reason, kind, faces, found, frozenset(touched)),
             found=self._shown(clusters.found),

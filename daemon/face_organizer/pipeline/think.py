@@ -190,12 +190,10 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, rules: Rules) -> None
         labels[joining] = [assignment.person_id - 1 for assignment in chosen]
 
 
-def reconciled(
-    faces: Faces, clusters: Clusters, rules: Rules, persons: list[int], named: AbstractSet[int]
-) -> Reconciled:
+def reconciled(faces: Faces, clusters: Clusters, rules: Rules, named: AbstractSet[int]) -> Reconciled:
     """The clusters as persons: old ones go on, new ones get ids from UNBORN. Humans have the last word.
 
-    persons: every id ever given. named: persons that a human touched.
+    named: persons that a human touched.
     """
     if clusters.persons is None:
         return reconcile(
@@ -208,21 +206,18 @@ def reconciled(
             anchor_of=faces.anchor_of,
             rejections=faces.rejections,
         )
-    return _reconciled_fixed(faces, clusters.labels, clusters.persons, persons if isinstance(rules.people, int) else [])
+    return _reconciled_fixed(faces, clusters.labels, clusters.persons)
 
 
-def _reconciled_fixed(faces: Faces, labels: Int64, continues: Int64, persons: list[int]) -> Reconciled:
-    """With a fixed number of people there are never more persons than that: a cluster that continues nobody takes the
-    place of a person that nothing continues, so that person_B stays person_B. New ones in order of their oldest face.
+def _reconciled_fixed(faces: Faces, labels: Int64, continues: Int64) -> Reconciled:
+    """A cluster that continues nobody is a new person; these in order of their oldest face.
 
-    continues: int64 (k,), the person each cluster continues, 0 for a new one; persons: those whose place may be taken
+    continues: int64 (k,), the person each cluster continues, 0 for a new one
     """
     person_of_cluster = continues.copy()
     found, first = np.unique(labels, return_index=True)
     new = [int(label) for label in found[np.argsort(first)] if label >= 0 and continues[label] == NOBODY]
-    free = sorted(set(persons) - set(continues.tolist()))
-    born = tuple(range(UNBORN, UNBORN + len(new) - min(len(new), len(free))))
-    for label, person_id in zip(new, [*free, *born], strict=False):
-        person_of_cluster[label] = person_id
+    born = tuple(range(UNBORN, UNBORN + len(new)))
+    person_of_cluster[new] = born
     person_of = np.where(labels >= 0, person_of_cluster[labels], int(NOBODY))
     return told(enforce(person_of, faces.anchor_of, faces.rejections), faces.person_of, born, faces_min=1)
