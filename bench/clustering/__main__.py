@@ -1,0 +1,200 @@
+"""Compares ways to cluster faces, from embeddings alone.
+
+    python -m bench.clustering EMBEDDINGS.npz [HARD.npz ...]       of real photos: bench/embed.py makes them
+    python -m bench.clustering --synthetic 500000 [--largest 25000] [--choose-on 100000]
+
+Prints a Markdown table, a line a method, and the verdict. Each method has a process of its own, and its bound is chosen
+where it is not reported: on the people whose name has an even CRC-32 for the odd ones and the other way round (means of
+both, in --orders orders of arrival); on a smaller synthetic gallery of another seed. Chosen and ranked by the mean of
+pairwise and BCubed F; means less than .002 apart are equal, and then the faster is the better. HARD.npz hold hard
+versions of photos of the first file, of the same names: of each such photo one version counts. Neighbours are found as
+in the daemon, among the faces enrolled before; `--neighbours-of all` finds them among all. Packages for some of the
+methods: requirements/bench.txt. Run it from the root of the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from bench.clustering.galleries import load_gallery, read_faces, synthetic, with_neighbours
+from bench.clustering.methods import METHODS
+from bench.clustering.scores import Scores
+from bench.clustering.worker import Result, read_result
+
+EQUAL = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """pairs: folders of galleries, where a bound is chosen and where it is reported. bounds: to choose from, first."""
+
+    title: str
+    pairs: tuple[tuple[Path, Path], ...]
+    bounds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The means over all pairs; the largest peak and stall."""
+
+    bounds: tuple[float, ...]
+    scores: Scores
+    seconds: float
+    peak_gb: float
+    stall_ms: float
+
+
+def runs(folder: Path, method: str, bounds: Sequence[float], limit_s: float) -> tuple[list[Result], str]:
+    """The results that came within the limit, and what went wrong."""
+    command = [sys.executable, "-m", "bench.clustering.worker", str(folder), method, *map(str, bounds)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=limit_s)
+        out, problem = done.stdout, (done.stderr.decode().strip().splitlines() or ["killed"])[-1]
+        problem = problem if done.returncode else ""
+    except subprocess.TimeoutExpired as late:
+        out, problem = late.stdout or b"", f"over {limit_s:.0f} s"
+    return [read_result(line) for line in out.decode().splitlines() if line.endswith("}")], problem
+
+
+def chosen_bound(folder: Path, bounds: Sequence[float], method: str, limit_s: float) -> tuple[float, str]:
+    """Where the mean F is highest: first in steps of .04, then .02 around the best."""
+    coarse, problem = runs(folder, method, bounds, limit_s)
+    if not coarse:
+        return 0.0, problem
+    best = max(coarse, key=lambda result: result.scores.mean_f)
+    fine, _ = runs(folder, method, [round(best.bound - 0.02, 2), round(best.bound + 0.02, 2)], limit_s)
+    return max([best, *fine], key=lambda result: result.scores.mean_f).bound, ""
+
+
+def line(contest: Contest, method: str, limit_s: float) -> Line | str:
+    """What the method is worth, or why that is not known."""
+    results = []
+    for chosen_on, reported_on in contest.pairs:
+        bound, problem = chosen_bound(chosen_on, contest.bounds, method, limit_s)
+        if problem:
+            return f"{problem} (choosing a bound)"
+        found, problem = runs(reported_on, method, [bound], limit_s)
+        if not found:
+            return f"{problem} (bound {bound:.2f})"
+        results += found
+    return Line(
+        bounds=tuple(result.bound for result in results),
+        scores=Scores(*np.mean([result.scores for result in results], axis=0).tolist()),
+        seconds=float(np.mean([result.seconds for result in results])),
+        peak_gb=max(result.peak_gb for result in results),
+        stall_ms=max(result.stall_ms for result in results),
+    )
+
+
+def compared(contest: Contest, names: Sequence[str], limit_s: float) -> dict[str, Line]:
+    """Prints the table as it grows; the lines of the methods that came to an end."""
+    print(f"\n{contest.title}\n")
+    print("| | bound | mean F | F (P / R) | bF (P / R) | persons | s | GB | stall ms |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    lines: dict[str, Line] = {}
+    faces = max(len(np.load(folder / "who.npy", mmap_mode="r")) for pair in contest.pairs for folder in pair)
+    for name in names:
+        method = METHODS[name]
+        if faces > method.faces_max:
+            continue
+        told = line(contest, name, limit_s) if method.is_here else f"the package {method.package} is not installed"
+        if isinstance(told, Line):
+            lines[name] = told
+        print(row(method.title, told), flush=True)
+    return lines
+
+
+def row(title: str, line: Line | str) -> str:
+    if isinstance(line, str):
+        return f"| {title} | {line} |"
+    s = line.scores
+    low, high = min(line.bounds), max(line.bounds)
+    return (
+        f"| {title} | {low:.2f}" + (f"-{high:.2f}" if high > low else "") + f" | {s.mean_f:.4f} "
+        f"| {s.f:.4f} ({s.precision:.4f} / {s.recall:.4f}) | {s.b_f:.4f} ({s.b_precision:.4f} / {s.b_recall:.4f}) "
+        f"| {s.persons:.0f} | {line.seconds:.2f} | {line.peak_gb:.2f} | {line.stall_ms:.0f} |"
+    )
+
+
+def verdict(results: dict[str, Line]) -> str:
+    """The rule: quality first, then time."""
+    best = max(result.scores.mean_f for result in results.values())
+    equal = [name for name, result in results.items() if result.scores.mean_f > best - EQUAL]
+    first = min(equal, key=lambda name: results[name].seconds)
+    others = ", ".join(METHODS[name].title for name in equal if name != first)
+    return f"\nBest by the rule: {METHODS[first].title}" + (f" (as good, but slower: {others})" if others else "")
+
+
+def real_contest(files: Sequence[Path], orders: int, work: Path, k: int, nprobe: int, streamed: bool) -> Contest:
+    pairs = []
+    for seed in range(orders):
+        faces = read_faces(files, seed=seed)
+        folders = []
+        for odd, half in enumerate(("even", "odd")):
+            part = faces.half(odd)
+            who = np.unique(part.people, return_inverse=True)[1]
+            gallery = with_neighbours(half, part.vectors, who, part.founder, k=k, nprobe=nprobe, streamed=streamed)
+            folders.append(gallery.save(work / f"{half}-{seed}"))
+        pairs += [(folders[0], folders[1]), (folders[1], folders[0])]
+    told = ", ".join(file.stem for file in files)
+    sizes = np.unique(faces.people, return_counts=True)[1]
+    title = f"{told}: {len(faces.people)} faces of {len(sizes)} people, {(sizes > 1).sum()} of two or more, in halves"
+    return Contest(title, tuple(pairs), (0.36, 0.40, 0.44, 0.48, 0.52, 0.56, 0.60))
+
+
+def synthetic_contest(
+    n: int, chosen_on: int, largest: int, d: int, work: Path, k: int, nprobe: int, streamed: bool
+) -> Contest:
+    folders = []
+    for seed, count in enumerate((chosen_on, n)):
+        most = largest * count // n
+        folder = work / f"synthetic-{count}-{d}-{most}-{seed}-{k}-{nprobe}-{'streamed' if streamed else 'all'}"
+        if not (folder / "similarities.npy").exists():
+            vectors, who = synthetic(count, d, largest=most, seed=seed)
+            founder = np.ones(count, np.bool_)
+            with_neighbours(folder.name, vectors, who, founder, k=k, nprobe=nprobe, streamed=streamed).save(folder)
+        folders.append(folder)
+    sizes = np.bincount(load_gallery(folders[-1]).who)
+    title = f"synthetic: {n} faces of {len(sizes)} people, {(sizes > 1).sum()} of two or more, one of {sizes.max()}"
+    return Contest(title, ((folders[0], folders[1]),), (0.28, 0.32, 0.36, 0.40, 0.44, 0.48))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("embeddings", nargs="*", type=Path)
+    arguments.add_argument("--synthetic", type=int, default=0, metavar="FACES")
+    arguments.add_argument("--choose-on", type=int, default=0, metavar="FACES", help="a fifth of them, if not said")
+    arguments.add_argument("--largest", type=int, default=0, help="faces of one person, a twentieth if not said")
+    arguments.add_argument("--orders", type=int, default=2, help="of arrival, of real photos")
+    arguments.add_argument("--dimensions", type=int, default=512)
+    arguments.add_argument("--neighbours", type=int, default=20)
+    arguments.add_argument("--neighbours-of", choices=["earlier", "all"], default="earlier")
+    arguments.add_argument("--nprobe", type=int, default=32)
+    arguments.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    arguments.add_argument("--limit-s", type=float, default=900, help="for one method's runs on one gallery")
+    arguments.add_argument("--work", type=Path, help="keep galleries here, and take synthetic ones from here")
+    given = arguments.parse_args()
+    if bool(given.embeddings) == bool(given.synthetic):
+        arguments.error("EMBEDDINGS.npz or --synthetic FACES")
+    with tempfile.TemporaryDirectory() as own:
+        work = given.work or Path(own)
+        how = (given.neighbours, given.nprobe, given.neighbours_of == "earlier")
+        if given.synthetic:
+            n = given.synthetic
+            contest = synthetic_contest(
+                n, given.choose_on or n // 5, given.largest or n // 20, given.dimensions, work, *how
+            )
+        else:
+            contest = real_contest(given.embeddings, given.orders, work, *how)
+        print(verdict(compared(contest, given.methods, given.limit_s)))
+
+
+if __name__ == "__main__":
+    main()
