@@ -10,26 +10,17 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-Linkage = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(S_a . S_b, n_a n_b, |S_a| |S_b|, the smaller n) of e pairs of clusters -> how strongly each pair is linked (e,)."""
+Linkage = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(S_a . S_b, n_a n_b, |S_a| |S_b|) of e pairs of clusters -> how strongly each pair is linked, (e,)."""
 
 STEP = 0.02
 PAIRS_AT_ONCE = 100_000
 
 
-def average(dots: np.ndarray, sizes: np.ndarray, lengths: np.ndarray, smaller: np.ndarray) -> np.ndarray:
-    """The mean cosine over all pairs of faces."""
-    return dots / sizes
-
-
-def centroid(dots: np.ndarray, sizes: np.ndarray, lengths: np.ndarray, smaller: np.ndarray) -> np.ndarray:
-    """The cosine of the centroids."""
-    return dots / np.maximum(lengths, 1e-6)
-
-
-def geometric(dots: np.ndarray, sizes: np.ndarray, lengths: np.ndarray, smaller: np.ndarray) -> np.ndarray:
-    """The geometric mean of the two above: what was shipped when this bench was written."""
-    return dots / np.sqrt(np.maximum(sizes * lengths, 1e-6))
+def between(dots: np.ndarray, sizes: np.ndarray, lengths: np.ndarray, *, centroid_share: float) -> np.ndarray:
+    """The mean cosine over all pairs of faces (0), the cosine of the centroids (1), or a geometric mean of both."""
+    mean: np.ndarray = dots / np.maximum(sizes ** (1 - centroid_share) * lengths**centroid_share, 1e-6)
+    return mean
 
 
 def agglomerate(graph: sparse.csr_array, vectors: np.ndarray, similarity_min: float, linked: Linkage) -> np.ndarray:
@@ -47,8 +38,7 @@ def agglomerate(graph: sparse.csr_array, vectors: np.ndarray, similarity_min: fl
             part = stale[start : start + PAIRS_AT_ONCE]
             one, other = a[part], b[part]
             dots = np.einsum("nd,nd->n", sums[one], sums[other])
-            smaller = np.minimum(sizes[one], sizes[other])
-            w[part] = linked(dots, sizes[one] * sizes[other], lengths[one] * lengths[other], smaller)
+            w[part] = linked(dots, sizes[one] * sizes[other], lengths[one] * lengths[other])
         fresh[stale] = True
         able = np.flatnonzero(w >= level)
         if len(able) == 0:

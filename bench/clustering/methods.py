@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from bench.clustering.agglomerate import agglomerate, average
+from bench.clustering.agglomerate import agglomerate, between
 from bench.clustering.galleries import Gallery
 from scipy import sparse
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -76,8 +76,10 @@ def dbscan(gallery: Gallery, similarity_min: float, *, faces_min: int) -> np.nda
     return label
 
 
-def average_on_graph(gallery: Gallery, similarity_min: float) -> np.ndarray:
-    return agglomerate(gallery.graph(similarity_min), gallery.vectors, similarity_min, average)
+def linked(gallery: Gallery, similarity_min: float, *, centroid_share: float) -> np.ndarray:
+    """Agglomeration as it is shipped, by another linkage; 0 is average linkage."""
+    strength = partial(between, centroid_share=centroid_share)
+    return agglomerate(gallery.graph(similarity_min), gallery.vectors, similarity_min, strength)
 
 
 def average_full(gallery: Gallery, similarity_min: float) -> np.ndarray:
@@ -195,7 +197,9 @@ def leader(gallery: Gallery, similarity_min: float, *, at_once: int = 256) -> np
 METHODS = {
     "shipped": Method("**shipped**", shipped),
     "founders": Method("shipped, founders first", founders_first),
-    "average": Method("average linkage on the graph", average_on_graph),
+    "average": Method("average linkage on the graph", partial(linked, centroid_share=0)),
+    "linked-.75": Method("as shipped, three quarters centroid", partial(linked, centroid_share=0.75)),
+    "linked-1": Method("as shipped, centroids alone", partial(linked, centroid_share=1)),
     "average-full": Method("average linkage, all pairs", average_full, faces_max=12_000),
     "components": Method("connected components", components),
     "dbscan-3": Method("DBSCAN, 3 faces", partial(dbscan, faces_min=3)),

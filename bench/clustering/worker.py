@@ -19,11 +19,13 @@ from bench.clustering.scores import Scores, scores
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run. seconds: from the neighbours to labels, this thread's share of the machine as it is. peak_gb: of the
-    process so far, the gallery itself included. stall_ms: the longest time another thread could not run."""
+    """One run. cpu_s: of all its threads, from the neighbours to labels; a busy machine changes it less than seconds.
+    peak_gb: of the process so far, the gallery itself included. stall_ms: the longest time another thread could not
+    run."""
 
     bound: float
     scores: Scores
+    cpu_s: float
     seconds: float
     peak_gb: float
     stall_ms: float
@@ -65,11 +67,11 @@ def main() -> None:
     folder, name, *bounds = sys.argv[1:]
     gallery, method = load_gallery(Path(folder)), METHODS[name]
     for bound in map(float, bounds):
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         with Heartbeat() as heart:
             label = method.find(gallery, bound)
-        seconds = time.perf_counter() - start
-        found = Result(bound, scores(gallery.who, label), round(seconds, 2), peak_gb(), round(heart.stall_ms))
+        cpu_s, seconds = time.process_time() - start_cpu, time.perf_counter() - start
+        found = Result(bound, scores(gallery.who, label), cpu_s, seconds, peak_gb(), heart.stall_ms)
         print(json.dumps(asdict(found)), flush=True)
 
 
