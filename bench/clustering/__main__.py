@@ -1,15 +1,17 @@
 """Compares ways to cluster faces, from embeddings alone.
 
-    python -m bench.clustering EMBEDDINGS.npz [HARD.npz ...]       of real photos: bench/embed.py makes them
+    python -m bench.clustering EMBEDDINGS.npz [HARD.npz ...] [--each]      of real photos: bench/embed.py makes them
     python -m bench.clustering --synthetic 500000 [--largest 25000] [--choose-on 100000]
 
 Prints a Markdown table, a line a method, and the verdict. Each method has a process of its own, and its bound is chosen
 where it is not reported: on the people whose name has an even CRC-32 for the odd ones and the other way round (means of
 both, in --orders orders of arrival); on a smaller synthetic gallery of another seed. Chosen and ranked by the mean of
-pairwise and BCubed F; means less than .002 apart are equal, and then the faster is the better. HARD.npz hold hard
-versions of photos of the first file, of the same names: of each such photo one version counts. Neighbours are found as
-in the daemon, among the faces enrolled before; `--neighbours-of all` finds them among all. Packages for some of the
-methods: requirements/bench.txt. Run it from the root of the project.
+pairwise and BCubed F; means less than .002 apart are equal, and then the faster is the better.
+
+HARD.npz hold hard versions of photos of the first file, of the same names: of each such photo one version counts. With
+--each every HARD.npz is a gallery of its own, the bound is the one chosen on the first file, and a line tells means.
+Neighbours are found as in the daemon, among the faces enrolled before; `--neighbours-of all` finds them among all.
+Packages for some of the methods: requirements/bench.txt. Run it from the root of the project.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from bench.clustering.galleries import load_gallery, read_faces, synthetic, with_neighbours
+from bench.clustering.galleries import Search, load_gallery, read_faces, synthetic, with_neighbours
 from bench.clustering.methods import METHODS
 from bench.clustering.scores import Scores
 from bench.clustering.worker import Result, read_result
@@ -72,7 +75,8 @@ def runs(folder: Path, method: str, bounds: Sequence[float], limit_s: float) -> 
     return results, f"over {limit_s:.0f} s" if too_slow else (told.decode().strip().splitlines() or ["killed"])[-1]
 
 
-def chosen_bound(folder: Path, bounds: Sequence[float], method: str, limit_s: float) -> tuple[float, str]:
+@cache
+def chosen_bound(folder: Path, bounds: tuple[float, ...], method: str, limit_s: float) -> tuple[float, str]:
     """Where the mean F is highest: first in steps of .04, then of .02, until both sides of the best are worse."""
     tried: dict[float, float] = {}
     wanted = list(bounds)
@@ -146,34 +150,53 @@ def verdict(results: dict[str, Line]) -> str:
     return f"\nBest by the rule: {METHODS[first].title}" + (f" (as good, but slower: {others})" if others else "")
 
 
-def real_contest(files: Sequence[Path], orders: int, work: Path, k: int, nprobe: int, streamed: bool) -> Contest:
-    pairs = []
+Halves = tuple[Path, Path]
+FIRST_BOUNDS = (0.36, 0.40, 0.44, 0.48, 0.52, 0.56, 0.60)
+
+
+def mixed_contest(files: Sequence[Path], orders: int, work: Path, how: Search) -> Contest:
+    pairs: list[Halves] = []
     for seed in range(orders):
-        faces = read_faces(files, seed=seed)
-        folders = []
-        for odd, half in enumerate(("even", "odd")):
-            part = faces.half(odd)
-            who = np.unique(part.people, return_inverse=True)[1]
-            gallery = with_neighbours(half, part.vectors, who, part.founder, k=k, nprobe=nprobe, streamed=streamed)
-            folders.append(gallery.save(work / f"{half}-{seed}"))
-        pairs += [(folders[0], folders[1]), (folders[1], folders[0])]
+        even, odd = halves(files, seed, work / f"mixed-{seed}", how)
+        pairs += [(even, odd), (odd, even)]
+    sizes = np.unique(read_faces(files).people, return_counts=True)[1]
     told = ", ".join(file.stem for file in files)
-    sizes = np.unique(faces.people, return_counts=True)[1]
-    title = f"{told}: {len(faces.people)} faces of {len(sizes)} people, {(sizes > 1).sum()} of two or more, in halves"
-    return Contest(title, tuple(pairs), (0.36, 0.40, 0.44, 0.48, 0.52, 0.56, 0.60))
+    title = f"{told}: {sizes.sum()} faces of {len(sizes)} people, {(sizes > 1).sum()} of two or more, in halves"
+    return Contest(title, tuple(pairs), FIRST_BOUNDS)
 
 
-def synthetic_contest(
-    n: int, chosen_on: int, largest: int, d: int, work: Path, k: int, nprobe: int, streamed: bool
-) -> Contest:
+def contest_of_each(clean: Path, hard: Sequence[Path], orders: int, work: Path, how: Search) -> Contest:
+    pairs: list[Halves] = []
+    for seed in range(orders):
+        chosen_on = halves([clean], seed, work / f"clean-{seed}", how)
+        for file in hard:
+            even, odd = halves([file], seed, work / f"{file.stem}-{seed}", how)
+            pairs += [(chosen_on[0], odd), (chosen_on[1], even)]
+    title = f"means over {', '.join(file.stem for file in hard)}, each alone, bound chosen on {clean.stem}"
+    return Contest(title, tuple(pairs), FIRST_BOUNDS)
+
+
+def halves(files: Sequence[Path], seed: int, folder: Path, how: Search) -> Halves:
+    """The galleries of the people whose name has an even and an odd CRC-32."""
+    faces = read_faces(files, seed=seed)
+    made = []
+    for odd in (0, 1):
+        part = faces.half(odd)
+        who = np.unique(part.people, return_inverse=True)[1]
+        gallery = with_neighbours(part.vectors, who, part.founder, how)
+        made.append(gallery.save(folder / ("odd" if odd else "even")))
+    return made[0], made[1]
+
+
+def synthetic_contest(n: int, chosen_on: int, largest: int, d: int, work: Path, how: Search) -> Contest:
     folders = []
     for seed, count in enumerate((chosen_on, n)):
         most = largest * count // n
-        folder = work / f"synthetic-{count}-{d}-{most}-{seed}-{k}-{nprobe}-{'streamed' if streamed else 'all'}"
+        folder = work / f"synthetic-{count}-{d}-{most}-{seed}-{how.k}-{how.nprobe}-{how.among}"
         if not (folder / "similarities.npy").exists():
             vectors, who = synthetic(count, d, largest=most, seed=seed)
             founder = np.ones(count, np.bool_)
-            with_neighbours(folder.name, vectors, who, founder, k=k, nprobe=nprobe, streamed=streamed).save(folder)
+            with_neighbours(vectors, who, founder, how).save(folder)
         folders.append(folder)
     sizes = np.bincount(load_gallery(folders[-1]).who)
     title = f"synthetic: {n} faces of {len(sizes)} people, {(sizes > 1).sum()} of two or more, one of {sizes.max()}"
@@ -183,6 +206,7 @@ def synthetic_contest(
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("embeddings", nargs="*", type=Path)
+    arguments.add_argument("--each", action="store_true", help="every file but the first is a gallery of its own")
     arguments.add_argument("--synthetic", type=int, default=0, metavar="FACES")
     arguments.add_argument("--choose-on", type=int, default=0, metavar="FACES", help="a fifth of them, if not said")
     arguments.add_argument("--largest", type=int, default=0, help="faces of one person, a twentieth if not said")
@@ -199,14 +223,16 @@ def main() -> None:
         arguments.error("EMBEDDINGS.npz or --synthetic FACES")
     with tempfile.TemporaryDirectory() as own:
         work = given.work or Path(own)
-        how = (given.neighbours, given.nprobe, given.neighbours_of == "earlier")
+        how = Search(given.neighbours, given.nprobe, given.neighbours_of)
         if given.synthetic:
             n = given.synthetic
             contest = synthetic_contest(
-                n, given.choose_on or n // 5, given.largest or n // 20, given.dimensions, work, *how
+                n, given.choose_on or n // 5, given.largest or n // 20, given.dimensions, work, how
             )
+        elif given.each:
+            contest = contest_of_each(given.embeddings[0], given.embeddings[1:], given.orders, work, how)
         else:
-            contest = real_contest(given.embeddings, given.orders, work, *how)
+            contest = mixed_contest(given.embeddings, given.orders, work, how)
         print(verdict(compared(contest, given.methods, given.limit_s)))
 
 

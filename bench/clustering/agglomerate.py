@@ -10,17 +10,29 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-Linkage = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(S_a . S_b, n_a n_b, |S_a| |S_b|) of e pairs of clusters -> how strongly each pair is linked, (e,)."""
+Linkage = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(S_a . S_b, n_a n_b, |S_a| |S_b|, the smaller n) of e pairs of clusters -> how strongly each pair is linked, (e,)."""
 
 STEP = 0.02
 PAIRS_AT_ONCE = 100_000
 
 
-def between(dots: np.ndarray, sizes: np.ndarray, lengths: np.ndarray, *, centroid_share: float) -> np.ndarray:
-    """The mean cosine over all pairs of faces (0), the cosine of the centroids (1), or a geometric mean of both."""
-    mean: np.ndarray = dots / np.maximum(sizes ** (1 - centroid_share) * lengths**centroid_share, 1e-6)
-    return mean
+def between(
+    dots: np.ndarray,
+    sizes: np.ndarray,
+    lengths: np.ndarray,
+    smaller: np.ndarray,
+    *,
+    centroid_share: float,
+    centroid_share_of_one: float,
+) -> np.ndarray:
+    """The mean cosine over all pairs of faces (share 0), the cosine of the centroids (1), or a geometric mean of both.
+
+    The smaller of two clusters decides which: the share falls from that of one face towards centroid_share as 1 / n.
+    """
+    share = (centroid_share + (centroid_share_of_one - centroid_share) / smaller).astype(np.float32)
+    strength: np.ndarray = dots / np.maximum(sizes ** (1 - share) * lengths**share, 1e-6)
+    return strength
 
 
 def agglomerate(graph: sparse.csr_array, vectors: np.ndarray, similarity_min: float, linked: Linkage) -> np.ndarray:
@@ -38,7 +50,8 @@ def agglomerate(graph: sparse.csr_array, vectors: np.ndarray, similarity_min: fl
             part = stale[start : start + PAIRS_AT_ONCE]
             one, other = a[part], b[part]
             dots = np.einsum("nd,nd->n", sums[one], sums[other])
-            w[part] = linked(dots, sizes[one] * sizes[other], lengths[one] * lengths[other])
+            smaller = np.minimum(sizes[one], sizes[other])
+            w[part] = linked(dots, sizes[one] * sizes[other], lengths[one] * lengths[other], smaller)
         fresh[stale] = True
         able = np.flatnonzero(w >= level)
         if len(able) == 0:

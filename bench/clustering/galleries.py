@@ -23,7 +23,6 @@ class Gallery:
     """vectors: float16 (n, d) unit rows, in order of arrival; who: int (n,), the truth; founder: bool (n,);
     neighbours, similarities: (n, k), best first, -1 for none."""
 
-    name: str
     vectors: np.ndarray
     who: np.ndarray
     founder: np.ndarray
@@ -40,18 +39,27 @@ class Gallery:
         return folder
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How neighbours are found: k of them, by nprobe lists of the inverted file, among all faces or only among the
+    earlier ones, as the daemon does when it enrols them."""
+
+    k: int = 20
+    nprobe: int = 32
+    among: str = "earlier"
+
+
 def load_gallery(folder: Path) -> Gallery:
     arrays = ("vectors", "who", "founder", "neighbours", "similarities")
-    return Gallery(folder.name, *(np.load(folder / f"{name}.npy") for name in arrays))
+    return Gallery(*(np.load(folder / f"{name}.npy") for name in arrays))
 
 
-def with_neighbours(
-    name: str, vectors: np.ndarray, who: np.ndarray, founder: np.ndarray, *, k: int, nprobe: int, streamed: bool
-) -> Gallery:
-    """Find everybody's neighbours: among all faces, or (streamed) among those enrolled before, as the daemon does."""
+def with_neighbours(vectors: np.ndarray, who: np.ndarray, founder: np.ndarray, how: Search) -> Gallery:
+    """Find everybody's neighbours. vectors: (n, d), in order of arrival."""
+    streamed = how.among == "earlier"
     n, d = vectors.shape
-    index = FaceIndex(d, flat_max_faces=EXACT_MAX, retrain_factor=4, nprobe=nprobe, threads=2)
-    neighbours, similarities = np.full((n, k), -1, np.int32), np.full((n, k), -1, np.float32)
+    index = FaceIndex(d, flat_max_faces=EXACT_MAX, retrain_factor=4, nprobe=how.nprobe, threads=2)
+    neighbours, similarities = (np.full((n, how.k), -1, kind) for kind in (np.int32, np.float32))
     if not streamed:
         _fill(index, vectors)
     for first in range(0, n, 256):
@@ -59,15 +67,15 @@ def with_neighbours(
         probes = vectors[rows].astype(np.float32)
         if streamed:
             index.add(rows, probes)
-        ids, found = index.search(probes, k + 1)
+        ids, found = index.search(probes, how.k + 1)
         if streamed and index.needs_training():
             count = int(rows[-1]) + 1
             index.swap(index.train(partial(_chunks, vectors[:count]), count), *_nothing(d))
         own = ids == rows[:, None]
         own[~own.any(axis=1), -1] = True  # not among its own neighbours: the last one goes instead
-        neighbours[rows] = ids[~own].reshape(len(rows), k)
-        similarities[rows] = found[~own].reshape(len(rows), k)
-    return Gallery(name, vectors.astype(np.float16), who, founder, neighbours, similarities)
+        neighbours[rows] = ids[~own].reshape(len(rows), how.k)
+        similarities[rows] = found[~own].reshape(len(rows), how.k)
+    return Gallery(vectors.astype(np.float16), who, founder, neighbours, similarities)
 
 
 def _fill(index: FaceIndex, vectors: np.ndarray) -> None:

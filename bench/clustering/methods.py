@@ -76,9 +76,9 @@ def dbscan(gallery: Gallery, similarity_min: float, *, faces_min: int) -> np.nda
     return label
 
 
-def linked(gallery: Gallery, similarity_min: float, *, centroid_share: float) -> np.ndarray:
-    """Agglomeration as it is shipped, by another linkage; 0 is average linkage."""
-    strength = partial(between, centroid_share=centroid_share)
+def linked(gallery: Gallery, similarity_min: float, *, share: float, share_of_one: float) -> np.ndarray:
+    """Agglomeration as it is shipped, by a linkage between average (0) and centroid (1), see `between`."""
+    strength = partial(between, centroid_share=share, centroid_share_of_one=share_of_one)
     return agglomerate(gallery.graph(similarity_min), gallery.vectors, similarity_min, strength)
 
 
@@ -197,9 +197,11 @@ def leader(gallery: Gallery, similarity_min: float, *, at_once: int = 256) -> np
 METHODS = {
     "shipped": Method("**shipped**", shipped),
     "founders": Method("shipped, founders first", founders_first),
-    "average": Method("average linkage on the graph", partial(linked, centroid_share=0)),
-    "linked-.75": Method("as shipped, three quarters centroid", partial(linked, centroid_share=0.75)),
-    "linked-1": Method("as shipped, centroids alone", partial(linked, centroid_share=1)),
+    "average": Method("average linkage on the graph", partial(linked, share=0, share_of_one=0)),
+    "linked-.75": Method("three quarters centroid", partial(linked, share=0.75, share_of_one=0.75)),
+    "linked-1": Method("centroid linkage", partial(linked, share=1, share_of_one=1)),
+    "small-.5": Method("half centroid, one face wholly", partial(linked, share=0.5, share_of_one=1)),
+    "small-.3": Method("a third centroid, one face wholly", partial(linked, share=0.3, share_of_one=1)),
     "average-full": Method("average linkage, all pairs", average_full, faces_max=12_000),
     "components": Method("connected components", components),
     "dbscan-3": Method("DBSCAN, 3 faces", partial(dbscan, faces_min=3)),
