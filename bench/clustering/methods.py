@@ -1,7 +1,7 @@
 """The ways to cluster that are compared. All but two start from the same graph of nearest neighbours.
 
-Leiden, Infomap and HDBSCAN come from packages that are no part of this project (requirements/bench.txt: igraph is GPL,
-infomap AGPL or GPL); a method whose package is not installed is skipped, and said so.
+Leiden, Infomap and HDBSCAN come from packages that are no part of this project (requirements/bench.txt; igraph and
+infomap are GPL); a method whose package is not installed is skipped, and said so.
 """
 
 from __future__ import annotations
