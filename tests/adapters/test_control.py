@@ -17,6 +17,7 @@ Serve = Callable[..., Path]
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     servers: list[ControlServer] = []
+    before = set(threading.enumerate())
 
     def start(folder: Path = tmp_path, **calls: Callable[..., Any]) -> Path:
         server = ControlServer(folder, calls)
@@ -28,7 +29,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     for server in servers:
         server.stop()
         server.stop()
-    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
 
 
 def test_a_call_brings_its_answer(serve: Serve) -> None:
