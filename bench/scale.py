@@ -143,12 +143,14 @@ class Library:
         with self.store.read() as txn:
             with measured("roster loaded"):
                 self.roster: Roster = load_roster(txn, self.store.dimension)
-            saved, count = folder / "index", txn.faces.count()
-            if self.index.load(saved, fingerprint="bench", generation=count):
+            saved = folder / "index"
+            if self.index.load(saved, fingerprint="bench", generation=0):
                 with measured("index trained and filled"):
                     nothing = (np.empty(0, np.int64), np.empty((0, self.store.dimension), np.float32))
-                    self.index.swap(self.index.train(txn.vector_chunks, count), *nothing)
-                self.index.save(saved, fingerprint="bench", generation=count)
+                    self.index.swap(self.index.train(txn.vector_chunks, txn.faces.count()), *nothing)
+                self.index.save(saved, fingerprint="bench", generation=0)
+            for face_ids, vectors in txn.vector_chunks(self.index.last_face_id + 1):
+                self.index.add(face_ids, vectors)
         self.gallery = Gallery(
             self.store, self.index, self.roster, RULES, Silence(), time.monotonic, lambda: None, lambda refs: None
         )
