@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,15 @@ def test_where_a_file_may_lie_unrecorded_is_remembered_when_truth_changes_its_mi
     with desk.store.read() as txn:
         assert txn.files.get(1).places == (b"outliers/1.jpg",)
         assert txn.files.get(2).places == ()
+
+
+def test_two_faces_need_the_join_bound_to_found_a_person(desk: Desk) -> None:
+    desk.gallery.rules = replace(desk.gallery.rules, similarity_join_min=0.99, similarity_link_min=0.3)
+
+    desk.drop(3)
+    desk.drop(3)
+
+    assert desk.persons() == [0, 0]
 
 
 def test_later_faces_join_and_strangers_stay_outside(desk: Desk) -> None:

@@ -175,10 +175,26 @@ def test_a_run_goes_by_the_bounds_that_the_library_gave_itself_and_streaming_fol
 
     calibration = bench.run().found["calibration"]
 
+    assert bench.desk.persons() == [1, 1, 2, 2, 0]
     assert bench.desk.log.events[-1][1]["similarity_link_min"] == round(calibration["similarity_link_min"], 4)
     assert calibration["similarity_link_min"] == pytest.approx(0.52 + calibration["similarity_shift"])
     followed = bench.recluster.rules.as_found(bench.recluster.found)
     assert followed.similarity_join_min == pytest.approx(0.5 + calibration["similarity_shift"])
+
+
+def test_where_strangers_look_alike_a_run_asks_for_more(bench: Bench) -> None:
+    """Two faces .86 alike, and a bound of .84, which moves up."""
+    bench.recluster.rules = replace(bench.recluster.rules, similarity_link_min=0.84)
+    bench.desk.drop(3)
+    bench.desk.drop(3)
+    bench.run()
+    assert bench.desk.persons() == [1, 1]
+
+    alike = Impostors(0.75, 0.1, (1e-2, 1e-4), (2.0, 4.0))
+    bench.recluster.rules = replace(bench.recluster.rules, impostors=alike)
+    bench.run()
+
+    assert bench.desk.persons() == [0, 0]
 
 
 def test_a_run_moves_no_bound_that_a_user_set(bench: Bench) -> None:

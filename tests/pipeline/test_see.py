@@ -11,10 +11,12 @@ from pictures import LFW_DEV, NO_LFW, decoded, draw_face, drawn_face, lfw_pictur
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
+from face_organizer.config import FacesConfig
+from face_organizer.parts import make_eyes
 from face_organizer.pipeline.find import DETECTION_BATCH_PX
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session
-from face_organizer.types import Float32, UInt8
+from face_organizer.types import Float32, UInt8, Whitening
 from face_organizer.vision.align import TEMPLATE_PX
 from face_organizer.vision.detect import STRIDES_PX
 
@@ -61,6 +63,19 @@ def two_faces(side: int) -> UInt8:
     draw_face(picture, side / 2, side / 2, 1.0)
     draw_face(picture, 30, 35, 0.5)
     return picture
+
+
+def test_embeddings_are_whitened_as_the_pack_says(networks: tuple[Session, Session]) -> None:
+    detector, recogniser = networks
+    rng = np.random.default_rng(0)
+    whitening = Whitening(rng.normal(0, 0.02, 128).astype(np.float32), rng.normal(size=(128, 128)).astype(np.float32))
+    (plain,) = see_with(networks)([decoded(drawn_face())])[0].faces
+
+    (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), whitening)
+    (face,) = eyes([decoded(drawn_face())])[0].faces
+
+    expected = (plain.embedding - whitening.mean) @ whitening.matrix
+    np.testing.assert_allclose(face.embedding, expected / np.linalg.norm(expected), atol=1e-5)
 
 
 def test_every_image_comes_back_in_its_place(networks: tuple[Session, Session]) -> None:

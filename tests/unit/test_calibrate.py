@@ -115,6 +115,18 @@ def test_faces_of_nobody_are_strangers_to_one_another() -> None:
     assert told.impostor_pairs == 100 * 99 // 2
 
 
+def test_a_family_that_shares_its_photos_is_counted_among_the_strangers() -> None:
+    family, member = library(4, faces=100, alike=0.5)
+    vectors, who = library(30)
+    vectors, who = np.concatenate([vectors, family]), np.concatenate([who, member + 100])
+    rows = np.arange(len(who))
+
+    apart = calibrated(vectors, who)
+    together = calibrated(vectors, who, image_of=np.where(rows < 120, rows, 1000 + rows % 100))
+
+    assert together.impostor_mean > apart.impostor_mean + 0.03
+
+
 def test_two_faces_of_one_image_are_evidence_and_a_mirror_shows() -> None:
     vectors, who = library(50, faces=2)
     rows = np.arange(len(who))

@@ -1,0 +1,31 @@
+"""The bounds that the configuration and the pack agree on."""
+
+from __future__ import annotations
+
+import pytest
+
+from face_organizer.config import Config, PeopleConfig
+from face_organizer.parts import pack_named, rules_of
+
+PACK = pack_named(Config().faces.pack)
+
+
+def test_the_packs_bounds_hold_and_a_library_may_move_them() -> None:
+    rules = rules_of(Config(), PACK)
+
+    assert rules.similarity_link_min == PACK.similarity_link_min
+    assert rules.impostors is PACK.impostors
+    assert rules.false_merge_max == Config().persons.false_merge_max
+
+    moved = rules.moved(0.02)
+    assert moved.similarity_link_min == pytest.approx(PACK.similarity_link_min + 0.02)
+    assert moved.similarity_join_min == pytest.approx(PACK.similarity_join_min + 0.02)
+    assert moved.similarity_member_min == PACK.similarity_member_min
+
+
+@pytest.mark.parametrize("key", ["similarity_join_min", "similarity_link_min"])
+def test_a_bound_that_a_user_set_stays_where_it_was_put(key: str) -> None:
+    rules = rules_of(Config(persons=PeopleConfig(**{key: 0.6})), PACK)
+
+    assert getattr(rules, key) == 0.6
+    assert rules.impostors is None
