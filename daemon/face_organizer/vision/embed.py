@@ -39,3 +39,9 @@ def unit_rows(raw: Float32) -> Float32:
     unit: Float32 = (raw / norms).astype(np.float32, copy=False)
     unit.flags.writeable = False
     return unit
+
+
+def norms(raw: Float32) -> list[float]:
+    """How long each of the network's outputs (n, d) is. SFace says by it how well it sees the face."""
+    lengths: list[float] = np.linalg.norm(raw, axis=1).tolist()
+    return lengths
