@@ -173,9 +173,12 @@ class Find:
 
     def _closer(self, images: dict[int, UInt8], squares: list[_Square]) -> list[Found | None]:
         """The face of each square from the best of several angles."""
-        turns = self._turns(images, squares)
-        looked = self._look(images, list(zip(squares, turns, strict=True)), CROP_LOOKS[0])
-        return [_better(square.face, face) for square, face in zip(squares, looked, strict=True)]
+        turned = list(zip(squares, self._turns(images, squares), strict=True))
+        looked = self._look(images, turned, CROP_LOOKS[0])
+        return [
+            square.face if face is None or not _is_same(square.face, face) else _better(square.face, face)
+            for square, face in zip(squares, looked, strict=True)
+        ]
 
     def _turns(self, images: dict[int, UInt8], squares: Sequence[_Square]) -> list[float]:
         """The angle at which the face of each square looks most like one; 0 where that is about upright."""
@@ -243,6 +246,11 @@ def _better(seen: Found | None, again: Found | None) -> Found | None:
     if seen is None or again is None:
         return seen or again
     return again if again.worth >= seen.worth else seen
+
+
+def _is_same(seen: Found | None, again: Found) -> bool:
+    """May a closer look have shown the face it was meant for? The box of a turned face is off, but not elsewhere."""
+    return seen is None or detect.overlap(seen.detection, again.detection) > 0.1
 
 
 def _whole(image: int, pixels: UInt8, face: Found | None) -> _Square:
