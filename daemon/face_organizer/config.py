@@ -44,7 +44,7 @@ class FacesConfig(Section, frozen=True):
     detection_side_px: Literal[320, 480, 640, 960, 1280] = 640
     decode_side_max_px: Annotated[int, Meta(ge=320)] = 2048
     face_side_min_px: Count = 20
-    founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.3
+    founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.2
 
 
 class PeopleConfig(Section, frozen=True):

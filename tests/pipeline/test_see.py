@@ -253,6 +253,26 @@ def test_no_network_is_sent_more_than_it_takes(networks: tuple[Session, Session]
     assert (4, 3, 160, 160) in detector.shapes
 
 
+def test_a_dark_face_is_lit_before_it_is_looked_for(networks: tuple[Session, Session]) -> None:
+    day = drawn_face()
+    night = (day * 0.15).astype(np.uint8)
+
+    by_day, by_night = see_with(networks)([decoded(day), decoded(night)])
+
+    assert by_night.faces[0].embedding @ by_day.faces[0].embedding > 0.9
+    np.testing.assert_allclose(by_night.faces[0].detection.box, by_day.faces[0].detection.box, atol=4)
+
+
+def test_a_poor_face_is_looked_at_in_the_mirror_too(networks: tuple[Session, Session]) -> None:
+    recogniser = Watched(networks[1])
+    noise = np.random.default_rng(1).integers(0, 256, (150, 150, 3), np.uint8)
+    see = see_with((networks[0], recogniser), pre_cropped=True)
+
+    see([decoded(drawn_face()), decoded(noise), decoded(drawn_face(size=1.1))])
+
+    assert recogniser.shapes == [(3, 3, 112, 112), (1, 3, 112, 112)]
+
+
 @pytest.mark.skipif(not LFW_DEV.is_dir(), reason=NO_LFW)
 def test_a_face_worthy_to_found_a_person_is_seen_in_every_photo_of_a_sample(networks: tuple[Session, Session]) -> None:
     seen = see_with(networks)([decoded(picture) for picture in lfw_pictures(48)])

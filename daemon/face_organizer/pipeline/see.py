@@ -15,11 +15,16 @@ import numpy as np
 from face_organizer.pipeline.find import Find, Found
 from face_organizer.ports import Session
 from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8, Whitening
-from face_organizer.vision import align, detect, embed
-from face_organizer.vision.quality import quality
+from face_organizer.vision import align, detect, embed, light
+from face_organizer.vision.quality import quality, sharpness
 
 FACES_MAX = 100
 """Of one photo, best detection score first: a crowd must not stop the flow."""
+
+
+POOR_NORM = 9.5
+"""A face whose embedding is shorter is looked at in the mirror too, and the two are added. It pays for faces that are
+blurred, small or half covered (docs/models.md); of upright sharp ones fewer than 1 in 100 is so short."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,15 +68,16 @@ class See:
     def __call__(self, images: list[DecodedImage]) -> list[SeenImage]:
         """The same number of images, in the same order."""
         crops = [self._is_crop(image) for image in images]
-        found = self._find([image.pixels for image in images], crops)
+        pixels = [light.lit(image.pixels) for image in images]
+        found = self._find(pixels, crops)
         faces = [
-            face
+            _Face(row, face, align.centred(pixels[row]) if face is None else _aligned(pixels[row], face))
             for row, (image, crop) in enumerate(zip(images, crops, strict=True))
-            for face in self._choose(row, image, crop, found[row])
+            for face in self._choose(image, crop, found[row])
         ]
         seen: list[list[SeenFace]] = [[] for _ in images]
-        for face, embedding in zip(faces, self._embed(faces), strict=True):
-            seen[face.image].append(self._seen(face, embedding, images[face.image]))
+        for face, (embedding, norm) in zip(faces, self._embed(faces), strict=True):
+            seen[face.image].append(self._seen(face, embedding, norm, images[face.image]))
         return [
             SeenImage(image.ref, image.digest, image.width_px, image.height_px, tuple(of_image))
             for image, of_image in zip(images, seen, strict=True)
@@ -82,32 +88,44 @@ class See:
             return max(image.width_px, image.height_px) <= self._crop_side_max_px
         return self._pre_cropped
 
-    def _choose(self, row: int, image: DecodedImage, crop: bool, found: list[Found]) -> list[_Face]:
-        """Which faces count: the main one of a crop, all that are large enough of a photo."""
-        if not found and crop and self._pre_cropped is True:
-            return [_Face(row, None, align.centred(image.pixels))]
-        if not crop:
-            width_min_px = self._face_side_min_px / _scale_to_original(image)
-            found = [face for face in found if face.width_px >= width_min_px][:FACES_MAX]
-        return [_Face(row, face, align.aligned(image.pixels, face.detection.landmarks)) for face in found]
+    def _choose(self, image: DecodedImage, crop: bool, found: list[Found]) -> Sequence[Found | None]:
+        """Which faces count: the main one of a crop, all that are large enough of a photo; None: a guess."""
+        if crop:
+            return found or ([None] if self._pre_cropped is True else [])
+        width_min_px = self._face_side_min_px / _scale_to_original(image)
+        return [face for face in found if face.width_px >= width_min_px][:FACES_MAX]
 
-    def _embed(self, faces: Sequence[_Face]) -> Sequence[Float32]:
-        """float32 (d,) per face, norm 1, read-only."""
-        batch_max = self._recogniser.batch_max
-        rows: list[Float32] = []
-        for start in range(0, len(faces), batch_max):
-            batch = embed.network_input([face.aligned for face in faces[start : start + batch_max]])
-            rows.extend(embed.unit_rows(self._recogniser.run(batch)[0], self._whitening))
-        return rows
+    def _embed(self, faces: Sequence[_Face]) -> list[tuple[Float32, float]]:
+        """For each face its embedding, float32 (d,), norm 1, read-only, and the norm that the network gave it."""
+        if not faces:
+            return []
+        raw = self._recognise([face.aligned for face in faces])
+        norms = embed.norms(raw)
+        poor = [row for row, norm in enumerate(norms) if norm < POOR_NORM]
+        if poor:
+            raw[poor] += self._recognise([np.ascontiguousarray(faces[row].aligned[:, ::-1]) for row in poor])
+        return list(zip(embed.unit_rows(raw, self._whitening), norms, strict=True))
 
-    def _seen(self, face: _Face, embedding: Float32, image: DecodedImage) -> SeenFace:
+    def _recognise(self, aligned: Sequence[UInt8]) -> Float32:
+        """The network's output, float32 (n, d), for n >= 1 aligned faces."""
+        step = self._recogniser.batch_max
+        pieces = [aligned[start : start + step] for start in range(0, len(aligned), step)]
+        return np.concatenate([self._recogniser.run(embed.network_input(piece))[0] for piece in pieces])
+
+    def _seen(self, face: _Face, embedding: Float32, norm: float, image: DecodedImage) -> SeenFace:
         """With box and landmarks in px of the upright original; a guess has no quality and founds nobody."""
-        scale = _scale_to_original(image)
-        if face.found is None:
+        scale, found = _scale_to_original(image), face.found
+        if found is None:
             return SeenFace(detect.scaled(_middle(image), scale), embedding, quality=0.0, founder=False)
-        worth = quality(face.found.detection.detection_score, face.found.width_px, face.found.plausibility)
-        detection = detect.scaled(face.found.detection, scale)
+        score, sharp = found.detection.detection_score, sharpness(face.aligned)
+        worth = quality(score, found.width_px, found.plausibility, sharp, norm)
+        detection = detect.scaled(found.detection, scale)
         return SeenFace(detection, embedding, worth, founder=worth >= self._founder_quality_min)
+
+
+def _aligned(pixels: UInt8, face: Found) -> UInt8:
+    """Lit once more: it may lie in the dark of a bright photo."""
+    return light.lit(align.aligned(pixels, face.detection.landmarks))
 
 
 def _scale_to_original(image: DecodedImage) -> float:

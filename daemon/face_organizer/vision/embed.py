@@ -46,3 +46,9 @@ def unit_rows(raw: Float32, whitening: Whitening | None = None) -> Float32:
         unit = (turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     unit.flags.writeable = False
     return unit
+
+
+def norms(raw: Float32) -> list[float]:
+    """How long each of the network's outputs (n, d) is. SFace says by it how well it sees the face."""
+    lengths: list[float] = np.linalg.norm(raw, axis=1).tolist()
+    return lengths
