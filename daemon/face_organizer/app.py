@@ -84,7 +84,6 @@ class Organizer:
             log,
             monotonic,
             save_every_s=config.index.save_every_s,
-            graph_of=neighbours_of_all,
         )
         self._keeper.open()
         with store.read() as txn:
@@ -134,6 +133,7 @@ class Organizer:
                 library=self._library_path,
                 place=self._placer.wake,
                 embed=self.embed,
+                find_neighbours=neighbours_of_all,
                 in_gallery=self._in_gallery,
                 failed=lambda: self.failure() is not None,
             )

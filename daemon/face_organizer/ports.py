@@ -153,15 +153,6 @@ class NeighbourFinder(Protocol):
         ...
 
 
-class GraphBuilder(Protocol):
-    """The k nearest faces of each face, itself left out, best first: rows int32 (n, k), -1 where there are fewer, and
-    similarities float32 (n, k). image_of: int64 (n,), faces of one image are no neighbours; None: they are."""
-
-    def __call__(
-        self, vectors: Float16, k: int, *, similarity_min: float, image_of: Int64 | None
-    ) -> tuple[NDArray[np.int32], Float32]: ...
-
-
 class Library(Protocol):
     """The folders people look at."""
 

@@ -38,7 +38,7 @@ def test_a_graph_that_was_lost_comes_back_as_enrolment_had_made_it(
             txn.put_neighbours(face_id, np.empty(0, np.int64), np.empty(0, np.float32))
     assert edges(desk) == {}
 
-    assert remake_graph(desk.store, neighbours_of_all, 20) == 10
+    assert remake_graph(desk.store, neighbours_of_all, 20, lambda work: work()) == 10
 
     assert edges(desk) == before
     desk.store.close()
@@ -47,5 +47,5 @@ def test_a_graph_that_was_lost_comes_back_as_enrolment_had_made_it(
 def test_an_empty_library_has_an_empty_graph(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
 
-    assert remake_graph(desk.store, neighbours_of_all, 20) == 0
+    assert remake_graph(desk.store, neighbours_of_all, 20, lambda work: work()) == 0
     desk.store.close()

@@ -11,7 +11,6 @@ import pytest
 from test_gallery import D, Desk
 
 from face_organizer.adapters.index import FaceIndex
-from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.types import FaceRecord, Float32
 
@@ -46,7 +45,6 @@ class Bench:
             self.desk.log,
             lambda: self.now,
             save_every_s=60,
-            graph_of=neighbours_of_all,
         )
         keeper.open()
         return index, keeper
@@ -164,19 +162,3 @@ def test_a_disk_that_refuses_the_index_costs_a_warning_only(bench: Bench) -> Non
     keeper.save()
 
     assert "index_not_saved" in bench.desk.log.names()
-
-
-def test_a_lost_graph_is_remade_from_the_vectors(bench: Bench) -> None:
-    for person in (3, 4, 3, 4, 3):
-        bench.desk.drop(person)
-    with bench.desk.store.write() as txn:
-        for face_id in range(1, 6):
-            txn.put_neighbours(face_id, np.empty(0, np.int64), np.empty(0, np.float32))
-    _, keeper = bench.open()
-
-    keeper.remake_graph(bench.desk.book.rules)
-
-    with bench.desk.store.read() as txn:
-        graph = txn.neighbours(3)
-    assert graph.neighbours[0].tolist() == [3, 5, -1] or graph.neighbours[0].tolist() == [5, 3, -1]
-    assert set(graph.neighbours[1].tolist()) == {4, -1}

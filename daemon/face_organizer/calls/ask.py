@@ -12,6 +12,7 @@ from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, image_meant
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.explain import explain
+from face_organizer.pipeline.keep_graph import remake_graph
 from face_organizer.ports import Transaction
 from face_organizer.types import Float32, Int64, RunRecord
 
@@ -62,7 +63,8 @@ class Ask:
         repaired = repair and bool(findings)
         if repaired:
             self._desk.in_gallery(self._remake_views)
-            self._desk.keeper.remake_graph(self._desk.book.rules)
+            desk = self._desk
+            remake_graph(desk.store, desk.find_neighbours, desk.book.rules.neighbours, desk.in_gallery)
             self._desk.place()
         return {"findings": findings, "repaired": repaired, "clean": repaired or not findings}
 

@@ -17,7 +17,7 @@ from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
-from face_organizer.ports import Index, Library, Store
+from face_organizer.ports import Index, Library, NeighbourFinder, Store
 from face_organizer.types import Float32
 
 Answer = dict[str, Any]
@@ -42,3 +42,4 @@ class Desk:
     failed: Callable[[], bool]
     place: Callable[[], None]
     embed: Callable[[list[tuple[str, str]]], Float32]
+    find_neighbours: NeighbourFinder

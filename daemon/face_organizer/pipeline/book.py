@@ -42,7 +42,7 @@ from face_organizer.types import (
     PersonRecord,
 )
 
-CHUNK_FACES = 500
+CHUNK_FACES = 100
 """Faces a transaction of a change: enrolment waits for one of them, no longer than a tenth of a second."""
 
 APPLYING = "applying"

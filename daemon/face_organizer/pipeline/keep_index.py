@@ -7,19 +7,13 @@ Imports: ports
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 
-from face_organizer.pipeline.book import CHUNK_FACES
-from face_organizer.pipeline.messages import Rules
-from face_organizer.ports import Clock, GraphBuilder, GrowingIndex, Log, Store
-
-GRAPH_SHARE = 0.6
-"""Neighbours less similar than this share of the bound for clustering are of no use, whatever the bound will be."""
+from face_organizer.ports import Clock, GrowingIndex, Log, Store
 
 GENERATION = 0
 """Raise it when faces are taken out of the store: an index saved before holds them still."""
@@ -38,11 +32,10 @@ class IndexKeeper:
         clock: Clock,
         *,
         save_every_s: float,
-        graph_of: GraphBuilder,
     ) -> None:
         self._store, self._index, self._path = store, index, path
         self._in_gallery, self._log, self._clock = in_gallery, log, clock
-        self._save_every_s, self._graph_of = save_every_s, graph_of
+        self._save_every_s = save_every_s
         self._saved_at, self._saved_count = clock(), -1
 
     def open(self) -> None:
@@ -64,25 +57,6 @@ class IndexKeeper:
         self._index.clear()
         self._fill(0)
         self._log.warning("index_rebuilt", reason=reason, faces=self._index.count)
-
-    def remake_graph(self, rules: Rules) -> None:
-        """Find the neighbours of every face anew, and keep them. Any thread but the gallery's."""
-        with self._store.read() as txn:
-            face_ids, vectors = txn.vectors_from()
-            image_of = txn.face_table().image_of if rules.one_face_per_image else None
-        rows, similarities = self._graph_of(
-            vectors, rules.neighbours, similarity_min=GRAPH_SHARE * rules.similarity_link_min, image_of=image_of
-        )
-        neighbours = np.where(rows >= 0, face_ids[np.maximum(rows, 0)], -1) if len(face_ids) else rows
-
-        def keep(start: int) -> None:
-            with self._store.write() as txn:
-                for row in range(start, min(start + CHUNK_FACES, len(face_ids))):
-                    txn.put_neighbours(int(face_ids[row]), neighbours[row], similarities[row])
-
-        for start in range(0, len(face_ids), CHUNK_FACES):
-            self._in_gallery(partial(keep, start))
-        self._log.info("graph_rebuilt", faces=len(face_ids))
 
     def tend(self, _stop: Event) -> None:
         """Train a larger index when it is time; save when the last save is old."""

@@ -27,7 +27,7 @@ from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.think import Clusters, Faces, calibrated, clusters_of, load_faces, pictured, reconciled
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, RunRecord
+from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, Neighbours, RunRecord
 
 Kept = tuple[int, RunRecord]
 """A run's id and what was written down of it."""
@@ -159,11 +159,16 @@ class Recluster:
     def _recluster(self, reason: str, kind: Kind) -> Kept:
         start = self._clock()
         picture = self._picture() if kind == "unasked" and reason == "timer" and self._is_little_growth() else None
-        with self._store.read() as txn:
+        with self._store.read() as txn:  # let go of as soon as it is read: a snapshot keeps old pages alive
+            persons = dict(txn.persons.items())
             faces = load_faces(txn) if picture is None else pictured(txn, picture)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
-            clusters = self._everything(txn, faces) if picture is None else self._growth(txn, faces, picture)
-            persons = dict(txn.persons.items())
+            if picture is None:
+                edges = txn.neighbours(self.rules.neighbours)
+            else:
+                clusters = self._growth(txn, faces, picture)
+        if picture is None:
+            clusters = self._everything(faces, edges)
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
@@ -194,11 +199,11 @@ class Recluster:
         self._log.info("elbow_chosen", people=curve["chosen"], chart=chart)
         return {**found, "elbow": {**curve, "chart": chart}}
 
-    def _everything(self, txn: Transaction, faces: Faces) -> Clusters:
+    def _everything(self, faces: Faces, edges: Neighbours) -> Clusters:
         """All faces, by the bounds that the library gives itself."""
         calibration = calibrated(faces, self.rules, self._seed)
         found = {"calibration": asdict(calibration)} if calibration else {}
-        clusters = clusters_of(txn, faces, self.rules.as_found(found), self._seed)
+        clusters = clusters_of(faces, edges, self.rules.as_found(found), self._seed)
         return replace(clusters, found={**found, **clusters.found})
 
     def _growth(self, txn: Transaction, faces: Faces, picture: Picture) -> Clusters:

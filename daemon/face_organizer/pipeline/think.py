@@ -28,7 +28,7 @@ from face_organizer.pipeline.book import constraints_of
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Picture
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, Float16, Float32, Int64
+from face_organizer.types import NOBODY, UNBORN, Float16, Float32, Int64, Neighbours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,13 +78,18 @@ def pictured(txn: Transaction, picture: Picture) -> Faces:
     return Faces(ids, picture.image_of, picture.person_of, picture.founder, none, anchor_of, rejections)
 
 
+def founding_vectors(faces: Faces) -> Float16:
+    """The founders' vectors: no copy where everybody is one, for they are half a gigabyte of a large library."""
+    return faces.vectors if faces.founder.all() else faces.vectors[faces.founder]
+
+
 def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
     """What the library says of the bounds; None where they are not for it to move, or the number of people is fixed."""
     if rules.impostors is None or rules.people != "auto" or len(faces.vectors) == 0:
         return None
     founders = np.flatnonzero(faces.founder)
     return calibrate(
-        faces.vectors[founders],
+        founding_vectors(faces),
         faces.person_of[founders],
         faces.image_of[founders],
         pack=rules.impostors,
@@ -94,18 +99,17 @@ def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
     )
 
 
-def clusters_of(txn: Transaction, faces: Faces, rules: Rules, seed: int) -> Clusters:
-    """A label for each face. Only founders are clustered; the others join the nearest cluster."""
+def clusters_of(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clusters:
+    """A label for each face. Only founders are clustered; the others join the nearest cluster. edges: the kNN graph."""
     labels = np.full(len(faces.face_ids), -1, np.int64)
     founders = np.flatnonzero(faces.founder)
     if len(founders) > 0:
         ids = faces.face_ids[founders]
-        edges = txn.neighbours(rules.neighbours)
         row = np.searchsorted(edges.face_ids, ids)
         graph = symmetric_graph(ids, edges.neighbours[row], edges.similarities[row], rules.similarity_link_min)
         labels[founders] = cluster_graph(
             graph,
-            faces.vectors[founders],
+            founding_vectors(faces),
             similarity_min=rules.similarity_link_min,
             image_of=faces.image_of[founders] if rules.one_face_per_image else None,
             anchor_of=faces.anchor_of[founders],
