@@ -17,7 +17,7 @@ def test_the_packs_bounds_hold_and_a_library_may_move_them() -> None:
     assert rules.impostors is PACK.impostors
     assert rules.false_merge_max == Config().persons.false_merge_max
 
-    moved = rules.moved(0.02)
+    moved = rules.as_found({"calibration": {"similarity_shift": 0.02}})
     assert moved.similarity_link_min == pytest.approx(PACK.similarity_link_min + 0.02)
     assert moved.similarity_join_min == pytest.approx(PACK.similarity_join_min + 0.02)
     assert moved.similarity_member_min == PACK.similarity_member_min
@@ -29,3 +29,12 @@ def test_a_bound_that_a_user_set_stays_where_it_was_put(key: str) -> None:
 
     assert getattr(rules, key) == 0.6
     assert rules.impostors is None
+
+
+def test_a_learned_bound_for_members_is_followed_unless_a_user_set_one() -> None:
+    found = {"similarity_member_min": 0.25}
+    own = Config(people=2, persons=PeopleConfig(similarity_member_min=0.5))
+
+    assert rules_of(Config(people=2), PACK).as_found(found).similarity_min == 0.25
+    assert rules_of(own, PACK).as_found(found).similarity_min == 0.5
+    assert rules_of(Config(), PACK).as_found(found).similarity_member_min == PACK.similarity_member_min
