@@ -10,7 +10,6 @@ import base64
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import inf
 from pathlib import Path
 from threading import Event
 from time import monotonic, time
@@ -103,7 +102,8 @@ class Organizer:
         self._gallery = Gallery(
             store, self._index, self._roster, self._book, log, monotonic, self._placer.wake, self._left_pipeline
         )
-        applier = Applier(self._book, self._in_gallery)
+        self._stopping = False
+        applier = Applier(self._book, self._in_gallery, lambda: self._stopping)
         self._runs = Runs(store, self._book, applier, self._wait_placed)
         self._recluster = Recluster(
             store,
@@ -167,6 +167,7 @@ class Organizer:
         Raises what killed a thread, if anything did.
         """
         deadline = monotonic() + within_s
+        self._stopping = True
         try:
             self._control.stop()
             if self._services:
@@ -303,8 +304,11 @@ class Organizer:
     def _wait_placed(self) -> None:
         """Wait until disk shows what truth wants. Raises Cancelled when that cannot be any more."""
         self._placer.wake()
-        if not self.wait_settled(inf):
-            raise Cancelled
+        never = Event()
+        while not self._is_placed():
+            if self._stopping or self.failure() is not None:
+                raise Cancelled
+            never.wait(0.02)
 
     def _is_placed(self) -> bool:
         with self.store.read() as txn:

@@ -1,24 +1,35 @@
 """What a command may call, by name: the two classes' public methods.
 
 Room:    app (wires)
-Imports: calls
+Imports: calls, pipeline
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from face_organizer.calls.ask import Ask
 from face_organizer.calls.decide import Decide
 from face_organizer.calls.desk import Desk
+from face_organizer.errors import RequestError
+from face_organizer.pipeline.flow import Cancelled
 
 
 def calls_by_name(desk: Desk) -> dict[str, Callable[..., Any]]:
-    """Every call."""
-    return {
-        name: getattr(owner, name)
-        for owner in (Ask(desk), Decide(desk))
-        for name in dir(owner)
-        if not name.startswith("_")
-    }
+    """Every call. One that the end of the process cuts short says so."""
+    owners = (Ask(desk), Decide(desk))
+    names = ((owner, name) for owner in owners for name in dir(owner) if not name.startswith("_"))
+    return {name: _told_of_the_end(getattr(owner, name)) for owner, name in names}
+
+
+def _told_of_the_end(call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except Cancelled as error:
+            raise RequestError("the daemon is stopping; what was decided is kept and done at the next start") from error
+
+    return answer

@@ -1,7 +1,7 @@
 """Drives a change to its end, chunk by chunk through the gallery's thread, with enrolment going on in between.
 
 Room:    pipeline (moves)
-Imports: book
+Imports: book, flow
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, TypeVar, cast
 
 from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.flow import Cancelled
 
 T = TypeVar("T")
 
@@ -21,17 +22,25 @@ class Applier:
     Any thread but the gallery's.
     """
 
-    def __init__(self, book: Book, in_gallery: Callable[[Callable[[], Any]], Any]) -> None:
-        self._book, self._in_gallery = book, in_gallery
+    def __init__(
+        self,
+        book: Book,
+        in_gallery: Callable[[Callable[[], Any]], Any],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """stopping(): the process wants to end; what is left of a change is done at the next start."""
+        self._book, self._in_gallery, self._stopping = book, in_gallery, stopping
         self._one_at_a_time = Lock()
 
     def run(self, begin: Callable[[], T]) -> T:
         """Call begin() in the gallery's thread, where it may begin a change in the book; then do that to its end.
 
-        Returns what begin() returned; raises what it raised, and then nothing was changed.
+        Returns what begin() returned; raises what it raised, and then nothing was changed. Raises Cancelled when the
+        process stops before the end.
         """
         with self._one_at_a_time:
             answer = cast("T", self._in_gallery(begin))
             while self._in_gallery(self._book.step):
-                pass
+                if self._stopping():
+                    raise Cancelled
             return answer
