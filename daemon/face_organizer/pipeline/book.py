@@ -14,6 +14,7 @@ In the gallery's thread only (or before it starts).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -22,7 +23,7 @@ from itertools import count
 import numpy as np
 
 from face_organizer.identity.constraints import Constraints, fold, heir
-from face_organizer.identity.placement import desired_folders, person_folder_name
+from face_organizer.identity.placement import desired_folders, person_folder_name, plain_name, safe_folder_name
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Store, Transaction
@@ -67,8 +68,10 @@ class Book:
 
     # one face, one person
 
-    def new_person(self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset()) -> PersonId:
-        """leaving: persons that are about to lose their last face, and with it their folder."""
+    def new_person(
+        self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset(), name: str | None = None
+    ) -> PersonId:
+        """leaving: persons that are about to lose their last face, and with it their folder. name: a human's."""
         person_id = PersonId(txn.new_id("persons"))
         given, freed = frozenset[str](), frozenset[str]()
         if self.rules.people not in ("auto", "elbow"):  # few persons, who have letters
@@ -79,11 +82,19 @@ class Book:
         folder = person_folder_name(person_id, self.rules.people, given)
         if folder not in freed:
             folder = self._free(folder, given)
-        txn.persons.put(person_id, PersonRecord(name=folder, folder=folder, born_run=run_id))
+        person = PersonRecord(name=folder, folder=folder, born_run=run_id)
+        txn.persons.put(person_id, self.called(txn, person_id, person, name) if name is not None else person)
         return person_id
 
-    def free_folder(self, txn: Transaction, usual: str, person_id: int) -> str:
-        """The folder for a person's new name: itself, or folder~2, ... where another person has it."""
+    def called(self, txn: Transaction, person_id: int, person: PersonRecord, name: str) -> PersonRecord:
+        """The person with a human's name, and with the folder for it: the name itself, or name~2, ... where another
+        person has that. Raises RequestError for a name that cannot become a folder."""
+        usual = safe_folder_name(name)
+        its_own = person.folder == usual or re.fullmatch(re.escape(usual) + r"~\d+", person.folder) is not None
+        folder = person.folder if its_own else self._free_folder(txn, usual, person_id)
+        return replace(person, name=plain_name(name), folder=folder, named=True)
+
+    def _free_folder(self, txn: Transaction, usual: str, person_id: int) -> str:
         others = {
             person.folder.casefold()
             for other, person in txn.persons.items()
@@ -126,10 +137,11 @@ class Book:
 
     # changes
 
-    def begin(self, txn: Transaction, change_id: int, decision_id: int = 0) -> None:
+    def begin(self, txn: Transaction, change_id: int, decision_id: int = 0, born_as: str | None = None) -> None:
         """Start to do a change that is written down: from here on it will be done, whatever happens.
 
         decision_id: the decision that it belongs to; what it says of persons yet unborn is said of the born ones.
+        born_as: the name of the one who is born.
         """
         change = txn.changes.get(change_id)
         assert change is not None, change_id
@@ -138,7 +150,7 @@ class Book:
             _ids(change.before), _ids(change.after)
         )
         change = replace(change, persons=tuple(self._change_person(txn, each, changing) for each in change.persons))
-        change, number = self._numbered(txn, change)
+        change, number = self._numbered(txn, change, born_as)
         decision = txn.decisions.get(decision_id)
         if decision is not None and number:
             verdicts = tuple(
@@ -193,7 +205,9 @@ class Book:
         }
         return PersonChange(change.person_id, now, replace(now, **was))
 
-    def _numbered(self, txn: Transaction, change: ChangeRecord) -> tuple[ChangeRecord, dict[int, PersonId]]:
+    def _numbered(
+        self, txn: Transaction, change: ChangeRecord, born_as: str | None
+    ) -> tuple[ChangeRecord, dict[int, PersonId]]:
         """The change with real persons in the place of those that have no id yet, and who they are."""
         after = _ids(change.after).copy()
         for person_id in np.unique(after[(after != NOBODY) & (after < UNBORN)]).tolist():
@@ -201,7 +215,7 @@ class Book:
                 after[after == person_id] = living  # merged by hand since this was thought out
         leaving = self._leaving(_ids(change.before), after)
         coming_ids = np.unique(after[after >= UNBORN]).tolist()
-        number = {coming: self.new_person(txn, change.run_id, leaving) for coming in coming_ids}
+        number = {coming: self.new_person(txn, change.run_id, leaving, born_as) for coming in coming_ids}
         unborn = np.fromiter(number.keys(), np.int64, len(number))
         coming = np.flatnonzero(after >= UNBORN)
         after[coming] = np.fromiter(number.values(), np.int64, len(number))[np.searchsorted(unborn, after[coming])]
@@ -250,7 +264,7 @@ class Book:
             record = txn.assignments.get(face_id)
             former = txn.former(change.back_to, face_id) if change.back_to else None
             person_id = heir(new, change.merged)
-            if record is None or not self._may(face_id, old, person_id, change, former):
+            if record is None or not self._may(txn, face_id, old, person_id, change, former):
                 continue
             files = [
                 (file_id, file.places) for file_id in self._files_of(txn, face_id) if (file := txn.files.get(file_id))
@@ -267,23 +281,37 @@ class Book:
                 given.append(face_id)
         self._measure(txn, given)
 
-    def _may(self, face_id: int, old: int, new: int, change: ChangeRecord, former: FormerRecord | None) -> bool:
+    def _may(
+        self, txn: Transaction, face_id: int, old: int, new: int, change: ChangeRecord, former: FormerRecord | None
+    ) -> bool:
         """Is the change still right for this face, after all that was decided since it was thought out?"""
         now = int(self._roster.person_of[face_id])
         if change.back_to:
             confirmed = self.constraints.confirmed.get(face_id, new)
             # A run may have moved on what a human decided; another human, or streaming, is not taken back with it.
-            return former is not None and (now == old or not change.run_id) and confirmed == new
+            if former is None or (now != old and change.run_id) or confirmed != new:
+                return False
+            return face_id in self.constraints.confirmed or not self._is_mates(txn, face_id, new)
         if now != old and new == NOBODY:
             return False  # it has found somebody meanwhile
         if new == now != old:
             return False
-        return self._allows(face_id, new)
+        return self._allows(txn, face_id, new)
 
-    def _allows(self, face_id: int, person_id: int) -> bool:
+    def _allows(self, txn: Transaction, face_id: int, person_id: int) -> bool:
         """Does nothing that a human said keep the face from this person?"""
-        confirmed = self.constraints.confirmed.get(face_id, person_id)
-        return confirmed == person_id and person_id not in self.constraints.rejected.get(face_id, ())
+        confirmed = self.constraints.confirmed.get(face_id)
+        if confirmed is not None:
+            return confirmed == person_id
+        return person_id not in self.constraints.rejected.get(face_id, ()) and not self._is_mates(
+            txn, face_id, person_id
+        )
+
+    def _is_mates(self, txn: Transaction, face_id: int, person_id: int) -> bool:
+        """Did a human say that another face of the image is this person?"""
+        image = txn.images.get(int(self._roster.image_of[face_id])) if self.rules.one_face_per_image else None
+        mates = image.face_ids if image is not None and person_id != NOBODY else ()
+        return any(self.constraints.confirmed.get(mate) == person_id for mate in mates if mate != face_id)
 
     def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord) -> None:
         """The face as it was, and its files as they lay."""
@@ -308,7 +336,7 @@ class Book:
         gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
         for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
             person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
-            if self._allows(face_id, person_id):
+            if self._allows(txn, face_id, person_id):
                 vector = txn.vectors([face_id])[0]
                 self.give(txn, face_id, vector, Assignment(person_id, 0.0, 0.0, change.reason), change.run_id)
                 self._measure(txn, [face_id])
