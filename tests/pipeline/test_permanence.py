@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from test_gallery import RUN
 from test_recluster import Bench
 
 from face_organizer.calls.meant import face_meant, image_meant, person_meant
 from face_organizer.errors import RequestError
+from face_organizer.pipeline import book as book_module
+from face_organizer.pipeline.applying import Applier
+from face_organizer.pipeline.book import pack_ids
+from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.split import parts_of
-from face_organizer.types import PersonRecord
+from face_organizer.types import UNBORN, ChangeRecord, PersonRecord
 
 
 @pytest.fixture
@@ -151,3 +157,71 @@ def test_the_part_with_the_confirmed_face_stays_the_person(tmp_path: Path) -> No
     assert bench.desk.persons() == [1, 1, 3, 3, 3]
     assert bench.desk.folders(1) == ("Alice",)
     bench.desk.store.close()
+
+
+# meanwhile
+
+
+def test_what_a_human_touched_while_a_run_was_thinking_is_left_alone_by_it(bench: Bench) -> None:
+    """The run wants to merge 2 into 1 and to take 3 apart; meanwhile 2 gets a name."""
+    with bench.desk.store.read() as txn:
+        then = txn.last_id("decisions")
+    before = bench.desk.persons()
+    bench.desk.decide.name(2, "Alice", [4])
+
+    thought_out(bench, before, [1] * 6 + [3, UNBORN, UNBORN], {2: 1}, then)
+
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2, 3, 4, 4]
+    assert bench.desk.folders(5) == ("Alice",)
+    bench.run()
+    assert person(bench, 2).name == "Alice"
+
+
+def test_a_merge_by_hand_while_a_run_was_thinking_stands(bench: Bench) -> None:
+    merged = bench.desk.decide.merge(2, 1)
+    with bench.desk.store.read() as txn:
+        then = txn.last_id("decisions")
+    before = bench.desk.persons()
+    bench.desk.decide.undo(merged)
+
+    thought_out(bench, before, [1] * 6 + [1] * 3, {3: 1}, then)
+
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def thought_out(bench: Bench, before: list[int], after: list[int], merged: dict[int, int], then: int) -> None:
+    ids = np.arange(1, len(after) + 1)
+    columns = (pack_ids(np.asarray(column, np.int64)) for column in (ids, before, after))
+    change = ChangeRecord(*columns, "reclustered", merged=merged, last_decision=then)
+    bench.desk.runs.keep(RUN, change, asked=True)
+
+
+def test_a_run_tells_the_last_decision_that_it_knew_of(bench: Bench) -> None:
+    bench.desk.decide.name(2, "Alice", [4])
+    run = bench.run()
+
+    with bench.desk.store.read() as txn:
+        change = txn.changes.get(run.change_id)
+    assert change is not None
+    assert change.last_decision == 1
+
+
+def test_a_face_that_came_during_a_merge_goes_back_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_module, "CHUNK_FACES", 2)
+    arriving = iter([4])
+
+    def in_gallery(work: Callable[[], object]) -> object:
+        if work == bench.desk.book.step:
+            for who in arriving:
+                bench.desk.drop(who)
+        return work()
+
+    desk = bench.desk
+    desk.decide = Decide(desk.store, desk.roster, desk.book, Applier(desk.book, in_gallery), desk.runs, lambda: 1.0)
+    merged = desk.decide.merge(2, 1)
+    assert desk.persons() == [1] * 6 + [3] * 3 + [1]
+
+    desk.decide.undo(merged)
+
+    assert desk.persons() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 2]
+    assert desk.folders(10) == ("person_0002",)

@@ -28,6 +28,7 @@ from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import (
+    NO_DECISION,
     NOBODY,
     QUARANTINE,
     UNBORN,
@@ -48,6 +49,9 @@ CHUNK_FACES = 500
 
 APPLYING = "applying"
 """The note that says which change is being done, and how many of its faces are: two numbers of 8 bytes."""
+
+LAYING_BACK = "laying_back"
+"""The note that says which changes were taken back, but their files do not lie under just the names they had yet."""
 
 
 class Book:
@@ -146,6 +150,7 @@ class Book:
         change = txn.changes.get(change_id)
         assert change is not None, change_id
         assert not txn.note(APPLYING), "one change at a time"
+        change = self._without_touched(txn, change)
         changing = {person.person_id for person in change.persons} | self._leaving(
             _ids(change.before), _ids(change.after)
         )
@@ -191,7 +196,26 @@ class Book:
             persons=tuple(self._reversed(txn, person) for person in change.persons if person.before is not None),
             back_to=change_id,
         )
+        put_laying_back(txn, [*laying_back(txn), change_id])
         return write_down(txn, back)
+
+    def _without_touched(self, txn: Transaction, change: ChangeRecord) -> ChangeRecord:
+        """A run without what it would do to persons whom a human touched since it was thought out: it judged them by
+        what was said until then. The next run knows more."""
+        if change.last_decision == NO_DECISION:
+            return change
+        touched = touched_since(txn, change.last_decision)
+        ids, before, after = (_ids(column) for column in (change.face_ids, change.before, change.after))
+        now = self._roster.person_of[ids]
+        kept = ~np.isin(np.stack([before, after, now]), np.fromiter(touched, np.int64, len(touched))).any(axis=0)
+        merged = {old: new for old, new in change.merged.items() if not {old, new} & touched}
+        return replace(
+            change,
+            face_ids=pack_ids(ids[kept]),
+            before=pack_ids(before[kept]),
+            after=pack_ids(after[kept]),
+            merged=merged,
+        )
 
     def _reversed(self, txn: Transaction, change: PersonChange) -> PersonChange:
         """A person as before, but for what was decided since."""
@@ -266,10 +290,8 @@ class Book:
             person_id = heir(new, change.merged)
             if record is None or not self._may(txn, face_id, old, person_id, change, former):
                 continue
-            files = [
-                (file_id, file.places) for file_id in self._files_of(txn, face_id) if (file := txn.files.get(file_id))
-            ]
-            txn.put_former(change_id, face_id, FormerRecord(record, tuple(files)))
+            files = self._places_of(txn, face_id)
+            txn.put_former(change_id, face_id, FormerRecord(record, files))
             if former is not None:
                 self._put_back(txn, face_id, former)
             elif person_id == record.person_id:
@@ -333,13 +355,7 @@ class Book:
 
     def _finish(self, txn: Transaction, change_id: int, change: ChangeRecord) -> None:
         """Faces that came to a vanished person meanwhile follow; persons without a face retire; the change is done."""
-        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
-        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
-            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
-            if self._allows(txn, face_id, person_id):
-                vector = txn.vectors([face_id])[0]
-                self.give(txn, face_id, vector, Assignment(person_id, 0.0, 0.0, change.reason), change.run_id)
-                self._measure(txn, [face_id])
+        change = self._follow(txn, change_id, change)
         retired = self._retire(txn, change.merged)
         known = {person.person_id for person in change.persons}
         txn.changes.put(
@@ -349,6 +365,33 @@ class Book:
         txn.put_note(APPLYING, b"")
         self._note_run(txn, change)
         self.learn(txn)
+
+    def _follow(self, txn: Transaction, change_id: int, change: ChangeRecord) -> ChangeRecord:
+        """Let the faces that came to a vanished person meanwhile follow; returns the change with them in it, so that
+        they go back with it."""
+        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+        known = set(_ids(change.face_ids).tolist())
+        came: list[tuple[int, int, int]] = []
+        given = []
+        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
+            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
+            record = txn.assignments.get(face_id)
+            if record is None or not self._allows(txn, face_id, person_id):
+                continue
+            if face_id not in known:
+                txn.put_former(change_id, face_id, FormerRecord(record, self._places_of(txn, face_id)))
+                came.append((face_id, record.person_id, person_id))
+            decision = Assignment(person_id, 0.0, 0.0, change.reason)
+            self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id)
+            given.append(face_id)
+        self._measure(txn, given)
+        ids, before, after = np.array(came, np.int64).reshape(-1, 3).T
+        return replace(
+            change,
+            face_ids=change.face_ids + pack_ids(ids),
+            before=change.before + pack_ids(before),
+            after=change.after + pack_ids(after),
+        )
 
     def _retire(self, txn: Transaction, merged: dict[int, int]) -> list[PersonChange]:
         """Persons without a face left live on as a redirect or a memory; their ids are never reused."""
@@ -367,6 +410,10 @@ class Book:
         if run is not None:
             state = "rolled_back" if change.back_to else "applied"
             txn.runs.put(change.run_id, replace(run, state=state, persons=len(self._roster.faces_of)))
+
+    def _places_of(self, txn: Transaction, face_id: int) -> tuple[tuple[int, tuple[bytes, ...]], ...]:
+        files = [(file_id, txn.files.get(file_id)) for file_id in self._files_of(txn, face_id)]
+        return tuple((file_id, file.places) for file_id, file in files if file is not None)
 
     def _files_of(self, txn: Transaction, face_id: int) -> tuple[int, ...]:
         image = txn.images.get(int(self._roster.image_of[face_id]))
@@ -396,6 +443,19 @@ def living_person(txn: Transaction, person_id: int) -> int:
     return person_id
 
 
+def touched_since(txn: Transaction, decision_id: int) -> frozenset[int]:
+    """The persons that decisions after this one speak of, take faces from or give faces to."""
+    touched: set[int] = set()
+    for _, decision in txn.decisions.items(decision_id + 1):
+        touched |= {verdict.person_id for verdict in decision.verdicts}
+        if (change := txn.changes.get(decision.change_id)) is not None:
+            touched |= (
+                {person.person_id for person in change.persons} | set(change.merged) | set(change.merged.values())
+            )
+            touched |= set(np.unique(np.concatenate([_ids(change.before), _ids(change.after)])).tolist())
+    return frozenset(touched | {living_person(txn, person_id) for person_id in touched}) - {int(NOBODY)}
+
+
 def constraints_of(txn: Transaction) -> Constraints:
     """What all decisions make together."""
     merged_into = {person_id: person.merged_into for person_id, person in txn.persons.items() if person.merged_into}
@@ -407,6 +467,15 @@ def write_down(txn: Transaction, change: ChangeRecord) -> int:
     change_id = txn.new_id("changes")
     txn.changes.put(change_id, change)
     return change_id
+
+
+def laying_back(txn: Transaction) -> list[int]:
+    """The changes whose files are still on their way back to the names they had."""
+    return [int(change_id) for change_id in _ids(txn.note(LAYING_BACK))]
+
+
+def put_laying_back(txn: Transaction, change_ids: list[int]) -> None:
+    txn.put_note(LAYING_BACK, pack_ids(np.array(change_ids, np.int64)))
 
 
 def pack_ids(ids: Int64) -> bytes:

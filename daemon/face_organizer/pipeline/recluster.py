@@ -163,7 +163,7 @@ class Recluster:
             faces = load_faces(txn) if picture is None else pictured(txn, picture)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
             clusters = self._everything(txn, faces) if picture is None else self._growth(txn, faces, picture)
-            persons = dict(txn.persons.items())
+            persons, last_decision = dict(txn.persons.items()), txn.last_id("decisions")
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
@@ -173,7 +173,7 @@ class Recluster:
             found=self._shown(clusters.found),
             seconds=round(self._clock() - start, 3),
         )
-        run_id, run = self._runs.keep(run, _change(faces, found), asked=kind == "asked")
+        run_id, run = self._runs.keep(run, _change(faces, found, last_decision), asked=kind == "asked")
         self.found = clusters.found
         self._on_found(self.found)
         if run.state != "applied":
@@ -247,9 +247,9 @@ class Recluster:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
 
 
-def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
+def _change(faces: Faces, found: Reconciled, last_decision: int) -> ChangeRecord:
     """Only what differs."""
     differs = faces.person_of != found.person_of
     columns = (faces.face_ids, faces.person_of, found.person_of)
     ids, before, after = (pack_ids(column[differs]) for column in columns)
-    return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged))
+    return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged), last_decision=last_decision)
