@@ -118,7 +118,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
         book = Book(store, roster, rules)
         gallery = Gallery(store, index, roster, book, log, clock, lambda: None, lambda refs: None)
         applier = Applier(book, lambda work: work())
-        runs = Runs(store, book, applier, lambda: None)
+        runs = Runs(store, book, applier, lambda file_ids: None)
         recluster = Recluster(
             store, runs, rules, when_of(config), 0, log, clock, lambda: 0.0, roster.picture, on_found=follow
         )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from threading import Event
 from time import monotonic, time
@@ -102,8 +103,7 @@ class Organizer:
         self._gallery = Gallery(
             store, self._index, self._roster, self._book, log, monotonic, self._placer.wake, self._left_pipeline
         )
-        self._stopping = False
-        applier = Applier(self._book, self._in_gallery, lambda: self._stopping)
+        applier = Applier(self._book, self._in_gallery, lambda: monotonic() >= self._give_up_at)
         self._runs = Runs(store, self._book, applier, self._wait_placed)
         self._recluster = Recluster(
             store,
@@ -144,12 +144,13 @@ class Organizer:
         self._services: dict[str, Service] = {}
         self._control = ControlServer(state_folder(config), self.calls())
         self._started = monotonic()
+        self._give_up_at = inf
 
     # start and stop
 
     def start(self, *, watching: bool = False, once: bool = False) -> None:
         """Start the threads. watching: networks and inbox too. once: nothing runs by itself, no second looks."""
-        jobs = {"place": self._placer.run, "recluster": self._recluster.run}
+        jobs = {"place": self._placer.run, "recluster": self._recluster.run, "lay_back": self._lay_back}
         self._recluster.by_itself = watching and not once
         if watching:
             self._ingest = self._open_inbox(once)
@@ -166,8 +167,7 @@ class Organizer:
 
         Raises what killed a thread, if anything did.
         """
-        deadline = monotonic() + within_s
-        self._stopping = True
+        deadline = self._give_up_at = monotonic() + within_s
         try:
             self._control.stop()
             if self._services:
@@ -184,6 +184,7 @@ class Organizer:
 
         try:
             stop("ingest")
+            stop("lay_back")
             drained = self._pipeline.wait_empty(max(0.0, deadline - monotonic())) and self.wait_settled(deadline)
         except BaseException:
             drained = False
@@ -301,14 +302,23 @@ class Organizer:
 
     # the parts
 
-    def _wait_placed(self) -> None:
-        """Wait until disk shows what truth wants. Raises Cancelled when that cannot be any more."""
+    def _wait_placed(self, file_ids: Sequence[int]) -> None:
+        """Wait until disk shows what truth wants of these files, or cannot. Raises Cancelled when we stop first."""
         self._placer.wake()
         never = Event()
-        while not self._is_placed():
-            if self._stopping or self.failure() is not None:
-                raise Cancelled
-            never.wait(0.02)
+        for file_id in file_ids:
+            while self._is_pending(file_id):
+                if self.failure() is not None or monotonic() >= self._give_up_at:
+                    raise Cancelled
+                never.wait(0.02)
+
+    def _is_pending(self, file_id: int) -> bool:
+        with self.store.read() as txn:
+            return txn.pending(1, file_id) == [file_id] and file_id not in self._placer.problems
+
+    def _lay_back(self, stop: Event) -> None:
+        """The service that ends what a crash interrupted; what a stop interrupts, the next start ends."""
+        self._runs.resume()
 
     def _is_placed(self) -> bool:
         with self.store.read() as txn:

@@ -289,12 +289,17 @@ class PersonChange:
     after: PersonRecord
 
 
+NO_DECISION = -1
+"""A change that was not thought out beforehand: there is nothing that it did not know of."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeRecord:
     """Whose faces were and are: what a run or a decision does, enough to do it, to go on after a crash, and to take it
     back. face_ids, before, after: int64 (n,), little-endian bytes, persons; in a proposal an id from UNBORN on stands
     for a person that has no id yet. A face whose before and after are one person keeps it, and only its files are
     looked at again. merged: old person -> the one that takes over. back_to: the change that this one takes back, or 0.
+    last_decision: the latest decision that a run knew of; what humans touched since, it leaves alone.
     """
 
     face_ids: bytes
@@ -305,6 +310,7 @@ class ChangeRecord:
     persons: tuple[PersonChange, ...] = ()
     merged: dict[int, int] = field(default_factory=dict)
     back_to: int = 0
+    last_decision: int = NO_DECISION
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 
 from face_organizer.adapters.control import ControlServer, ask
 from face_organizer.adapters.lock import LibraryLock
-from face_organizer.errors import AlreadyRunningError, DecodeError, FaceOrganizerError, StoreError
+from face_organizer.errors import AlreadyRunningError, DecodeError, FaceOrganizerError, RequestError, StoreError
 
 Serve = Callable[..., Path]
 
@@ -118,3 +118,29 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="file/state"):
         LibraryLock(tmp_path / "file" / "state")
+
+
+def test_arguments_of_another_type_never_reach_the_call(serve: Serve) -> None:
+    reached: list[object] = []
+
+    def undo(decision_id: int | None = None, faces: Sequence[str | dict[str, str]] = ()) -> None:
+        reached.append(decision_id)
+
+    folder = serve(undo=undo)
+
+    for arguments in (
+        {"decision_id": "last"},
+        {"decision_id": 1.5},
+        {"decision_id": True},
+        {"faces": [7]},
+        {"faces": [{"digest": 1}]},
+    ):
+        with pytest.raises(RequestError, match="not a call I know"):
+            ask(folder, "undo", **arguments)
+    ask(folder, "undo", decision_id=3, faces=["7", {"digest": "00"}])
+    assert reached == [3]
+
+
+def test_what_is_no_text_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="is not text in UTF-8"):
+        ask(tmp_path, "name", name="\udcff")

@@ -69,7 +69,7 @@ class Desk:
             self.store, self.index, self.roster, self.book, self.log, lambda: 0.0, lambda: None, self.done.extend
         )
         applier = Applier(self.book, lambda work: work())
-        self.runs = Runs(self.store, self.book, applier, lambda: None)
+        self.runs = Runs(self.store, self.book, applier, lambda file_ids: None)
         self.decide = Decide(self.store, self.roster, self.book, applier, self.runs, lambda: 1.0)
         self._number = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -162,7 +162,7 @@ class World:
         self.runs = self.desk.runs = Runs(self.desk.store, self.desk.book, applier, self.place)
         self.decide = Decide(self.desk.store, self.desk.roster, self.desk.book, applier, self.runs, lambda: 1.0)
 
-    def place(self) -> None:
+    def place(self, file_ids: Sequence[int] = ()) -> None:
         self.placer.place_all(Event(), frozenset())
 
     def drop(self, person: int, name: str, text: str) -> None:
@@ -218,6 +218,41 @@ def test_undo_brings_back_every_name_and_byte_of_the_tree(world: World) -> None:
     world.decide.undo(None)
 
     assert world.tree() == before
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_an_undo_that_a_crash_cut_still_ends_with_every_name_and_byte(
+    world: World, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(book_module, "CHUNK_FACES", 3)
+    for person, name, text in [(3, "a.jpg", "3a"), (3, "b.jpg", "3b"), (4, "a.jpg", "4a"), (4, "b.jpg", "4b")]:
+        world.drop(person, name, text)
+    before = world.tree()
+    world.decide.merge(1, 2)
+    world.place()
+
+    left = iter(range(steps))
+
+    def in_gallery(work: Callable[[], object]) -> object:
+        if next(left, None) is None:
+            raise PowerCutError
+        return work()
+
+    applier = Applier(world.desk.book, in_gallery)
+    runs = Runs(world.desk.store, world.desk.book, applier, world.place)
+    cut = Decide(world.desk.store, world.desk.roster, world.desk.book, applier, runs, lambda: 1.0)
+    with pytest.raises(PowerCutError):
+        cut.undo(None)
+    while world.desk.book.step():
+        pass
+    world.place()
+    world.runs.resume()
+
+    undone = steps > 0
+    assert (world.tree() == before) == undone
+    with world.desk.store.read() as txn:
+        assert not any(file.wished for _, file in txn.files.items())
+        assert txn.note("laying_back") == b""
 
 
 def proposed(world: World, after: list[int]) -> tuple[object, object]:

@@ -14,15 +14,16 @@ import os
 import socket
 import socketserver
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from inspect import signature
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from face_organizer import errors
-from face_organizer.errors import FaceOrganizerError
+from face_organizer.errors import FaceOrganizerError, RequestError
 
 Calls = Mapping[str, Callable[..., Any]]
 SOCKET = "control.sock"
@@ -52,7 +53,12 @@ class ControlServer:
 
 
 def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
-    """The daemon's answer. Raises ConnectionError when none listens, and whatever error the call ended with."""
+    """The daemon's answer. Raises ConnectionError when none listens, and whatever error the call ended with; a
+    RequestError for arguments that are no text, whether or not anybody listens."""
+    try:
+        question = msgspec.json.encode({"call": call, "arguments": arguments}) + b"\n"
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{error.object!a} is not text in UTF-8") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             with _short_address(state_dir) as address:
@@ -60,11 +66,11 @@ def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
         except OSError as error:
             raise ConnectionError(str(error)) from error
         with connection.makefile("rwb") as stream:
-            stream.write(msgspec.json.encode({"call": call, "arguments": arguments}) + b"\n")
+            stream.write(question)
             stream.flush()
             line = stream.readline()
     if not line:
-        raise FaceOrganizerError("the daemon stopped before it could answer; try again")
+        raise FaceOrganizerError("the daemon stopped, or failed, before it could answer; its log says more")
     answer = msgspec.json.decode(line)
     if "error" in answer:
         raise getattr(errors, answer["kind"], FaceOrganizerError)(answer["error"])
@@ -76,30 +82,50 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     block_on_close = True
 
 
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """One line from an asker."""
+
+    call: str
+    arguments: dict[str, Any] = {}
+
+
 def _handler(calls: Calls) -> type[socketserver.StreamRequestHandler]:
+    known = {name: (call, _arguments_of(name, call)) for name, call in calls.items()}
+
     class Handler(socketserver.StreamRequestHandler):
         timeout = 30  # of silence on the line, not of the work
 
         def handle(self) -> None:
+            with suppress(OSError):  # the asker left
+                if line := self.rfile.readline():
+                    self.wfile.write(self._answer(line) + b"\n")
+
+        def _answer(self, line: bytes) -> bytes:
             try:
-                line = self.rfile.readline()
-                if line:
-                    self.wfile.write(_answer(calls, line) + b"\n")
-            except OSError:
-                return  # the asker left
+                request = msgspec.json.decode(line, type=Request)
+                if request.call not in known:
+                    raise RequestError(f"not a call I know: {request.call!r}")
+                call, arguments_of = known[request.call]
+                arguments = msgspec.convert(request.arguments, arguments_of)
+                value = call(**{name: getattr(arguments, name) for name in arguments.__struct_fields__})
+                return msgspec.json.encode({"value": value})
+            except FaceOrganizerError as error:
+                return msgspec.json.encode({"error": str(error), "kind": type(error).__name__})
+            except msgspec.DecodeError as error:  # ValidationError is one
+                return msgspec.json.encode({"error": f"not a call I know: {error}", "kind": "RequestError"})
 
     return Handler
 
 
-def _answer(calls: Calls, line: bytes) -> bytes:
-    try:
-        request = msgspec.json.decode(line)
-        value = calls[request["call"]](**request["arguments"])
-        return msgspec.json.encode({"value": value})
-    except FaceOrganizerError as error:
-        return msgspec.json.encode({"error": str(error), "kind": type(error).__name__})
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
-        return msgspec.json.encode({"error": f"not a call I know: {error!r}", "kind": "FaceOrganizerError"})
+def _arguments_of(name: str, call: Callable[..., Any]) -> type[msgspec.Struct]:
+    """What a call takes, from its signature: nothing of another type gets through to it."""
+    types = get_type_hints(call)
+    fields = []
+    for parameter in signature(call).parameters.values():
+        kind = types.get(parameter.name, Any)
+        default = msgspec.NODEFAULT if parameter.default is parameter.empty else parameter.default
+        fields.append((parameter.name, kind, msgspec.field(default=default)))
+    return msgspec.defstruct(f"Arguments_of_{name}", fields, kw_only=True, forbid_unknown_fields=True)
 
 
 @contextmanager

@@ -64,6 +64,7 @@ RECORDS = {
 }
 OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges", "former")
 KEY = struct.Struct(">Q")
+KEY_MAX = (1 << 64) - 1
 RECORDS_AT_ONCE = 4096
 
 R = TypeVar("R")
@@ -77,6 +78,8 @@ class Table(Generic[R]):
         self._decode = msgspec.msgpack.Decoder(record).decode
 
     def get(self, key: int) -> R | None:
+        if not 0 <= key <= KEY_MAX:
+            return None
         value = self._txn.get(KEY.pack(key), db=self._db)
         return None if value is None else self._decode(value)
 

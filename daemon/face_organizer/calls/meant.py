@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from face_organizer.errors import RequestError
 from face_organizer.pipeline.book import living_person
+from face_organizer.pipeline.called import called
 from face_organizer.ports import Transaction
+
+DIGITS_MAX = 18
 
 Picture = dict[str, str]
 """digest: of the content, hex; folder: the name of the folder it lies in; path: as it was typed."""
@@ -19,22 +22,27 @@ Picture = dict[str, str]
 
 def person_meant(txn: Transaction, text: str) -> int:
     """The person that a text means. Raises RequestError."""
-    if text.isdecimal():
+    if is_number(text) and txn.persons.get(int(text)) is not None:
         return living_person(txn, int(text))
-    wanted = text.casefold().rstrip("/")
     alive = {record.person_id for _, record in txn.assignments.items()}
-    found = [
-        id_
-        for id_, person in txn.persons.items()
-        if id_ in alive and wanted in (person.name.casefold(), person.folder.casefold())
-    ]
+    found = called(txn, text.rstrip("/"), alive)
     if not found:
         raise RequestError(f"nobody here is called {text!r}: `face-organizer people` lists everybody")
+    if len(found) > 1:
+        raise RequestError(f"persons {', '.join(map(str, found))} are called {text!r}: say which number")
     return found[0]
 
 
+def is_number(text: str) -> bool:
+    """Can it be an id?"""
+    return text.isdecimal() and len(text) <= DIGITS_MAX
+
+
 def image_meant(txn: Transaction, picture: Picture) -> int:
-    image_id = txn.image_of_content(bytes.fromhex(picture["digest"]))
+    try:
+        image_id = txn.image_of_content(bytes.fromhex(picture["digest"]))
+    except (KeyError, ValueError) as error:
+        raise RequestError(f"not a picture: {picture!r}") from error
     if not image_id:
         raise RequestError(f"{picture['path']} is not in this library (its content is what counts, not its name)")
     return image_id
@@ -43,7 +51,7 @@ def image_meant(txn: Transaction, picture: Picture) -> int:
 def face_meant(txn: Transaction, meant: str | Picture) -> int:
     """A face by its number or its picture: the only face there, or the one of the person in whose folder it lies."""
     if isinstance(meant, str):
-        if not meant.isdecimal():
+        if not is_number(meant):
             raise RequestError(f"{meant} is neither a face's number nor a picture that can be read")
         return int(meant)
     return _face_in(txn, meant)

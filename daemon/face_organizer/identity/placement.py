@@ -38,13 +38,22 @@ def safe_folder_name(name: str) -> str:
 
     Raises RequestError when nothing is left of it. Two names may become one folder: the caller keeps them apart.
     """
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
-    text = _UNSAFE.sub("_", unicodedata.normalize("NFC", text))
-    text = _shortened(" ".join(text.split()).lstrip(".~ ")).rstrip(". ")
+    text = _shortened(_UNSAFE.sub("_", plain_name(name)).lstrip(".~ ")).rstrip(". ")
     if not any(c.isalnum() for c in text):
         raise RequestError(f"the name {name!r} cannot become a folder: it needs at least one letter or digit")
     taken = text.casefold() in (OUTLIERS, NO_FACE, QUARANTINE)
     return f"{text}_" if taken or _DEFAULT.fullmatch(text) or _DEVICES.fullmatch(text) else text
+
+
+def plain_name(name: str) -> str:
+    """A human's name for a person in one line of composed characters: what is written down of it."""
+    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def folded(name: str) -> str:
+    """Names that are equal so are one name to a human."""
+    return plain_name(name).casefold()
 
 
 def desired_folders(person_folders: Iterable[str], has_faces: bool) -> tuple[str, ...]:

@@ -39,8 +39,12 @@ class Applier:
         process stops before the end.
         """
         with self._one_at_a_time:
+            self._end()  # of one that was cut short
             answer = cast("T", self._in_gallery(begin))
-            while self._in_gallery(self._book.step):
-                if self._stopping():
-                    raise Cancelled
+            self._end()
             return answer
+
+    def _end(self) -> None:
+        while self._in_gallery(self._book.step):
+            if self._stopping():
+                raise Cancelled

@@ -14,6 +14,7 @@ In the gallery's thread only (or before it starts).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -22,11 +23,12 @@ from itertools import count
 import numpy as np
 
 from face_organizer.identity.constraints import Constraints, fold, heir
-from face_organizer.identity.placement import desired_folders, person_folder_name
+from face_organizer.identity.placement import desired_folders, person_folder_name, plain_name, safe_folder_name
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import (
+    NO_DECISION,
     NOBODY,
     QUARANTINE,
     UNBORN,
@@ -48,6 +50,9 @@ CHUNK_FACES = 100
 APPLYING = "applying"
 """The note that says which change is being done, and how many of its faces are: two numbers of 8 bytes."""
 
+LAYING_BACK = "laying_back"
+"""The note that says which changes were taken back, but their files do not lie under just the names they had yet."""
+
 
 class Book:
     """See the module's text. is_taken(folder): a new person must not move in there."""
@@ -67,8 +72,10 @@ class Book:
 
     # one face, one person
 
-    def new_person(self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset()) -> PersonId:
-        """leaving: persons that are about to lose their last face, and with it their folder."""
+    def new_person(
+        self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset(), name: str | None = None
+    ) -> PersonId:
+        """leaving: persons that are about to lose their last face, and with it their folder. name: a human's."""
         person_id = PersonId(txn.new_id("persons"))
         given, freed = frozenset[str](), frozenset[str]()
         if self.rules.people not in ("auto", "elbow"):  # few persons, who have letters
@@ -79,11 +86,19 @@ class Book:
         folder = person_folder_name(person_id, self.rules.people, given)
         if folder not in freed:
             folder = self._free(folder, given)
-        txn.persons.put(person_id, PersonRecord(name=folder, folder=folder, born_run=run_id))
+        person = PersonRecord(name=folder, folder=folder, born_run=run_id)
+        txn.persons.put(person_id, self.called(txn, person_id, person, name) if name is not None else person)
         return person_id
 
-    def free_folder(self, txn: Transaction, usual: str, person_id: int) -> str:
-        """The folder for a person's new name: itself, or folder~2, ... where another person has it."""
+    def called(self, txn: Transaction, person_id: int, person: PersonRecord, name: str) -> PersonRecord:
+        """The person with a human's name, and with the folder for it: the name itself, or name~2, ... where another
+        person has that. Raises RequestError for a name that cannot become a folder."""
+        usual = safe_folder_name(name)
+        its_own = person.folder == usual or re.fullmatch(re.escape(usual) + r"~\d+", person.folder) is not None
+        folder = person.folder if its_own else self._free_folder(txn, usual, person_id)
+        return replace(person, name=plain_name(name), folder=folder, named=True)
+
+    def _free_folder(self, txn: Transaction, usual: str, person_id: int) -> str:
         others = {
             person.folder.casefold()
             for other, person in txn.persons.items()
@@ -126,19 +141,21 @@ class Book:
 
     # changes
 
-    def begin(self, txn: Transaction, change_id: int, decision_id: int = 0) -> None:
+    def begin(self, txn: Transaction, change_id: int, decision_id: int = 0, born_as: str | None = None) -> None:
         """Start to do a change that is written down: from here on it will be done, whatever happens.
 
         decision_id: the decision that it belongs to; what it says of persons yet unborn is said of the born ones.
+        born_as: the name of the one who is born.
         """
         change = txn.changes.get(change_id)
         assert change is not None, change_id
         assert not txn.note(APPLYING), "one change at a time"
+        change = self._without_touched(txn, change)
         changing = {person.person_id for person in change.persons} | self._leaving(
             _ids(change.before), _ids(change.after)
         )
         change = replace(change, persons=tuple(self._change_person(txn, each, changing) for each in change.persons))
-        change, number = self._numbered(txn, change)
+        change, number = self._numbered(txn, change, born_as)
         decision = txn.decisions.get(decision_id)
         if decision is not None and number:
             verdicts = tuple(
@@ -179,7 +196,26 @@ class Book:
             persons=tuple(self._reversed(txn, person) for person in change.persons if person.before is not None),
             back_to=change_id,
         )
+        put_laying_back(txn, [*laying_back(txn), change_id])
         return write_down(txn, back)
+
+    def _without_touched(self, txn: Transaction, change: ChangeRecord) -> ChangeRecord:
+        """A run without what it would do to persons whom a human touched since it was thought out: it judged them by
+        what was said until then. The next run knows more."""
+        if change.last_decision == NO_DECISION:
+            return change
+        touched = touched_since(txn, change.last_decision)
+        ids, before, after = (_ids(column) for column in (change.face_ids, change.before, change.after))
+        now = self._roster.person_of[ids]
+        kept = ~np.isin(np.stack([before, after, now]), np.fromiter(touched, np.int64, len(touched))).any(axis=0)
+        merged = {old: new for old, new in change.merged.items() if not {old, new} & touched}
+        return replace(
+            change,
+            face_ids=pack_ids(ids[kept]),
+            before=pack_ids(before[kept]),
+            after=pack_ids(after[kept]),
+            merged=merged,
+        )
 
     def _reversed(self, txn: Transaction, change: PersonChange) -> PersonChange:
         """A person as before, but for what was decided since."""
@@ -193,7 +229,9 @@ class Book:
         }
         return PersonChange(change.person_id, now, replace(now, **was))
 
-    def _numbered(self, txn: Transaction, change: ChangeRecord) -> tuple[ChangeRecord, dict[int, PersonId]]:
+    def _numbered(
+        self, txn: Transaction, change: ChangeRecord, born_as: str | None
+    ) -> tuple[ChangeRecord, dict[int, PersonId]]:
         """The change with real persons in the place of those that have no id yet, and who they are."""
         after = _ids(change.after).copy()
         for person_id in np.unique(after[(after != NOBODY) & (after < UNBORN)]).tolist():
@@ -201,7 +239,7 @@ class Book:
                 after[after == person_id] = living  # merged by hand since this was thought out
         leaving = self._leaving(_ids(change.before), after)
         coming_ids = np.unique(after[after >= UNBORN]).tolist()
-        number = {coming: self.new_person(txn, change.run_id, leaving) for coming in coming_ids}
+        number = {coming: self.new_person(txn, change.run_id, leaving, born_as) for coming in coming_ids}
         unborn = np.fromiter(number.keys(), np.int64, len(number))
         coming = np.flatnonzero(after >= UNBORN)
         after[coming] = np.fromiter(number.values(), np.int64, len(number))[np.searchsorted(unborn, after[coming])]
@@ -250,12 +288,10 @@ class Book:
             record = txn.assignments.get(face_id)
             former = txn.former(change.back_to, face_id) if change.back_to else None
             person_id = heir(new, change.merged)
-            if record is None or not self._may(face_id, old, person_id, change, former):
+            if record is None or not self._may(txn, face_id, old, person_id, change, former):
                 continue
-            files = [
-                (file_id, file.places) for file_id in self._files_of(txn, face_id) if (file := txn.files.get(file_id))
-            ]
-            txn.put_former(change_id, face_id, FormerRecord(record, tuple(files)))
+            files = self._places_of(txn, face_id)
+            txn.put_former(change_id, face_id, FormerRecord(record, files))
             if former is not None:
                 self._put_back(txn, face_id, former)
             elif person_id == record.person_id:
@@ -267,23 +303,37 @@ class Book:
                 given.append(face_id)
         self._measure(txn, given)
 
-    def _may(self, face_id: int, old: int, new: int, change: ChangeRecord, former: FormerRecord | None) -> bool:
+    def _may(
+        self, txn: Transaction, face_id: int, old: int, new: int, change: ChangeRecord, former: FormerRecord | None
+    ) -> bool:
         """Is the change still right for this face, after all that was decided since it was thought out?"""
         now = int(self._roster.person_of[face_id])
         if change.back_to:
             confirmed = self.constraints.confirmed.get(face_id, new)
             # A run may have moved on what a human decided; another human, or streaming, is not taken back with it.
-            return former is not None and (now == old or not change.run_id) and confirmed == new
+            if former is None or (now != old and change.run_id) or confirmed != new:
+                return False
+            return face_id in self.constraints.confirmed or not self._is_mates(txn, face_id, new)
         if now != old and new == NOBODY:
             return False  # it has found somebody meanwhile
         if new == now != old:
             return False
-        return self._allows(face_id, new)
+        return self._allows(txn, face_id, new)
 
-    def _allows(self, face_id: int, person_id: int) -> bool:
+    def _allows(self, txn: Transaction, face_id: int, person_id: int) -> bool:
         """Does nothing that a human said keep the face from this person?"""
-        confirmed = self.constraints.confirmed.get(face_id, person_id)
-        return confirmed == person_id and person_id not in self.constraints.rejected.get(face_id, ())
+        confirmed = self.constraints.confirmed.get(face_id)
+        if confirmed is not None:
+            return confirmed == person_id
+        return person_id not in self.constraints.rejected.get(face_id, ()) and not self._is_mates(
+            txn, face_id, person_id
+        )
+
+    def _is_mates(self, txn: Transaction, face_id: int, person_id: int) -> bool:
+        """Did a human say that another face of the image is this person?"""
+        image = txn.images.get(int(self._roster.image_of[face_id])) if self.rules.one_face_per_image else None
+        mates = image.face_ids if image is not None and person_id != NOBODY else ()
+        return any(self.constraints.confirmed.get(mate) == person_id for mate in mates if mate != face_id)
 
     def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord) -> None:
         """The face as it was, and its files as they lay."""
@@ -305,13 +355,7 @@ class Book:
 
     def _finish(self, txn: Transaction, change_id: int, change: ChangeRecord) -> None:
         """Faces that came to a vanished person meanwhile follow; persons without a face retire; the change is done."""
-        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
-        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
-            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
-            if self._allows(face_id, person_id):
-                vector = txn.vectors([face_id])[0]
-                self.give(txn, face_id, vector, Assignment(person_id, 0.0, 0.0, change.reason), change.run_id)
-                self._measure(txn, [face_id])
+        change = self._follow(txn, change_id, change)
         retired = self._retire(txn, change.merged)
         known = {person.person_id for person in change.persons}
         txn.changes.put(
@@ -321,6 +365,33 @@ class Book:
         txn.put_note(APPLYING, b"")
         self._note_run(txn, change)
         self.learn(txn)
+
+    def _follow(self, txn: Transaction, change_id: int, change: ChangeRecord) -> ChangeRecord:
+        """Let the faces that came to a vanished person meanwhile follow; returns the change with them in it, so that
+        they go back with it."""
+        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+        known = set(_ids(change.face_ids).tolist())
+        came: list[tuple[int, int, int]] = []
+        given = []
+        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
+            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
+            record = txn.assignments.get(face_id)
+            if record is None or not self._allows(txn, face_id, person_id):
+                continue
+            if face_id not in known:
+                txn.put_former(change_id, face_id, FormerRecord(record, self._places_of(txn, face_id)))
+                came.append((face_id, record.person_id, person_id))
+            decision = Assignment(person_id, 0.0, 0.0, change.reason)
+            self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id)
+            given.append(face_id)
+        self._measure(txn, given)
+        ids, before, after = np.array(came, np.int64).reshape(-1, 3).T
+        return replace(
+            change,
+            face_ids=change.face_ids + pack_ids(ids),
+            before=change.before + pack_ids(before),
+            after=change.after + pack_ids(after),
+        )
 
     def _retire(self, txn: Transaction, merged: dict[int, int]) -> list[PersonChange]:
         """Persons without a face left live on as a redirect or a memory; their ids are never reused."""
@@ -339,6 +410,10 @@ class Book:
         if run is not None:
             state = "rolled_back" if change.back_to else "applied"
             txn.runs.put(change.run_id, replace(run, state=state, persons=len(self._roster.faces_of)))
+
+    def _places_of(self, txn: Transaction, face_id: int) -> tuple[tuple[int, tuple[bytes, ...]], ...]:
+        files = [(file_id, txn.files.get(file_id)) for file_id in self._files_of(txn, face_id)]
+        return tuple((file_id, file.places) for file_id, file in files if file is not None)
 
     def _files_of(self, txn: Transaction, face_id: int) -> tuple[int, ...]:
         image = txn.images.get(int(self._roster.image_of[face_id]))
@@ -368,6 +443,19 @@ def living_person(txn: Transaction, person_id: int) -> int:
     return person_id
 
 
+def touched_since(txn: Transaction, decision_id: int) -> frozenset[int]:
+    """The persons that decisions after this one speak of, take faces from or give faces to."""
+    touched: set[int] = set()
+    for _, decision in txn.decisions.items(decision_id + 1):
+        touched |= {verdict.person_id for verdict in decision.verdicts}
+        if (change := txn.changes.get(decision.change_id)) is not None:
+            touched |= (
+                {person.person_id for person in change.persons} | set(change.merged) | set(change.merged.values())
+            )
+            touched |= set(np.unique(np.concatenate([_ids(change.before), _ids(change.after)])).tolist())
+    return frozenset(touched | {living_person(txn, person_id) for person_id in touched}) - {int(NOBODY)}
+
+
 def constraints_of(txn: Transaction) -> Constraints:
     """What all decisions make together."""
     merged_into = {person_id: person.merged_into for person_id, person in txn.persons.items() if person.merged_into}
@@ -379,6 +467,15 @@ def write_down(txn: Transaction, change: ChangeRecord) -> int:
     change_id = txn.new_id("changes")
     txn.changes.put(change_id, change)
     return change_id
+
+
+def laying_back(txn: Transaction) -> list[int]:
+    """The changes whose files are still on their way back to the names they had."""
+    return [int(change_id) for change_id in _ids(txn.note(LAYING_BACK))]
+
+
+def put_laying_back(txn: Transaction, change_ids: list[int]) -> None:
+    txn.put_note(LAYING_BACK, pack_ids(np.array(change_ids, np.int64)))
 
 
 def pack_ids(ids: Int64) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from face_organizer.errors import RequestError
 from face_organizer.identity.assign import nearest
 from face_organizer.identity.constraints import allowed
-from face_organizer.identity.placement import safe_folder_name
+from face_organizer.identity.placement import folded, plain_name
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book, pack_ids, write_down
 from face_organizer.pipeline.roster import Roster
@@ -40,7 +40,8 @@ Parts = Callable[[Int64], list[Int64]]
 
 @dataclass
 class Draft:
-    """A decision in the making: what it says, of whom, and where faces go (face -> person, maybe one yet unborn)."""
+    """A decision in the making: what it says, of whom, and where faces go (face -> person, maybe one yet unborn).
+    born_as: the name of whoever is born."""
 
     kind: str
     says: str
@@ -48,6 +49,7 @@ class Draft:
     goes: dict[int, int] = field(default_factory=dict)
     persons: list[PersonChange] = field(default_factory=list)
     merged: dict[int, int] = field(default_factory=dict)
+    born_as: str | None = None
 
 
 class Decide:
@@ -67,28 +69,29 @@ class Decide:
 
         def draft(txn: Transaction) -> Draft:
             person = self._living(txn, person_id)
-            same = [other for other, each in txn.persons.items() if each.name.casefold() == name.casefold()]
-            alive = [other for other in same if other != person_id and other in self._roster.faces_of]
-            if alive:
-                raise RequestError(
-                    f"person {alive[0]} is called {name!r} already: if they are one, merge {person_id} into {alive[0]}"
-                )
-            folder = (
-                person.folder
-                if person.folder == name
-                else self._book.free_folder(txn, safe_folder_name(name), person_id)
-            )
-            after = replace(person, name=name, folder=folder, named=True)
+            self._is_free(txn, name, person_id)
+            after = self._book.called(txn, person_id, person, name)
             verdicts = [Verdict(tuple(confirming), person_id)]
             return Draft(
                 "name",
-                f"{_called(person_id, person)} is {name}",
+                f"{_called(person_id, person)} is {after.name}",
                 verdicts,
                 self._as_they_are(person_id),
                 [PersonChange(person_id, person, after)],
             )
 
         return self._make(draft)
+
+    def _is_free(self, txn: Transaction, name: str, person_id: int) -> None:
+        """Raises RequestError where another person has the name."""
+        others = [
+            other
+            for other, each in txn.persons.items()
+            if other != person_id and other in self._roster.faces_of and folded(each.name) == folded(name)
+        ]
+        if others:
+            way_out = f"merge {person_id} into {others[0]}" if person_id else f"assign the face to {others[0]}"
+            raise RequestError(f"person {others[0]} is called {name!r} already: if they are one, {way_out}")
 
     def merge(self, from_id: int, into_id: int, *, together: bool = False) -> int:
         """The two are one person: all their faces are confirmed to be into_id. together: even if both are in one image
@@ -173,10 +176,9 @@ class Decide:
 
         def draft(txn: Transaction) -> Draft:
             person = self._living(txn, person_id)
-            for face_id in face_ids:
-                self._known_face(txn, face_id)
-            says = f"{_faces_in_words(face_ids)} {'are' if len(face_ids) > 1 else 'is'} {_called(person_id, person)}"
-            return Draft("assign", says, [Verdict(tuple(face_ids), person_id)], dict.fromkeys(face_ids, person_id))
+            goes = self._displaced(txn, face_ids, person_id) | dict.fromkeys(face_ids, person_id)
+            says = f"{_faces_in_words(face_ids)} {_are(face_ids)} {_called(person_id, person)}"
+            return Draft("assign", says, [Verdict(tuple(face_ids), person_id)], goes)
 
         return self._make(draft)
 
@@ -201,15 +203,34 @@ class Decide:
         """A new person with this name, who these faces are."""
 
         def draft(txn: Transaction) -> Draft:
-            for face_id in face_ids:
-                self._known_face(txn, face_id)
-            made = Draft("assign", f"{_faces_in_words(face_ids)}: a person of its own")
-            made.verdicts = [Verdict(tuple(face_ids), UNBORN)]
-            made.goes = dict.fromkeys(face_ids, UNBORN)
+            self._is_free(txn, name, NOBODY)
+            says = f"{_faces_in_words(face_ids)} {_are(face_ids)} {plain_name(name)}, who is new"
+            made = Draft("assign", says, [Verdict(tuple(face_ids), UNBORN)], born_as=name)
+            made.goes = self._displaced(txn, face_ids, UNBORN) | dict.fromkeys(face_ids, UNBORN)
             return made
 
-        self._make(draft)
-        return self.name(int(self._roster.person_of[face_ids[0]]), name)
+        return self._make(draft)
+
+    def _displaced(self, txn: Transaction, face_ids: Sequence[int], person_id: int) -> dict[int, int]:
+        """Where other faces of the same images go that are with the person now: nobody is twice in an image, and a
+        human just said which face is the person. Raises RequestError where a human said otherwise of them too."""
+        moved: dict[int, int] = {}
+        chosen = set(face_ids)
+        for face_id in dict.fromkeys(face_ids):
+            self._known_face(txn, face_id)
+            image = txn.images.get(int(self._roster.image_of[face_id]))
+            mates = set(image.face_ids) - {face_id} if image and self._book.rules.one_face_per_image else set()
+            if twice := sorted(mates & chosen):
+                raise RequestError(f"faces {face_id} and {twice[0]} are in one image, so they are two people")
+            for mate in sorted(mates):
+                if int(self._roster.person_of[mate]) != person_id:
+                    continue
+                if self._book.constraints.confirmed.get(mate) == person_id:
+                    raise RequestError(
+                        f"face {mate} in the same image is this person, as was decided: reject {mate} first"
+                    )
+                moved[mate] = self._next_best(txn, mate, {face_id: person_id, **moved})
+        return moved
 
     def undo(self, decision_id: int | None) -> tuple[int, DecisionRecord]:
         """Take a decision back, the latest one that stands if None; an undo too. Returns what was taken back."""
@@ -265,7 +286,7 @@ class Decide:
                 change_id = write_down(txn, change)
                 record = DecisionRecord(made.kind, made.says, tuple(made.verdicts), change_id, self._now())
                 txn.decisions.put(decision_id, record)
-                self._book.begin(txn, change_id, decision_id)
+                self._book.begin(txn, change_id, decision_id, made.born_as)
                 return decision_id
 
         return self._applier.run(begin)
@@ -310,6 +331,10 @@ class Decide:
 
 def _called(person_id: int, person: PersonRecord) -> str:
     return f"{person.name} (person {person_id})"
+
+
+def _are(face_ids: Sequence[int]) -> str:
+    return "are" if len(face_ids) > 1 else "is"
 
 
 def _faces_in_words(face_ids: Sequence[int]) -> str:

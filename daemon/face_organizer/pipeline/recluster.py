@@ -163,6 +163,7 @@ class Recluster:
             persons = dict(txn.persons.items())
             faces = load_faces(txn) if picture is None else pictured(txn, picture)
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
+            last_decision = txn.last_id("decisions")
             if picture is None:
                 edges = txn.neighbours(self.rules.neighbours)
             else:
@@ -178,7 +179,7 @@ class Recluster:
             found=self._shown(clusters.found),
             seconds=round(self._clock() - start, 3),
         )
-        run_id, run = self._runs.keep(run, _change(faces, found), asked=kind == "asked")
+        run_id, run = self._runs.keep(run, _change(faces, found, last_decision), asked=kind == "asked")
         self.found = clusters.found
         self._on_found(self.found)
         if run.state != "applied":
@@ -252,9 +253,9 @@ class Recluster:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
 
 
-def _change(faces: Faces, found: Reconciled) -> ChangeRecord:
+def _change(faces: Faces, found: Reconciled, last_decision: int) -> ChangeRecord:
     """Only what differs."""
     differs = faces.person_of != found.person_of
     columns = (faces.face_ids, faces.person_of, found.person_of)
     ids, before, after = (pack_ids(column[differs]) for column in columns)
-    return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged))
+    return ChangeRecord(ids, before, after, "reclustered", merged=dict(found.merged), last_decision=last_decision)

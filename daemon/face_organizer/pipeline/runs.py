@@ -7,13 +7,13 @@ Imports: types, errors, ports, identity, book, applying
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from face_organizer.errors import RequestError
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import CHUNK_FACES, Book, wanted_folders, write_down
+from face_organizer.pipeline.book import CHUNK_FACES, Book, laying_back, put_laying_back, wanted_folders, write_down
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import ChangeRecord, RunRecord
 
@@ -22,9 +22,11 @@ HELD = "held_by"
 
 
 class Runs:
-    """Any thread but the gallery's. wait_placed(): returns when disk shows what truth wants."""
+    """Any thread but the gallery's. wait_placed(file_ids): returns when disk shows what truth wants of them."""
 
-    def __init__(self, store: Store, book: Book, applier: Applier, wait_placed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, book: Book, applier: Applier, wait_placed: Callable[[Sequence[int]], None]
+    ) -> None:
         self._store, self._book, self._applier, self._wait_placed = store, book, applier, wait_placed
 
     def keep(self, run: RunRecord, change: ChangeRecord, *, asked: bool) -> tuple[int, RunRecord]:
@@ -102,18 +104,30 @@ class Runs:
 
         A name may only become free when the file that has it has moved on, so look again while that gets further.
         """
-        self._wait_placed()
-        before, again = -1, self._look_again(change_id, last=False)
-        while again and again != before:
-            self._wait_placed()
-            before, again = again, self._look_again(change_id, last=False)
-        self._look_again(change_id, last=True)
-
-    def _look_again(self, change_id: int, *, last: bool) -> int:
-        """Renew the placing of files that do not lie where they wished; returns how many. last: drop the wish."""
         with self._store.read() as txn:
             change = txn.changes.get(change_id)
             files = sorted(set(_files(txn, change_id, change))) if change else []
+        self._wait_placed(files)
+        before, again = -1, self._look_again(files, last=False)
+        while again and again != before:
+            self._wait_placed(files)
+            before, again = again, self._look_again(files, last=False)
+        self._look_again(files, last=True)
+        self._applier.run(partial(self._laid_back, change_id))
+
+    def resume(self) -> None:
+        """Lay back what a crash, or a stop, left under other names."""
+        with self._store.read() as txn:
+            change_ids = laying_back(txn)
+        for change_id in change_ids:
+            self.lay_back(change_id)
+
+    def _laid_back(self, change_id: int) -> None:
+        with self._store.write() as txn:
+            put_laying_back(txn, [each for each in laying_back(txn) if each != change_id])
+
+    def _look_again(self, files: list[int], *, last: bool) -> int:
+        """Renew the placing of files that do not lie where they wished; returns how many. last: drop the wish."""
         parts = (files[start : start + CHUNK_FACES] for start in range(0, len(files), CHUNK_FACES))
         return sum(self._applier.run(partial(self._renew, part, last)) for part in parts)
 

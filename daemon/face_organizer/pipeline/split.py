@@ -1,7 +1,7 @@
 """How a person falls into parts, when a human says that it is several.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, messages
+Imports: types, errors, ports, identity, book, messages
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from face_organizer.identity.centroids import Centroids
 from face_organizer.identity.cluster import cluster_graph
 from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
+from face_organizer.pipeline.book import constraints_of
 from face_organizer.pipeline.messages import Rules
 from face_organizer.ports import Transaction
 from face_organizer.types import Int64
@@ -43,7 +44,9 @@ def parts_of(txn: Transaction, person_id: int, into: int | None, rules: Rules, s
     found, sizes = np.unique(labels, return_counts=True)
     if len(found) < (into or 2):
         raise RequestError(f"person {person_id} looks like one person; say --into 2 to split it all the same")
-    order = found[np.argsort(-sizes, kind="stable")]
+    confirmed = constraints_of(txn).anchors(face_ids) == person_id
+    said = np.array([np.count_nonzero(confirmed & (labels == label)) for label in found])
+    order = found[np.lexsort((-sizes, -said))]
     return [face_ids[labels == label].tolist() for label in order]
 
 
