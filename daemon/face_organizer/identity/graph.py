@@ -32,11 +32,13 @@ def symmetric_graph(
     assert neighbours.shape == similarities.shape, (neighbours.shape, similarities.shape)
     assert len(neighbours) == n, (neighbours.shape, n)
     assert similarity_min > 0, similarity_min
-    rows, places = np.nonzero(similarities >= similarity_min)
-    columns = _positions(face_ids, neighbours[rows, places])
+    named = np.flatnonzero(similarities >= similarity_min)
+    rows = (named // neighbours.shape[1]).astype(np.int32)
+    columns = _positions(face_ids, neighbours.ravel()[named]).astype(np.int32)
     kept = (columns >= 0) & (columns != rows)
-    weights = similarities[rows[kept], places[kept]].astype(np.float32, copy=False)
+    weights = similarities.ravel()[named[kept]].astype(np.float32, copy=False)
     directed = sparse.csr_array((weights, (rows[kept], columns[kept])), shape=(n, n))
+    del named, rows, columns, kept, weights  # ten million of each
     return directed.maximum(directed.T.tocsr())
 
 

@@ -45,6 +45,7 @@ class Links:
         one, other = to[self.a], to[self.b]
         key = np.minimum(one, other) * len(to) + np.maximum(one, other)
         order = np.flatnonzero(one != other)
+        del one, other  # millions of each
         order = order[np.argsort(key[order], kind="stable")]
         key = key[order]
         first = np.flatnonzero(np.diff(key, prepend=-1))
