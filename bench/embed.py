@@ -4,8 +4,8 @@
     python bench/embed.py PHOTOS EMBEDDINGS.npz [--pack opencv-zoo]
 
 PHOTOS is searched for images named PERSON_NNNN.EXT; a photo of several faces gives several rows of one name. Writes
-names (n,), embeddings float16 (n, d) unit rows, quality float32 (n,), founder bool (n,), and missed (m,), the photos
-without a face.
+names (n,), embeddings float16 (n, d) unit rows, whitened by the pack as the daemon stores them, quality float32 (n,),
+founder bool (n,), and missed (m,), the photos without a face.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
         for path in (pack.detector_path, pack.recogniser_path)
     )
     eyes: SimpleQueue[See] = SimpleQueue()
-    for see in make_eyes(detectors, recognisers, config.faces):
+    for see in make_eyes(detectors, recognisers, config.faces, pack.whitening):
         eyes.put(see)
 
     def look(part: list[Path]) -> list[SeenImage]:

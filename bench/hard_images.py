@@ -181,7 +181,7 @@ def main() -> None:
             for path in (pack.detector_path, pack.recogniser_path)
         ]
         detector, recogniser = (Counted(session) for session in sessions)
-        (eyes,) = make_eyes([detector], [recogniser], FacesConfig())
+        (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), pack.whitening)
     print("| | no face | looks | embedded | quality 5 / 50 % | founders |", end="")
     print(f" F at {link_min}, halves 0 / 1 | F at the other half's best (bound) | two people, mean / least |")
     print("|---" * 9 + "|")

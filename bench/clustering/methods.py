@@ -198,6 +198,7 @@ METHODS = {
     "shipped": Method("**shipped**", shipped),
     "founders": Method("shipped, founders first", founders_first),
     "average": Method("average linkage on the graph", partial(linked, share=0, share_of_one=0)),
+    "linked-.5": Method("half centroid", partial(linked, share=0.5, share_of_one=0.5)),
     "linked-.75": Method("three quarters centroid", partial(linked, share=0.75, share_of_one=0.75)),
     "linked-1": Method("centroid linkage", partial(linked, share=1, share_of_one=1)),
     "small-.5": Method("half centroid, one face wholly", partial(linked, share=0.5, share_of_one=1)),

@@ -1,7 +1,7 @@
 """The bounds a library gives itself, from what it knows without being told.
 
 Room:    identity (thinks)
-Imports: types, numpy, scipy
+Imports: types, numpy, scipy, identity
 
 Free evidence: faces of different persons, and two faces of one image, show how alike two different people look *here*
 (a family, one camera, one kind of blur). That a stranger's similarity beyond the bulk falls off as in the pack's own
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from face_organizer.identity.clusters import linkage
 from face_organizer.types import NOBODY, Float32, Impostors, Int64
 
 DOWN_MAX, UP_MAX = 0.03, 0.08
@@ -72,8 +73,9 @@ def calibrate(
     Of p persons (whoever is nobody counts as one), each meets p - 1 others, and a pair is counted once; so at a
     false-match rate f the expected share of persons wrongly merged is f (p - 1) / 2. The bound is the one where that
     share is false_merge_max, followed FOLLOWED of the way from the pack's; f comes from the robust mean and deviation
-    of the linkage between the library's persons (identity/cluster.py) and the pack's tail. On people of known names the
-    estimate was half to all of the true number (docs/clustering.md): the tail of a library of look-alikes is fatter.
+    of the linkage between the library's persons (identity/clusters.py) and the pack's tail. On people of known names
+    the estimate was half to all of the true number where faces are good (docs/clustering.md): among look-alikes the
+    tail is fatter.
 
     vectors: float32 or float16 (n, d), unit rows; person_of: int64 (n,), NOBODY for nobody's; image_of: int64 (n,)
     similarity_link_min: the pack's
@@ -146,8 +148,10 @@ def _between_persons(vectors: NDArray[np.floating], person_of: Int64, rng: np.ra
         where = (place[person[part]], np.arange(len(part)))
         member = sparse.csr_array((np.ones(len(part), np.float32), where), (len(chosen), len(part)))
         sums += member @ vectors[part].astype(np.float32)
-    sums /= np.sqrt(counts * np.linalg.norm(sums, axis=1) + 1e-12)[:, None]
-    return persons, _dots(sums, *_pairs(len(chosen), rng))
+    a, b = _pairs(len(chosen), rng)
+    sizes, lengths = counts.astype(np.float32), np.linalg.norm(sums, axis=1)
+    smaller = np.minimum(sizes[a], sizes[b])
+    return persons, linkage(_dots(sums, a, b), sizes[a] * sizes[b], lengths[a] * lengths[b], smaller)
 
 
 def _pairs(n: int, rng: np.random.Generator) -> tuple[Int64, Int64]:

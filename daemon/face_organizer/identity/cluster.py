@@ -3,14 +3,11 @@
 Room:    identity (thinks)
 Imports: types, numpy, scipy
 
-Agglomeration on the graph of nearest neighbours. The linkage of two clusters of n faces whose embeddings add up to S is
-    S_a . S_b / sqrt(n_a n_b |S_a| |S_b|)
-the geometric mean of average linkage (S_a . S_b / n_a n_b: exact from the sums, so an edge the graph lacks costs
-nothing) and of the cosine of the centroids. Average linkage alone loses blurred and turned faces to their noise;
-centroids alone fuse large clusters of poor faces; methods that count edges (CPM, modularity) break a person of
-thousands of faces into clusters of a few hundred, because 20 neighbours a face cannot fill it. bench/clustering.py has
-the figures. Merges run in parallel rounds, within a small step of best-first order, as in TeraHAC (Dhulipala et al.
-2023, arXiv 2308.03578).
+Agglomeration on the graph of nearest neighbours. The linkage (identity/clusters.py) lies between average linkage and
+the cosine of the centroids. Average linkage alone loses blurred and turned faces to their noise; centroids alone fuse
+large clusters of poor faces; methods that count edges (CPM, modularity) break a person of thousands of faces into
+clusters of a few hundred, because 20 neighbours a face cannot fill it. docs/clustering.md has the figures. Merges run
+in parallel rounds, within a small step of best-first order, as in TeraHAC (Dhulipala et al. 2023, arXiv 2308.03578).
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from face_organizer.identity.clusters import Clusters
+from face_organizer.identity.clusters import Clusters, linkage
 from face_organizer.identity.links import BARRED, Links, bars, connected, pairs_apart, pairs_rejected, starting_rows
 from face_organizer.types import Float32, Int64
 
@@ -117,15 +114,15 @@ def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int
     links: at most one a pair; of two clusters of one face their similarity, else whatever is known of the linkage
     """
     root = np.arange(len(clusters.sizes))
-    weights = np.ones(len(root), np.float32)
+    lengths = np.ones(len(root), np.float32)
     several = np.flatnonzero(clusters.sizes > 1)
-    weights[several] = clusters.weights(several)
+    lengths[several] = clusters.lengths(several)
     links = links.without_rivals(clusters.anchored)
     links.fresh = (clusters.sizes[links.a] == 1) & (clusters.sizes[links.b] == 1) | np.isinf(links.linkage)
-    _measure(links, np.flatnonzero(~links.fresh), clusters, weights)
+    _measure(links, np.flatnonzero(~links.fresh), clusters, lengths)
     level = max(float(links.linkage[np.isfinite(links.linkage)].max(initial=0.0)) - _STEP, similarity_min)
     while True:
-        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), clusters, weights)
+        _measure(links, np.flatnonzero(~links.fresh & (links.linkage >= level)), clusters, lengths)
         able = np.flatnonzero((links.linkage >= level) & (links.linkage < BARRED))
         if len(able) == 0:
             if level <= similarity_min:
@@ -134,7 +131,7 @@ def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int
             continue
         joiners, hosts = _chosen(links, able, clusters)
         grown = clusters.join(joiners, hosts)
-        weights[grown] = clusters.weights(grown)
+        lengths[grown] = clusters.lengths(grown)
         to = np.arange(len(root))
         to[joiners] = hosts
         root = to[root]
@@ -144,13 +141,14 @@ def agglomerated(clusters: Clusters, links: Links, similarity_min: float) -> Int
         links = links.kept(~touched).joined(links.kept(touched).contracted(to).without_rivals(clusters.anchored))
 
 
-def _measure(links: Links, which: Int64, clusters: Clusters, weights: Float32) -> None:
+def _measure(links: Links, which: Int64, clusters: Clusters, lengths: Float32) -> None:
     """Replace estimates by the linkage itself."""
     for start in range(0, len(which), _PAIRS_AT_ONCE):
         part = which[start : start + _PAIRS_AT_ONCE]
         a, b = links.a[part], links.b[part]
         dots = np.einsum("nd,nd->n", clusters.sums(a), clusters.sums(b))
-        links.linkage[part] = dots / np.maximum(weights[a] * weights[b], 1e-6)
+        n_a, n_b = clusters.sizes[a], clusters.sizes[b]
+        links.linkage[part] = linkage(dots, n_a * n_b, lengths[a] * lengths[b], np.minimum(n_a, n_b))
     links.fresh[which] = True
 
 

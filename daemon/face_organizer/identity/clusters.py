@@ -11,7 +11,27 @@ from numpy.typing import NDArray
 
 from face_organizer.types import Float32, Int64
 
+CENTROID_SHARE, CENTROID_SHARE_OF_ONE = 0.4, 0.75
+"""How much the centroids count between two clusters of many faces, and where one of them is a single face."""
+
 _ROWS_AT_ONCE = 16_384
+
+
+def linkage(dots: Float32, sizes: Float32, lengths: Float32, smaller: Float32) -> Float32:
+    """How strongly two clusters are linked, of n_a and n_b faces whose embeddings add up to S_a and S_b:
+
+        S_a . S_b / ((n_a n_b)^(1 - s) (|S_a| |S_b|)^s)
+
+    between average linkage (s = 0: exact from the sums, so an edge the graph lacks costs nothing) and the cosine of the
+    centroids (s = 1). The smaller of the two decides s, which falls as 1 / n: a face alone is compared with a centroid,
+    where its person's noise has averaged out; two clusters of many faces more by all their pairs, so that two clusters
+    of poor faces do not pass for one because their noise agrees. Of two faces it is their similarity.
+
+    dots: float32 (e,), S_a . S_b; sizes: n_a n_b; lengths: |S_a| |S_b|; smaller: the smaller of n_a and n_b
+    """
+    share = CENTROID_SHARE + np.float32(CENTROID_SHARE_OF_ONE - CENTROID_SHARE) / smaller
+    weights: Float32 = sizes ** (1 - share) * np.maximum(lengths, 1e-6) ** share
+    return np.asarray(dots / weights)
 
 
 class Clusters:
@@ -38,13 +58,13 @@ class Clusters:
         out[grown] = self._grown[place[grown]]
         return out
 
-    def weights(self, which: Int64) -> Float32:
-        """sqrt(n |S|) of these."""
+    def lengths(self, which: Int64) -> Float32:
+        """|S| of these, float32 (len(which),)."""
         norms = np.empty(len(which), np.float32)
         for start in range(0, len(which), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             norms[part] = np.linalg.norm(self.sums(which[part]), axis=1)
-        return np.asarray(np.sqrt(self.sizes[which] * norms))
+        return norms
 
     def join(self, joiners: Int64, hosts: Int64) -> Int64:
         """Each of these becomes part of its host; hosts: sorted, none a joiner. Returns the hosts, once each."""
