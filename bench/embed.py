@@ -49,7 +49,7 @@ def main() -> None:
         for path in (pack.detector_path, pack.recogniser_path)
     )
     eyes: SimpleQueue[See] = SimpleQueue()
-    for see in make_eyes(detectors, recognisers, config.faces):
+    for see in make_eyes(detectors, recognisers, config.faces, pack.whitening):
         eyes.put(see)
 
     def look(part: list[Path]) -> list[SeenImage]:

@@ -163,6 +163,18 @@ def _shape(vectors: Vectors, label: Int64, before: Float32) -> _Shape:
     return _Shape(centroids, label, length.astype(np.float32))
 
 
+def _worth(vectors: Vectors, centroids: Float32, similarity_min: float, held: Int64) -> float:
+    """The trimmed objective, with each face as similar as it is to the others of its cluster.
+
+    A face counts for part of its own mean: of few faces, three strangers that have nothing in common would be a cluster
+    (.58 each), and worth fusing two people for.
+    """
+    label, _ = members(vectors, centroids, similarity_min, held)
+    taking_part = held != ASIDE
+    similarity = _shape(vectors, label, centroids).nearest(vectors)[taking_part]
+    return float(np.maximum(similarity, similarity_min).mean()) if len(similarity) else similarity_min
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rule:
     """Who belongs to whom, given the centroids. poor: bool (n,); forbidden: int64 (r, 2), (row, cluster), by row."""
@@ -276,7 +288,8 @@ def _best(
             centroids = seeded_centroids(few, centroids, similarity_min, rng, few_held, candidates)
         if wide:
             centroids, _ = climbed(sample, centroids, similarity_min - wide, rng, rounds_max=3, held=sample_held)
-        return climbed(sample, centroids, similarity_min, rng, rounds_max=rounds_max, held=sample_held)
+        centroids, _ = climbed(sample, centroids, similarity_min, rng, rounds_max=rounds_max, held=sample_held)
+        return centroids, _worth(sample, centroids, similarity_min, sample_held)
 
     reached = [
         run(centroids, _ROUNDS_FIRST, *((0.0, 32), (0.25, 8), (0.0, 3), (0.5, 3))[number % 4])
