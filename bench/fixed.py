@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well N people are told apart with strangers mixed in: pairs of people, from embeddings alone.
 
-    python bench/fixed.py EMBEDDINGS.npz [--members HARD.npz ...] [--half odd] [--photos 8 40] [--pairs 40] [--bound .32]
+    python bench/fixed.py EMBEDDINGS.npz [--members HARD.npz ...] [--half odd] [--photos 8 40] [--pairs 40]
 
 EMBEDDINGS as bench/embed.py makes them (of PERSON_NNNN.jpg); who has one photo only is a stranger. --members: the
 people themselves from other such files (the same photos spoiled), one table line each, the strangers still from
@@ -112,7 +112,11 @@ def main() -> None:
     everybody = load(given.embeddings, given.half)
     names, sizes = np.unique(everybody.who, return_counts=True)
     lonely = everybody.of(np.flatnonzero(np.isin(everybody.who, names[sizes == 1])))
-    print("| | " + " | ".join(f"{share:.0%} strangers: right, swapped, worst pair, out" for share in SHARES) + " | bound |")
+    print(
+        "| | "
+        + " | ".join(f"{share:.0%} strangers: right, swapped, worst pair, out" for share in SHARES)
+        + " | bound |"
+    )
     print("|---" * (len(SHARES) + 2) + "|")
     for path in given.members or [given.embeddings]:
         members = load(path, given.half)

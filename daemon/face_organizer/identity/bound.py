@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from face_organizer.types import Float32
 
-LEARNED_BELOW, LEARNED_ABOVE = 0.18, 0.06
+LEARNED_BELOW, LEARNED_ABOVE = 0.12, 0.06
 """How far a learned bound may lie below and above the pack's own."""
 
 _LEARN_FACES_MIN = 10
-_STRANGERS_BELOW, _STRANGERS_SD, _STRANGERS_KNOWN = 0.29, 0.085, 50
+_STRANGERS_BELOW, _STRANGERS_SD, _STRANGERS_KNOWN = 0.265, 0.085, 100
 """What is known of strangers beforehand: how far below the pack's bound they lie in the middle, how much they vary (to
 the nearest of a few persons), and how many faces that knowledge counts for."""
-_TAIL_SHARE = 0.03
+_TAIL_SHARE = 0.2
 """Of members, so many may lie anywhere: photos that look like nobody."""
-_SHARE_MIN = 0.01
+_SHARE_MIN = 0.05
 """At least so large a share is taken for strangers: one or two are easily overlooked."""
 _FIT_ROUNDS = 60
 

@@ -31,6 +31,9 @@ POOR_BELOW, POOR_MARGIN_MIN = 0.10, 0.10
 """A poor face may be less similar to its person by so much, if the second-best person is farther off by so much."""
 
 _ROUNDS_FIRST, _ROUNDS_MAX, _ROUNDS_ALL_MAX = 6, 50, 6
+_KINDS_OF_START = ((0.0, 32), (-0.2, 32), (0.25, 8), (-0.4, 32), (0.0, 3), (0.5, 3))
+"""Of each start: how much lower the bound of its first rounds is (two people who are alike are one to a low bound, two
+to a higher one), and how many candidates a seed is chosen from."""
 _BETTER_BY = 1e-3
 """Persons go on as they are unless other centroids reach an objective that is better by so much."""
 
@@ -282,17 +285,18 @@ def _best(
     begun = [_with_anchors(centroids, anchors) for centroids in tries]
     begun += [anchors] * max(starts - len(tries) if clusters > 20 else starts, 0 if tries else 1)
 
-    def run(centroids: Float32, rounds_max: int, wide: float = 0.0, candidates: int = 32) -> tuple[Float32, float]:
+    def run(centroids: Float32, rounds_max: int, lower: float = 0.0, candidates: int = 32) -> tuple[Float32, float]:
         if not centroids.any(axis=1).all():
             few, few_held = sampled(sample, seeds, rng, sample_held)
-            centroids = seeded_centroids(few, centroids, similarity_min, rng, few_held, candidates)
-        if wide:
-            centroids, _ = climbed(sample, centroids, similarity_min - wide, rng, rounds_max=3, held=sample_held)
+            bound = similarity_min - min(lower, 0.0)
+            centroids = seeded_centroids(few, centroids, bound, rng, few_held, candidates)
+        if lower:
+            centroids, _ = climbed(sample, centroids, similarity_min - lower, rng, rounds_max=3, held=sample_held)
         centroids, _ = climbed(sample, centroids, similarity_min, rng, rounds_max=rounds_max, held=sample_held)
         return centroids, _worth(sample, centroids, similarity_min, sample_held)
 
     reached = [
-        run(centroids, _ROUNDS_FIRST, *((0.0, 32), (0.25, 8), (0.0, 3), (0.5, 3))[number % 4])
+        run(centroids, _ROUNDS_FIRST, *_KINDS_OF_START[number % len(_KINDS_OF_START)])
         for number, centroids in enumerate(begun)
     ]
     best, _ = max(reached, key=lambda result: result[1])
