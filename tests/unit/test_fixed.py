@@ -126,7 +126,9 @@ def test_a_learned_bound_stays_near_the_packs():
     among = learned_bound(np.concatenate([members, strangers]).astype(np.float32), 0.4)
     few = learned_bound(np.concatenate([members, strangers[:300] - 0.2]).astype(np.float32), 0.4)
 
-    assert 0.4 - LEARNED_BELOW - 1e-6 <= alone < few < 0.4 + LEARNED_ABOVE
+    poor = learned_bound(rng.normal(0.5, 0.1, 1000).astype(np.float32), 0.4)
+
+    assert 0.4 - LEARNED_BELOW - 1e-6 <= poor < alone <= few < 0.4 + LEARNED_ABOVE
     assert among == pytest.approx(0.4 + LEARNED_ABOVE, abs=0.006)
     assert learned_bound(members[:5].astype(np.float32), 0.4) == 0.4
 

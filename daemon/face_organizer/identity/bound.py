@@ -22,6 +22,8 @@ _TAIL_SHARE = 0.2
 """Of members, so many may lie anywhere: photos that look like nobody."""
 _SHARE_MIN = 0.05
 """At least so large a share is taken for strangers: one or two are easily overlooked."""
+_CLEAR_BELOW, _CLEAR_SD = 0.08, 5.0
+"""Where members lie so many deviations above it, the bound need not sink farther than this below the pack's."""
 _FIT_ROUNDS = 60
 
 
@@ -63,7 +65,8 @@ def learned_bound(similarities: Float32, similarity_min: float) -> float:
     stranger = share * _normal(places, stranger_at, stranger_sd)
     member = (1 - share) * ((1 - _TAIL_SHARE) * _normal(places, member_at, member_sd) + _TAIL_SHARE / 2)
     last = min(int((stranger > member).sum()), len(places) - 1)
-    return round(float(places[last]), 4)
+    clear = min(similarity_min - _CLEAR_BELOW, member_at - _CLEAR_SD * member_sd)
+    return round(max(float(places[last]), clear), 4)
 
 
 def _normal(x: NDArray[np.float64], middle: float, sd: float) -> NDArray[np.float64]:
