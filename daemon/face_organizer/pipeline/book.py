@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 
 import numpy as np
 
@@ -336,14 +336,11 @@ class Book:
     ) -> bool:
         """Is the change still right for this face, after all that was decided since it was thought out?"""
         now = int(self._roster.person_of[face_id])
-        if now == old == new:
-            return True  # it stays, and its files are looked at again
+        if old == new:
+            return now == old  # it stays, and its files are looked at again
         if change.back_to:
-            confirmed = self.constraints.confirmed.get(face_id, new)
             # A run may have moved on what a human decided; another human, or streaming, is not taken back with it.
-            if former is None or (now != old and change.run_id) or confirmed != new:
-                return False
-            return face_id in self.constraints.confirmed or not self._is_mates(txn, face_id, new)
+            return former is not None and (now == old or not change.run_id) and self._allows(txn, face_id, new)
         if now != old and new == NOBODY:
             return False  # it has found somebody meanwhile
         if new == now != old:
@@ -390,30 +387,42 @@ class Book:
         for each in self._retire(txn, change.merged):
             known = persons.get(each.person_id, each)
             persons[each.person_id] = replace(known, after=each.after)
-        txn.changes.put(change_id, replace(change, persons=tuple(persons.values())))
-        txn.put_note(APPLYING, b"")
-        self._note_run(txn, change)
         self.learn(txn)
+        wrong = self._contradictions()
+        change = self._put_right(txn, change_id, replace(change, persons=tuple(persons.values())), wrong)
+        txn.changes.put(change_id, change)
+        if not wrong:  # else look again
+            txn.put_note(APPLYING, b"")
+            self._note_run(txn, change)
 
-    def _follow(self, txn: Transaction, change_id: int, change: ChangeRecord) -> ChangeRecord:
-        """Let the faces that came to a vanished person meanwhile follow; returns the change with them in it, so that
-        they go back with it."""
-        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+    def _contradictions(self) -> dict[int, int]:
+        """Faces that are not where humans said, and where they belong; some at a time.
+
+        A change may bring them about without having moved them: an undo lets an older decision stand again; a face
+        that was rejected from a person meets it again in whoever took that person over.
+        """
+        confirmed, person_of = self.constraints.confirmed, self._roster.person_of
+        faces = np.fromiter(confirmed.keys(), np.int64, len(confirmed))
+        persons = np.fromiter(confirmed.values(), np.int64, len(confirmed))
+        elsewhere = np.flatnonzero(person_of[faces] != persons)[:CHUNK_FACES]
+        wrong = dict(zip(faces[elsewhere].tolist(), persons[elsewhere].tolist(), strict=True))
+        barred = (id_ for id_, others in self.constraints.rejected.items() if int(person_of[id_]) in others)
+        return dict.fromkeys(islice((id_ for id_ in barred if id_ not in wrong), CHUNK_FACES), int(NOBODY)) | wrong
+
+    def _put_right(self, txn: Transaction, change_id: int, change: ChangeRecord, goes: dict[int, int]) -> ChangeRecord:
+        """Move faces as humans said; returns the change with them in it, so that they go back with it."""
         known = set(_ids(change.face_ids).tolist())
         came: list[tuple[int, int, int]] = []
-        given = []
-        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
-            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
+        for face_id, person_id in goes.items():
             record = txn.assignments.get(face_id)
-            if record is None or not self._allows(txn, face_id, person_id):
-                continue
+            assert record is not None, face_id
             if face_id not in known:
-                txn.put_former(change_id, face_id, FormerRecord(record, self._places_of(txn, face_id)))
                 came.append((face_id, record.person_id, person_id))
-            decision = Assignment(person_id, 0.0, 0.0, change.reason)
+            if txn.former(change_id, face_id) is None:
+                txn.put_former(change_id, face_id, FormerRecord(record, self._places_of(txn, face_id)))
+            decision = Assignment(PersonId(person_id), 0.0, 0.0, change.reason)
             self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id)
-            given.append(face_id)
-        self._measure(txn, given)
+        self._measure(txn, list(goes))
         ids, before, after = np.array(came, np.int64).reshape(-1, 3).T
         return replace(
             change,
@@ -421,6 +430,17 @@ class Book:
             before=change.before + pack_ids(before),
             after=change.after + pack_ids(after),
         )
+
+    def _follow(self, txn: Transaction, change_id: int, change: ChangeRecord) -> ChangeRecord:
+        """Let the faces that came to a vanished person meanwhile follow; returns the change with them in it, so that
+        they go back with it."""
+        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+        goes = {}
+        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
+            person_id = heir(int(self._roster.person_of[face_id]), change.merged)
+            if self._allows(txn, face_id, person_id):
+                goes[face_id] = person_id
+        return self._put_right(txn, change_id, change, goes)
 
     def _retire(self, txn: Transaction, merged: dict[int, int]) -> list[PersonChange]:
         """Persons without a face left live on as a redirect or a memory; their ids are never reused."""
