@@ -3,8 +3,9 @@
 
     python bench/stability.py EMBEDDINGS.npz [--seeds 3] [--every 200] [--names 40]
 
-EMBEDDINGS.npz comes from bench/embed.py. For each seed the faces arrive in another order, with a re-clustering every so
-many images; the largest persons that have none are given a name on the way. Prints a Markdown table, a line a seed:
+EMBEDDINGS.npz comes from bench/embed.py: whitened, as the daemon stores them. For each seed the faces arrive in another
+order, with a re-clustering every so many images; the largest persons that have none are given a name on the way. Prints
+a Markdown table, a line a seed:
 moved: of the faces that were placed at one re-clustering, the largest and the mean share with another person after the
 next. above: at how many re-clusterings it was more than 1 % although the score of just these faces got no better (bar:
 0). lost: names that no face has at the end, or that changed the person (bar: 0). F, bF: at the end; batch bF: of the

@@ -16,6 +16,7 @@ from face_organizer.identity.calibrate import (
     deviation_at,
     rate_beyond,
 )
+from face_organizer.identity.clusters import linkage
 from face_organizer.types import NOBODY, Impostors
 
 D = 64
@@ -54,6 +55,21 @@ def test_a_library_of_look_alikes_raises_its_bounds() -> None:
 
     assert alike.impostor_mean == pytest.approx(0.1, abs=0.02)
     assert alike.similarity_link_min > usual.similarity_link_min + 0.01
+
+
+def test_two_persons_are_as_alike_as_the_linkage_of_re_clustering_says() -> None:
+    rng = np.random.default_rng(5)
+    vectors, who = library(30, 9, alike=0.3)
+    vectors = vectors + 0.15 * rng.standard_normal(vectors.shape)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    sums = np.stack([vectors[who == person].sum(axis=0) for person in range(1, 31)])
+    a, b = np.triu_indices(30, 1)
+    lengths, nine = np.linalg.norm(sums, axis=1), np.full(len(a), 9, np.float32)
+    between = linkage((sums[a] * sums[b]).sum(axis=1), nine * nine, lengths[a] * lengths[b], nine)
+
+    told = calibrated(vectors, who)
+
+    assert told.impostor_mean == pytest.approx(30 / 50 * np.median(between), abs=1e-4)
 
 
 def test_more_persons_mean_more_chances_for_a_mistake_and_a_higher_bound() -> None:
