@@ -159,6 +159,52 @@ def test_the_part_with_the_confirmed_face_stays_the_person(tmp_path: Path) -> No
     bench.desk.store.close()
 
 
+# undo
+
+
+def test_every_second_undo_in_a_chain_of_undos_stands(bench: Bench) -> None:
+    rejected = bench.desk.decide.reject([2])
+    for again in range(4):
+        bench.desk.decide.undo(rejected + again)
+        holds = {2: frozenset({1})} if again % 2 else {}
+        assert bench.desk.book.constraints.rejected == holds
+        assert bench.desk.persons()[1] == (0 if again % 2 else 1)
+
+
+def test_who_gave_its_name_away_in_a_merge_has_it_back_and_is_nobodys_heir(bench: Bench) -> None:
+    bench.desk.decide.name(2, "Alice", [4])
+    bench.desk.decide.merge(2, 1)
+    assert person(bench, 2).merged_into == 1
+
+    bench.desk.decide.undo(None)
+
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert (person(bench, 2).merged_into, person(bench, 2).retired, person(bench, 2).folder) == (0, False, "Alice")
+    assert bench.desk.book.constraints.confirmed == {4: 2}
+
+
+def test_who_came_since_a_name_was_given_moves_with_its_undo(bench: Bench) -> None:
+    for decide, folder in [
+        (lambda: bench.desk.decide.name(1, "Alice"), "Alice"),
+        (lambda: bench.desk.decide.hide(1, hidden=True), "outliers"),
+        (lambda: bench.desk.decide.merge(3, 1), "Carol"),
+    ]:
+        bench.desk.decide.name(3, "Carol") if folder == "Carol" else None
+        decide()
+        bench.desk.drop(3)
+        newest = len(bench.desk.persons())
+        assert bench.desk.folders(newest) == (folder,)
+        with bench.desk.store.write() as txn:
+            for file_id in txn.pending(100):
+                txn.set_pending(file_id, False)
+
+        bench.desk.decide.undo(None)
+
+        assert bench.desk.folders(newest) == ("person_0001",)
+        with bench.desk.store.read() as txn:
+            assert newest in txn.pending(100)
+
+
 # meanwhile
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -21,7 +22,7 @@ from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.runs import Runs
-from face_organizer.types import UNBORN, ImageRef, SeenImage, Signature
+from face_organizer.types import UNBORN, ImageRef, PlacementMode, SeenImage, Signature
 from face_organizer.vision.decode import content_digest
 
 NARROW = When(3600, growth_factor=1.5, growth_faces_min=1000, margin=Margin(0.1, 1, 0.1))
@@ -149,14 +150,31 @@ def test_a_rollback_takes_later_runs_along_and_leaves_decisions(bench: Bench) ->
 class World:
     """A gallery over real files and folders: what a rollback must bring back is the tree, byte by byte."""
 
-    def __init__(self, folder: Path) -> None:
-        self.inbox, self.library = folder / "inbox", folder / "library"
+    def __init__(self, folder: Path, mode: PlacementMode = "move") -> None:
+        self.folder, self.inbox, self.library = folder, folder / "inbox", folder / "library"
         self.inbox.mkdir()
         self.library.mkdir()
-        self.desk = Desk(folder)
-        folders = Folders(self.library, self.inbox, "move")
+        self.folders = Folders(self.library, self.inbox, mode)
+        self.open()
+
+    def restart(self) -> None:
+        """As after a crash: all that is not on disk is gone, and what was cut is done to its end."""
+        self.desk.store.close()
+        self.open()
+        while self.desk.book.step():
+            pass
+        self.place()
+        self.runs.resume()
+
+    def open(self) -> None:
+        self.desk = Desk(self.folder)
+        self.desk.book.rules = replace(self.desk.book.rules, placement=self.folders.mode)
         self.placer = Placer(
-            self.desk.store, folders, lambda message: self.desk.gallery.handle([message]), self.desk.log, lambda: 0.0
+            self.desk.store,
+            self.folders,
+            lambda message: self.desk.gallery.handle([message]),
+            self.desk.log,
+            lambda: 0.0,
         )
         applier = Applier(self.desk.book, lambda work: work())
         self.runs = self.desk.runs = Runs(self.desk.store, self.desk.book, applier, self.place)
@@ -255,14 +273,14 @@ def test_an_undo_that_a_crash_cut_still_ends_with_every_name_and_byte(
         assert txn.note("laying_back") == b""
 
 
-def proposed(world: World, after: list[int]) -> tuple[object, object]:
+def proposed(world: World, after: list[int], merged: dict[int, int] | None = None) -> tuple[object, object]:
     kept: list[tuple[object, object]] = []
     desk = world.desk
     keep, desk.runs = (
         desk.runs,
         type("Keep", (), {"keep": lambda self, run, change, asked: kept.append((run, change))})(),
     )
-    desk.apply(after)
+    desk.apply(after, merged=merged)
     desk.runs = keep
     return kept[0]
 

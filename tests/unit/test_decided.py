@@ -74,3 +74,9 @@ def test_a_face_may_join_neither_whom_it_is_not_nor_whom_its_image_has():
     told = fold([decided(Verdict((3,), 7, is_person=False))], {})
 
     assert allowed(3, np.array([6, 7, 8]), told, {8}).tolist() == [0]
+
+
+def test_a_rejection_from_a_person_merged_since_takes_back_that_the_face_was_that_person() -> None:
+    told = fold([decided(Verdict((3,), 2)), decided(Verdict((3,), 2, is_person=False))], {2: 1})
+
+    assert (told.confirmed, told.rejected) == ({}, {3: frozenset({1})})

@@ -36,23 +36,38 @@ def right(labels: np.ndarray, who: np.ndarray) -> float:
     return max(float((labels == who).mean()), float((labels == 1 - who).mean()))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_two_people_are_told_apart_and_strangers_stay_out(seed: int):
-    vectors, who = faces_of([120, 110, *[1] * 20], seed=seed)
+    vectors, who = faces_of([50, 40, *[1] * 10], seed=seed)
 
     labels = cluster_fixed(vectors, 2, similarity_min=0.45, seed=seed).labels
 
-    assert right(labels[:230], who[:230]) == 1.0
-    assert (labels[230:] == -1).all()
+    assert right(labels[:90], who[:90]) == 1.0
+    assert (labels[90:] == -1).all()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_person_of_few_faces_is_found_beside_one_of_many(seed: int):
-    vectors, who = faces_of([600, 12, *[1] * 40], seed=seed)
+    vectors, who = faces_of([300, 8, *[1] * 20], seed=seed)
 
     labels = cluster_fixed(vectors, 2, similarity_min=0.45, seed=seed).labels
 
-    assert right(labels[:612], who[:612]) == 1.0
+    assert right(labels[:308], who[:308]) == 1.0
+
+
+def alike(seed: int) -> np.ndarray:
+    """Two people of eight faces each, their centroids at a cosine of .46 to .60, and four strangers."""
+    vectors, _ = faces_of([8, 8, 1, 1, 1, 1], spread=1.1, d=128, seed=seed)
+    common = np.random.default_rng(100 + seed).standard_normal(128)
+    vectors[:16] += 0.75 * common / np.linalg.norm(common)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_two_people_who_are_alike_are_not_fused_to_make_a_person_of_strangers(seed: int):
+    labels = cluster_fixed(alike(seed), 2, similarity_min=0.32, learn=True, seed=seed).labels
+
+    assert right(labels[:16], np.repeat([0, 1], 8)) >= 15 / 16
 
 
 def test_a_start_that_is_given_counts_as_one_more():
@@ -68,7 +83,7 @@ def test_a_start_that_is_given_counts_as_one_more():
 def test_more_faces_than_the_sample_holds_are_all_labelled(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("face_organizer.identity.fixed.SAMPLE_FACES", 200)
     monkeypatch.setattr("face_organizer.identity.kmeans.ROWS_AT_ONCE", 100)
-    vectors, who = faces_of([900, 800])
+    vectors, who = faces_of([500, 400])
 
     labels = cluster_fixed(vectors.astype(np.float16), 2, similarity_min=0.45, seed=1).labels
 
@@ -109,9 +124,11 @@ def test_a_learned_bound_stays_near_the_packs():
 
     alone = learned_bound(members.astype(np.float32), 0.4)
     among = learned_bound(np.concatenate([members, strangers]).astype(np.float32), 0.4)
-    few = learned_bound(np.concatenate([members, strangers[:30] - 0.2]).astype(np.float32), 0.4)
+    few = learned_bound(np.concatenate([members, strangers[:300] - 0.2]).astype(np.float32), 0.4)
 
-    assert 0.4 - LEARNED_BELOW - 1e-6 <= alone < few < 0.4
+    poor = learned_bound(rng.normal(0.5, 0.1, 1000).astype(np.float32), 0.4)
+
+    assert 0.4 - LEARNED_BELOW - 1e-6 <= poor < alone <= few < 0.4 + LEARNED_ABOVE
     assert among == pytest.approx(0.4 + LEARNED_ABOVE, abs=0.006)
     assert learned_bound(members[:5].astype(np.float32), 0.4) == 0.4
 
@@ -146,9 +163,9 @@ def test_the_loser_of_an_image_goes_to_its_next_person_if_it_may():
 def test_persons_go_on_when_their_sizes_swap_and_the_faces_come_in_another_order():
     vectors, who = faces_of([60, 20])
     person_of = np.where(who == 0, 7, 9)
-    swapped, late = faces_of([60, 220])
-    order = np.random.default_rng(1).permutation(280)
-    known = np.where(np.arange(280) < 80, np.where(late == 0, 7, 9), 0)
+    swapped, late = faces_of([60, 120])
+    order = np.random.default_rng(1).permutation(180)
+    known = np.where(np.arange(180) < 80, np.where(late == 0, 7, 9), 0)
 
     found = cluster_fixed(swapped[order], 2, similarity_min=0.45, seed=3, person_of=known[order])
 

@@ -20,11 +20,8 @@ from face_organizer.cli.shared import (
     library_option,
     main,
     print_answer,
-    print_json,
-    print_pairs,
-    print_rows,
 )
-from face_organizer.cli.words import face_in_words, run_in_words
+from face_organizer.cli.words import face_in_words, pairs_in_words, rows_in_words, run_in_words
 from face_organizer.commands import answer, picture
 from face_organizer.errors import FaceOrganizerError
 
@@ -36,10 +33,7 @@ def status(library: Path, as_json: bool) -> None:
     """How it stands: counts, queues, the last re-clustering."""
     with exits():
         found = answer(library, "status")
-        if as_json:
-            print_json(found)
-        else:
-            print_pairs(found)
+        print_answer(found, pairs_in_words(found), as_json)
 
 
 @main.command(name="people")
@@ -50,10 +44,7 @@ def people_command(library: Path, everybody: bool, as_json: bool) -> None:
     """Everybody who was found, most faces first."""
     with exits():
         found = answer(library, "people", everybody=everybody)
-        if as_json:
-            print_json(found)
-        else:
-            print_rows(found, ["person_id", "name", "folder", "faces", "images", "cover"])
+        print_answer(found, rows_in_words(found, ["person_id", "name", "folder", "faces", "images", "cover"]), as_json)
 
 
 @main.command()
@@ -69,10 +60,7 @@ def search(photos: tuple[Path, ...], library: Path, top: int, similarity_min: fl
     with exits():
         contents = [(ascii(str(photo)), base64.b64encode(read(photo)).decode()) for photo in photos]
         found = answer(library, "search", photos=contents, top=top, similarity_min=similarity_min)
-        if as_json:
-            print_json(found)
-        else:
-            print_rows(found, ["similarity", "person", "image"])
+        print_answer(found, rows_in_words(found, ["similarity", "person", "image"]), as_json)
 
 
 @main.command()
@@ -93,10 +81,7 @@ def history(library: Path, as_json: bool) -> None:
     """Every decision, the oldest first."""
     with exits():
         found = answer(library, "history")
-        if as_json:
-            print_json(found)
-        else:
-            print_rows(found, ["decision_id", "kind", "says", "undone_by"])
+        print_answer(found, rows_in_words(found, ["decision_id", "kind", "says", "undone_by"]), as_json)
 
 
 @main.command()
@@ -111,10 +96,8 @@ def runs(run: int | None, library: Path, as_json: bool) -> None:
             print_answer(one, run_in_words(one), as_json)
             return
         found = answer(library, "runs")
-        if as_json:
-            print_json(found)
-        else:
-            print_rows(found, ["run_id", "state", "reason", "faces", "persons", "born", "merged", "split", "moved"])
+        columns = ["run_id", "state", "reason", "faces", "persons", "born", "merged", "split", "moved"]
+        print_answer(found, rows_in_words(found, columns), as_json)
 
 
 @main.command()
@@ -125,11 +108,9 @@ def check(library: Path, repair: bool, as_json: bool) -> None:
     """Compare the truth with the index and the folders. Exit 0: they agree (or were repaired)."""
     with exits():
         found = answer(library, "check", repair=repair)
-        if as_json:
-            print_json(found)
-        else:
-            print_rows(found["findings"], ["kind", "what", "problem"])
-            click.echo(f"{len(found['findings'])} findings" + (", repaired" if found["repaired"] else ""))
+        rows = rows_in_words(found["findings"], ["kind", "what", "problem"])
+        ending = ", repaired" if found["repaired"] else ""
+        print_answer(found, f"{rows}\n{len(found['findings'])} findings{ending}", as_json)
         sys.exit(0 if found["clean"] else EXIT_FAILURE)
 
 

@@ -78,18 +78,3 @@ def print_answer(found: Any, told: str, as_json: bool) -> None:
 
 def print_json(answer: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))
-
-
-def print_pairs(answer: dict[str, Any]) -> None:
-    width = max(map(len, answer))
-    for key, value in answer.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{key:<{width}}  {shown}")
-
-
-def print_rows(rows: list[dict[str, Any]], columns: list[str]) -> None:
-    """Aligned columns, never cut: paths are there to be copied."""
-    cells = [columns, *(["" if row[column] is None else str(row[column]) for column in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -16,8 +16,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_json, print_rows
-from face_organizer.cli.words import in_words, tree_in_words
+from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer, print_json
+from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
 from face_organizer.commands import packs, verify_packs
 from face_organizer.config import Config, load
 
@@ -120,10 +120,7 @@ def list_models(as_json: bool) -> None:
     """Every pack there is, with its licence."""
     with exits():
         rows = packs()
-        if as_json:
-            print_json(rows)
-        else:
-            print_rows(rows, ["name", "detector", "dimension", "fingerprint", "licence"])
+        print_answer(rows, rows_in_words(rows, ["name", "detector", "dimension", "fingerprint", "licence"]), as_json)
 
 
 @models.command(name="verify")
@@ -132,10 +129,7 @@ def verify_models(as_json: bool) -> None:
     """Check the files of every pack against their checksums."""
     with exits():
         rows = verify_packs()
-        if as_json:
-            print_json(rows)
-        else:
-            print_rows(rows, ["name", "ok", "problem"])
+        print_answer(rows, rows_in_words(rows, ["name", "ok", "problem"]), as_json)
         sys.exit(0 if all(row["ok"] for row in rows) else EXIT_FAILURE)
 
 

@@ -71,3 +71,22 @@ def tree_in_words(library: Path) -> str:
         names = sorted(path.name for path in folder.iterdir())
         lines += [f"{folder.name}/  ({len(names)})", *(f"    {name}" for name in names)]
     return "\n".join(lines)
+
+
+def pairs_in_words(answer: dict[str, Any]) -> str:
+    """A line for each key."""
+    width = max(map(len, answer))
+    shown = {
+        key: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        for key, value in answer.items()
+    }
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())
+
+
+def rows_in_words(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    """Aligned columns, never cut: paths are there to be copied."""
+    cells = [columns, *(["" if row[column] is None else str(row[column]) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )

@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 from face_organizer.types import Float32
 
-LEARNED_BELOW, LEARNED_ABOVE = 0.18, 0.06
+LEARNED_BELOW, LEARNED_ABOVE = 0.12, 0.06
 """How far a learned bound may lie below and above the pack's own."""
 
 _LEARN_FACES_MIN = 10
-_STRANGERS_BELOW, _STRANGERS_SD, _STRANGERS_KNOWN = 0.29, 0.085, 50
+_STRANGERS_BELOW, _STRANGERS_SD, _STRANGERS_KNOWN = 0.265, 0.085, 100
 """What is known of strangers beforehand: how far below the pack's bound they lie in the middle, how much they vary (to
 the nearest of a few persons), and how many faces that knowledge counts for."""
-_TAIL_SHARE = 0.03
+_TAIL_SHARE = 0.2
 """Of members, so many may lie anywhere: photos that look like nobody."""
-_SHARE_MIN = 0.01
+_SHARE_MIN = 0.05
 """At least so large a share is taken for strangers: one or two are easily overlooked."""
+_CLEAR_BELOW, _CLEAR_SD = 0.08, 5.0
+"""Where members lie so many deviations above it, the bound need not sink farther than this below the pack's."""
 _FIT_ROUNDS = 60
 
 
@@ -63,7 +65,8 @@ def learned_bound(similarities: Float32, similarity_min: float) -> float:
     stranger = share * _normal(places, stranger_at, stranger_sd)
     member = (1 - share) * ((1 - _TAIL_SHARE) * _normal(places, member_at, member_sd) + _TAIL_SHARE / 2)
     last = min(int((stranger > member).sum()), len(places) - 1)
-    return round(float(places[last]), 4)
+    clear = min(similarity_min - _CLEAR_BELOW, member_at - _CLEAR_SD * member_sd)
+    return round(max(float(places[last]), clear), 4)
 
 
 def _normal(x: NDArray[np.float64], middle: float, sd: float) -> NDArray[np.float64]:

@@ -58,6 +58,7 @@ def fold(decisions: Iterable[DecisionRecord], merged_into: Mapping[int, int]) ->
     """
     confirmed: dict[int, int] = {}
     rejected: dict[int, set[int]] = {}
+    said: dict[int, int] = {}  # the person that was named then, whoever took that over since
     for decision in decisions:
         if decision.undone_by:
             continue
@@ -65,9 +66,9 @@ def fold(decisions: Iterable[DecisionRecord], merged_into: Mapping[int, int]) ->
             person_id = heir(verdict.person_id, merged_into)
             for face_id in verdict.face_ids:
                 if verdict.is_person:
-                    confirmed[face_id] = person_id
+                    confirmed[face_id], said[face_id] = person_id, verdict.person_id
                     rejected.get(face_id, set()).discard(person_id)
-                elif confirmed.get(face_id) != person_id or verdict.person_id == person_id:
+                elif confirmed.get(face_id) != person_id or verdict.person_id in (person_id, said[face_id]):
                     rejected.setdefault(face_id, set()).add(person_id)
                     if confirmed.get(face_id) == person_id:
                         del confirmed[face_id]

@@ -31,6 +31,9 @@ POOR_BELOW, POOR_MARGIN_MIN = 0.10, 0.10
 """A poor face may be less similar to its person by so much, if the second-best person is farther off by so much."""
 
 _ROUNDS_FIRST, _ROUNDS_MAX, _ROUNDS_ALL_MAX = 6, 50, 6
+_KINDS_OF_START = ((0.0, 32), (-0.2, 32), (0.25, 8), (-0.4, 32), (0.0, 3), (0.5, 3))
+"""Of each start: how much lower the bound of its first rounds is (two people who are alike are one to a low bound, two
+to a higher one), and how many candidates a seed is chosen from."""
 _BETTER_BY = 1e-3
 """Persons go on as they are unless other centroids reach an objective that is better by so much."""
 
@@ -163,6 +166,18 @@ def _shape(vectors: Vectors, label: Int64, before: Float32) -> _Shape:
     return _Shape(centroids, label, length.astype(np.float32))
 
 
+def _worth(vectors: Vectors, centroids: Float32, similarity_min: float, held: Int64) -> float:
+    """The trimmed objective, with each face as similar as it is to the others of its cluster.
+
+    A face counts for part of its own mean: of few faces, three strangers that have nothing in common would be a cluster
+    (.58 each), and worth fusing two people for.
+    """
+    label, _ = members(vectors, centroids, similarity_min, held)
+    taking_part = held != ASIDE
+    similarity = _shape(vectors, label, centroids).nearest(vectors)[taking_part]
+    return float(np.maximum(similarity, similarity_min).mean()) if len(similarity) else similarity_min
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rule:
     """Who belongs to whom, given the centroids. poor: bool (n,); forbidden: int64 (r, 2), (row, cluster), by row."""
@@ -270,16 +285,18 @@ def _best(
     begun = [_with_anchors(centroids, anchors) for centroids in tries]
     begun += [anchors] * max(starts - len(tries) if clusters > 20 else starts, 0 if tries else 1)
 
-    def run(centroids: Float32, rounds_max: int, wide: float = 0.0, candidates: int = 32) -> tuple[Float32, float]:
+    def run(centroids: Float32, rounds_max: int, lower: float = 0.0, candidates: int = 32) -> tuple[Float32, float]:
         if not centroids.any(axis=1).all():
             few, few_held = sampled(sample, seeds, rng, sample_held)
-            centroids = seeded_centroids(few, centroids, similarity_min, rng, few_held, candidates)
-        if wide:
-            centroids, _ = climbed(sample, centroids, similarity_min - wide, rng, rounds_max=3, held=sample_held)
-        return climbed(sample, centroids, similarity_min, rng, rounds_max=rounds_max, held=sample_held)
+            bound = similarity_min - min(lower, 0.0)
+            centroids = seeded_centroids(few, centroids, bound, rng, few_held, candidates)
+        if lower:
+            centroids, _ = climbed(sample, centroids, similarity_min - lower, rng, rounds_max=3, held=sample_held)
+        centroids, _ = climbed(sample, centroids, similarity_min, rng, rounds_max=rounds_max, held=sample_held)
+        return centroids, _worth(sample, centroids, similarity_min, sample_held)
 
     reached = [
-        run(centroids, _ROUNDS_FIRST, *((0.0, 32), (0.25, 8), (0.0, 3), (0.5, 3))[number % 4])
+        run(centroids, _ROUNDS_FIRST, *_KINDS_OF_START[number % len(_KINDS_OF_START)])
         for number, centroids in enumerate(begun)
     ]
     best, _ = max(reached, key=lambda result: result[1])

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 
 import numpy as np
 
@@ -49,6 +49,8 @@ CHUNK_FACES = 100
 
 APPLYING = "applying"
 """The note that says which change is being done, and how many of its faces are: two numbers of 8 bytes."""
+
+NOBODY_MOVES: Mapping[int, PersonRecord] = {}
 
 LAYING_BACK = "laying_back"
 """The note that says which changes were taken back, but their files do not lie under just the names they had yet."""
@@ -114,26 +116,43 @@ class Book:
             folder = f"{usual}~{next(numbers)}"
         return folder
 
-    def give(self, txn: Transaction, face_id: int, vector: Float32, decision: Assignment, run_id: int = 0) -> None:
-        """Record whose face it is, and that its image's files may have to move. vector: float32 (d,)."""
+    def give(
+        self,
+        txn: Transaction,
+        face_id: int,
+        vector: Float32,
+        decision: Assignment,
+        run_id: int = 0,
+        were: Mapping[int, PersonRecord] = NOBODY_MOVES,
+    ) -> None:
+        """Record whose face it is, and that its image's files may have to move. vector: float32 (d,); were: as for
+        want_elsewhere."""
         if txn.assignments.get(face_id) is not None:  # else it is new, and pending anyway
             for file_id in self._files_of(txn, face_id):
-                self.want_elsewhere(txn, file_id)
+                self.want_elsewhere(txn, file_id, were=were)
         self._roster.give(face_id, decision.person_id, vector)
         record = AssignmentRecord(
             decision.person_id, round(decision.similarity, 4), round(decision.margin, 4), decision.reason, run_id
         )
         txn.assignments.put(face_id, record)
 
-    def want_elsewhere(self, txn: Transaction, file_id: int, wished: tuple[bytes, ...] = ()) -> None:
+    def want_elsewhere(
+        self,
+        txn: Transaction,
+        file_id: int,
+        wished: tuple[bytes, ...] = (),
+        were: Mapping[int, PersonRecord] = NOBODY_MOVES,
+    ) -> None:
         """Truth is about to want the file elsewhere. While it was pending, disk may have been brought to what truth
-        wanted until now without our having heard of it; after a crash we must look there too."""
+        wanted until now without our having heard of it; after a crash we must look there too. were: persons who just
+        got another folder, as they were."""
         file = txn.files.get(file_id)
         if file is None:
             return
         places = file.places
         if txn.pending(1, file_id) == [file_id]:
-            until_now = [os.fsencode(folder) + b"/" + file.name for folder in wanted_folders(txn, file)]
+            folders = (*wanted_folders(txn, file, were), *wanted_folders(txn, file))
+            until_now = [os.fsencode(folder) + b"/" + file.name for folder in folders]
             places = tuple(dict.fromkeys([*places, *until_now]))
         if (places, wished) != (file.places, file.wished):
             txn.files.put(file_id, replace(file, places=places, wished=wished))
@@ -163,7 +182,7 @@ class Book:
                 for verdict in decision.verdicts
             )
             txn.decisions.put(decision_id, replace(decision, verdicts=verdicts))
-        txn.changes.put(change_id, change)
+        txn.changes.put(change_id, self._with_all_faces(change))
         txn.put_note(APPLYING, _packed(change_id, 0))
         self.learn(txn)
 
@@ -260,10 +279,7 @@ class Book:
         return frozenset(person_id for person_id in self._roster.faces_of if left[person_id] <= 0)
 
     def _change_person(self, txn: Transaction, change: PersonChange, changing: AbstractSet[int]) -> PersonChange:
-        """A new name or folder; returns what was really changed: a folder that another person has by now is not shared.
-
-        Files that are pending may already lie in the old folder: note it before it is forgotten.
-        """
+        """A new name or folder; returns what was really changed: a folder that another has by now is not shared."""
         others = {
             each.folder.casefold()
             for person_id, each in txn.persons.items()
@@ -272,34 +288,46 @@ class Book:
         if change.after.folder.casefold() in others:
             change = replace(change, after=replace(change.after, folder=self._free(change.after.folder, others)))
         now = txn.persons.get(change.person_id)
-        if now is not None and (now.folder, now.hidden) != (change.after.folder, change.after.hidden):
-            for file_id in txn.pending(txn.pending_count()):
-                file = txn.files.get(file_id)
-                if file is not None and now.folder in wanted_folders(txn, file):
-                    self.want_elsewhere(txn, file_id)
         txn.persons.put(change.person_id, change.after)
-        return change
+        return change if change.before is None or now is None else replace(change, before=now)
+
+    def _with_all_faces(self, change: ChangeRecord) -> ChangeRecord:
+        """Whoever gets another folder takes all faces along, also those that came since what is taken back."""
+        ids, before, after = (_ids(column) for column in (change.face_ids, change.before, change.after))
+        moving = np.fromiter(_moving(change), np.int64)
+        rest = np.setdiff1d(np.flatnonzero(np.isin(self._roster.person_of, moving)), ids)
+        theirs = self._roster.person_of[rest]
+        return replace(
+            change,
+            face_ids=pack_ids(np.append(ids, rest)),
+            before=pack_ids(np.append(before, theirs)),
+            after=pack_ids(np.append(after, theirs)),
+        )
 
     def _do(
         self, txn: Transaction, change_id: int, change: ChangeRecord, ids: Int64, before: Int64, after: Int64
     ) -> None:
-        given = []
+        given, were = [], _moving(change)
         for face_id, old, new in zip(ids.tolist(), before.tolist(), after.tolist(), strict=True):
             record = txn.assignments.get(face_id)
             former = txn.former(change.back_to, face_id) if change.back_to else None
             person_id = heir(new, change.merged)
-            if record is None or not self._may(txn, face_id, old, person_id, change, former):
+            if record is None:
                 continue
             files = self._places_of(txn, face_id)
+            if not self._may(txn, face_id, old, person_id, change, former):
+                for file_id, _ in files if record.person_id in were else ():
+                    self.want_elsewhere(txn, file_id, were=were)
+                continue
             txn.put_former(change_id, face_id, FormerRecord(record, files))
             if former is not None:
-                self._put_back(txn, face_id, former)
+                self._put_back(txn, face_id, former, were)
             elif person_id == record.person_id:
                 for file_id, _ in files:
-                    self.want_elsewhere(txn, file_id)
+                    self.want_elsewhere(txn, file_id, were=were)
             else:
                 decision = Assignment(PersonId(person_id), 0.0, 0.0, change.reason)
-                self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id)
+                self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id, were)
                 given.append(face_id)
         self._measure(txn, given)
 
@@ -308,12 +336,11 @@ class Book:
     ) -> bool:
         """Is the change still right for this face, after all that was decided since it was thought out?"""
         now = int(self._roster.person_of[face_id])
+        if old == new:
+            return now == old  # it stays, and its files are looked at again
         if change.back_to:
-            confirmed = self.constraints.confirmed.get(face_id, new)
             # A run may have moved on what a human decided; another human, or streaming, is not taken back with it.
-            if former is None or (now != old and change.run_id) or confirmed != new:
-                return False
-            return face_id in self.constraints.confirmed or not self._is_mates(txn, face_id, new)
+            return former is not None and (now == old or not change.run_id) and self._allows(txn, face_id, new)
         if now != old and new == NOBODY:
             return False  # it has found somebody meanwhile
         if new == now != old:
@@ -335,10 +362,10 @@ class Book:
         mates = image.face_ids if image is not None and person_id != NOBODY else ()
         return any(self.constraints.confirmed.get(mate) == person_id for mate in mates if mate != face_id)
 
-    def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord) -> None:
+    def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord, were: Mapping[int, PersonRecord]) -> None:
         """The face as it was, and its files as they lay."""
         for file_id, places in former.places:
-            self.want_elsewhere(txn, file_id, wished=places)
+            self.want_elsewhere(txn, file_id, places, were)
         person_id = living_person(txn, former.assignment.person_id)
         self._roster.give(face_id, person_id, txn.vectors([face_id])[0])
         txn.assignments.put(face_id, replace(former.assignment, person_id=person_id))
@@ -356,35 +383,46 @@ class Book:
     def _finish(self, txn: Transaction, change_id: int, change: ChangeRecord) -> None:
         """Faces that came to a vanished person meanwhile follow; persons without a face retire; the change is done."""
         change = self._follow(txn, change_id, change)
-        retired = self._retire(txn, change.merged)
-        known = {person.person_id for person in change.persons}
-        txn.changes.put(
-            change_id,
-            replace(change, persons=(*change.persons, *(each for each in retired if each.person_id not in known))),
-        )
-        txn.put_note(APPLYING, b"")
-        self._note_run(txn, change)
+        persons = {each.person_id: each for each in change.persons}
+        for each in self._retire(txn, change.merged):
+            known = persons.get(each.person_id, each)
+            persons[each.person_id] = replace(known, after=each.after)
         self.learn(txn)
+        wrong = self._contradictions()
+        change = self._put_right(txn, change_id, replace(change, persons=tuple(persons.values())), wrong)
+        txn.changes.put(change_id, change)
+        if not wrong:  # else look again
+            txn.put_note(APPLYING, b"")
+            self._note_run(txn, change)
 
-    def _follow(self, txn: Transaction, change_id: int, change: ChangeRecord) -> ChangeRecord:
-        """Let the faces that came to a vanished person meanwhile follow; returns the change with them in it, so that
-        they go back with it."""
-        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+    def _contradictions(self) -> dict[int, int]:
+        """Faces that are not where humans said, and where they belong; some at a time.
+
+        A change may bring them about without having moved them: an undo lets an older decision stand again; a face
+        that was rejected from a person meets it again in whoever took that person over.
+        """
+        confirmed, person_of = self.constraints.confirmed, self._roster.person_of
+        faces = np.fromiter(confirmed.keys(), np.int64, len(confirmed))
+        persons = np.fromiter(confirmed.values(), np.int64, len(confirmed))
+        elsewhere = np.flatnonzero(person_of[faces] != persons)[:CHUNK_FACES]
+        wrong = dict(zip(faces[elsewhere].tolist(), persons[elsewhere].tolist(), strict=True))
+        barred = (id_ for id_, others in self.constraints.rejected.items() if int(person_of[id_]) in others)
+        return dict.fromkeys(islice((id_ for id_ in barred if id_ not in wrong), CHUNK_FACES), int(NOBODY)) | wrong
+
+    def _put_right(self, txn: Transaction, change_id: int, change: ChangeRecord, goes: dict[int, int]) -> ChangeRecord:
+        """Move faces as humans said; returns the change with them in it, so that they go back with it."""
         known = set(_ids(change.face_ids).tolist())
         came: list[tuple[int, int, int]] = []
-        given = []
-        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
-            person_id = PersonId(heir(int(self._roster.person_of[face_id]), change.merged))
+        for face_id, person_id in goes.items():
             record = txn.assignments.get(face_id)
-            if record is None or not self._allows(txn, face_id, person_id):
-                continue
+            assert record is not None, face_id
             if face_id not in known:
-                txn.put_former(change_id, face_id, FormerRecord(record, self._places_of(txn, face_id)))
                 came.append((face_id, record.person_id, person_id))
-            decision = Assignment(person_id, 0.0, 0.0, change.reason)
+            if txn.former(change_id, face_id) is None:
+                txn.put_former(change_id, face_id, FormerRecord(record, self._places_of(txn, face_id)))
+            decision = Assignment(PersonId(person_id), 0.0, 0.0, change.reason)
             self.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id)
-            given.append(face_id)
-        self._measure(txn, given)
+        self._measure(txn, list(goes))
         ids, before, after = np.array(came, np.int64).reshape(-1, 3).T
         return replace(
             change,
@@ -392,6 +430,17 @@ class Book:
             before=change.before + pack_ids(before),
             after=change.after + pack_ids(after),
         )
+
+    def _follow(self, txn: Transaction, change_id: int, change: ChangeRecord) -> ChangeRecord:
+        """Let the faces that came to a vanished person meanwhile follow; returns the change with them in it, so that
+        they go back with it."""
+        gone = np.fromiter(change.merged.keys(), np.int64, len(change.merged))
+        goes = {}
+        for face_id in np.flatnonzero(np.isin(self._roster.person_of, gone)).tolist():
+            person_id = heir(int(self._roster.person_of[face_id]), change.merged)
+            if self._allows(txn, face_id, person_id):
+                goes[face_id] = person_id
+        return self._put_right(txn, change_id, change, goes)
 
     def _retire(self, txn: Transaction, merged: dict[int, int]) -> list[PersonChange]:
         """Persons without a face left live on as a redirect or a memory; their ids are never reused."""
@@ -420,18 +469,32 @@ class Book:
         return image.file_ids if image is not None else ()
 
 
-def wanted_folders(txn: Transaction, file: FileRecord) -> tuple[str, ...]:
-    """Where truth says a file should appear, as folders of the library. Hidden persons have none."""
+def wanted_folders(
+    txn: Transaction, file: FileRecord, were: Mapping[int, PersonRecord] = NOBODY_MOVES
+) -> tuple[str, ...]:
+    """Where truth says a file should appear, as folders of the library. Hidden persons have none. were: persons to be
+    taken as they were."""
     image = txn.images.get(file.image_id) if file.image_id else None
     if image is None:
         return (QUARANTINE,)
     folders: list[str] = []
     for face_id in image.face_ids:
         assignment = txn.assignments.get(face_id)
-        person = txn.persons.get(assignment.person_id) if assignment and assignment.person_id else None
+        person_id = assignment.person_id if assignment else NOBODY
+        person = were.get(person_id) or txn.persons.get(person_id)
         if person is not None and not person.hidden:
             folders.append(person.folder)
     return desired_folders(folders, has_faces=bool(image.face_ids))
+
+
+def _moving(change: ChangeRecord) -> dict[int, PersonRecord]:
+    """The persons to whom a change gives another folder, as they were."""
+    return {
+        each.person_id: each.before
+        for each in change.persons
+        if each.before is not None
+        and (each.before.folder, each.before.hidden) != (each.after.folder, each.after.hidden)
+    }
 
 
 def living_person(txn: Transaction, person_id: int) -> int:

@@ -244,10 +244,7 @@ class Decide:
                 change_id = self._book.take_back(txn, decision.change_id)
                 says = f"undo {chosen}: {decision.says}"
                 txn.decisions.put(new_id, DecisionRecord("undo", says, (), change_id, self._now(), undoes=chosen))
-                txn.decisions.put(chosen, replace(decision, undone_by=new_id))
-                original = txn.decisions.get(decision.undoes) if decision.undoes else None
-                if original is not None:
-                    txn.decisions.put(decision.undoes, replace(original, undone_by=0))
+                _mark(txn, chosen, new_id)
                 self._book.begin(txn, change_id)
                 return decision.change_id
 
@@ -327,6 +324,13 @@ class Decide:
     def _as_they_are(self, person_id: int) -> dict[int, int]:
         """All faces of a person, to stay with it: only their files have to move."""
         return dict.fromkeys(self._faces(person_id), person_id)
+
+
+def _mark(txn: Transaction, decision_id: int, undone_by: int) -> None:
+    """Mark a decision as undone (0: as standing), and along the chain of undos every second one the other way."""
+    while (decision := txn.decisions.get(decision_id)) is not None:
+        txn.decisions.put(decision_id, replace(decision, undone_by=undone_by))
+        decision_id, undone_by = decision.undoes, 0 if undone_by else decision_id
 
 
 def _called(person_id: int, person: PersonRecord) -> str:
