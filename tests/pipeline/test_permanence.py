@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +272,22 @@ def test_a_face_that_came_during_a_merge_goes_back_with_it(bench: Bench, monkeyp
 
     assert desk.persons() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 2]
     assert desk.folders(10) == ("person_0002",)
+
+
+def test_a_chunk_ends_when_its_time_is_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_module, "SLICE_FACES", 2)
+    desk, ticks, steps = bench.desk, count(), count()
+    desk.book._clock = lambda: float(next(ticks))
+
+    def in_gallery(work: Callable[[], object]) -> object:
+        next(steps)
+        return work()
+
+    desk.decide = Decide(desk.store, desk.roster, desk.book, Applier(desk.book, in_gallery), desk.runs, lambda: 1.0)
+    desk.decide.split(1, [[1], [2], [3]])
+    assert desk.persons()[:3] == [1, 4, 5]
+
+    before = next(steps)
+    desk.decide.hide(2, hidden=True)
+
+    assert next(steps) - before == 1 + 5  # begin, two slices of three faces, the end, and nothing left to do
