@@ -160,6 +160,21 @@ def test_the_part_with_the_confirmed_face_stays_the_person(tmp_path: Path) -> No
     bench.desk.store.close()
 
 
+def test_a_letter_is_not_given_away_while_a_face_stays_behind(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people=2)
+    for who in (3, 3, 4, 4):
+        bench.desk.drop(who)
+    bench.desk.apply([UNBORN, UNBORN, UNBORN + 1, UNBORN + 1])
+    bench.desk.decide.assign([1], 1)
+
+    bench.desk.apply([UNBORN, UNBORN, 2, 2])  # all of person_A goes, but for whom a human confirmed
+
+    assert bench.desk.persons() == [1, 3, 2, 2]
+    assert bench.desk.folders(1) == ("person_A",)
+    assert bench.desk.folders(2) == ("person_C",)
+    bench.desk.store.close()
+
+
 # undo
 
 

@@ -288,7 +288,9 @@ class Book:
         said = np.zeros(len(self._roster.person_of), np.int64)
         said[np.fromiter(confirmed.keys(), np.int64, len(confirmed))] = np.fromiter(confirmed.values(), np.int64)
         goes = (self._roster.person_of[ids] == before) & ((said[ids] == NOBODY) | (said[ids] == after))
-        goes &= ~np.isin(ids, np.fromiter(rejected.keys(), np.int64, len(rejected)))
+        image_of = self._roster.image_of
+        beside = np.isin(image_of[ids], image_of[said != NOBODY]) & (said[ids] == NOBODY)  # may meet its double
+        goes &= ~beside & ~np.isin(ids, np.fromiter(rejected.keys(), np.int64, len(rejected)))
         before, after = before[goes], after[goes]
         left = dict(self._roster.faces_of)
         for column, sign in ((before, -1), (after, +1)):
