@@ -141,7 +141,7 @@ def test_where_a_file_may_lie_unrecorded_is_remembered_when_truth_changes_its_mi
 
 
 def test_two_faces_need_the_join_bound_to_found_a_person(desk: Desk) -> None:
-    desk.book.rules = replace(desk.gallery.rules, similarity_join_min=0.99, similarity_link_min=0.3)
+    desk.book.rules = replace(desk.book.rules, similarity_join_min=0.99, similarity_link_min=0.3)
 
     desk.drop(3)
     desk.drop(3)

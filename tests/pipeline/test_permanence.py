@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,21 @@ def test_the_part_with_the_confirmed_face_stays_the_person(tmp_path: Path) -> No
     bench.desk.store.close()
 
 
+def test_a_letter_is_not_given_away_while_a_face_stays_behind(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, people=2)
+    for who in (3, 3, 4, 4):
+        bench.desk.drop(who)
+    bench.desk.apply([UNBORN, UNBORN, UNBORN + 1, UNBORN + 1])
+    bench.desk.decide.assign([1], 1)
+
+    bench.desk.apply([UNBORN, UNBORN, 2, 2])  # all of person_A goes, but for whom a human confirmed
+
+    assert bench.desk.persons() == [1, 3, 2, 2]
+    assert bench.desk.folders(1) == ("person_A",)
+    assert bench.desk.folders(2) == ("person_C",)
+    bench.desk.store.close()
+
+
 # undo
 
 
@@ -271,3 +287,22 @@ def test_a_face_that_came_during_a_merge_goes_back_with_it(bench: Bench, monkeyp
 
     assert desk.persons() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 2]
     assert desk.folders(10) == ("person_0002",)
+
+
+def test_a_chunk_ends_when_its_time_is_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_module, "SLICE_FACES", 2)
+    desk, ticks, steps = bench.desk, count(), count()
+    desk.book._clock = lambda: float(next(ticks))
+
+    def in_gallery(work: Callable[[], object]) -> object:
+        next(steps)
+        return work()
+
+    desk.decide = Decide(desk.store, desk.roster, desk.book, Applier(desk.book, in_gallery), desk.runs, lambda: 1.0)
+    desk.decide.split(1, [[1], [2], [3]])
+    assert desk.persons()[:3] == [1, 4, 5]
+
+    before = next(steps)
+    desk.decide.hide(2, hidden=True)
+
+    assert next(steps) - before == 1 + 5  # begin, two slices of three faces, the end, and nothing left to do

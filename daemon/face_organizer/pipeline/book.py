@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import count, islice
+from time import monotonic
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from face_organizer.identity.constraints import Constraints, fold, heir
 from face_organizer.identity.placement import desired_folders, person_folder_name, plain_name, safe_folder_name
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
-from face_organizer.ports import Store, Transaction
+from face_organizer.ports import Clock, Store, Transaction
 from face_organizer.types import (
     NO_DECISION,
     NOBODY,
@@ -44,8 +45,9 @@ from face_organizer.types import (
     PersonRecord,
 )
 
-CHUNK_FACES = 100
-"""Faces a transaction of a change: enrolment waits for one of them, no longer than a tenth of a second."""
+CHUNK_FACES, CHUNK_S, SLICE_FACES = 500, 0.04, 50
+"""A transaction of a change takes so many faces at most, or as many slices as fit into the time: enrolment waits for
+one of them, no longer than a tenth of a second."""
 
 APPLYING = "applying"
 """The note that says which change is being done, and how many of its faces are: two numbers of 8 bytes."""
@@ -60,10 +62,15 @@ class Book:
     """See the module's text. is_taken(folder): a new person must not move in there."""
 
     def __init__(
-        self, store: Store, roster: Roster, rules: Rules, is_taken: Callable[[str], bool] = lambda folder: False
+        self,
+        store: Store,
+        roster: Roster,
+        rules: Rules,
+        is_taken: Callable[[str], bool] = lambda folder: False,
+        clock: Clock = monotonic,
     ) -> None:
         self._store, self._roster, self._is_taken = store, roster, is_taken
-        self.rules = rules
+        self.rules, self._clock = rules, clock
         self.constraints = Constraints()
         with store.read() as txn:
             self.learn(txn)
@@ -171,7 +178,7 @@ class Book:
         assert not txn.note(APPLYING), "one change at a time"
         change = self._without_touched(txn, change)
         changing = {person.person_id for person in change.persons} | self._leaving(
-            _ids(change.before), _ids(change.after)
+            _ids(change.face_ids), _ids(change.before), _ids(change.after)
         )
         change = replace(change, persons=tuple(self._change_person(txn, each, changing) for each in change.persons))
         change, number = self._numbered(txn, change, born_as)
@@ -194,12 +201,17 @@ class Book:
             if change is None:
                 return False
             ids, before, after = (_ids(column) for column in (change.face_ids, change.before, change.after))
-            part = slice(done, done + CHUNK_FACES)
-            if done < len(ids):
-                self._do(txn, change_id, change, ids[part], before[part], after[part])
-                txn.put_note(APPLYING, _packed(change_id, done + CHUNK_FACES))
-            else:
+            if done >= len(ids):
                 self._finish(txn, change_id, change)
+                return True
+            end, enough_at = min(len(ids), done + CHUNK_FACES), self._clock() + CHUNK_S
+            while True:  # one slice at least
+                part = slice(done, min(end, done + SLICE_FACES))
+                self._do(txn, change_id, change, ids[part], before[part], after[part])
+                done = part.stop
+                if done >= end or self._clock() >= enough_at:
+                    break
+            txn.put_note(APPLYING, _packed(change_id, done))
         return True
 
     def take_back(self, txn: Transaction, change_id: int, run_id: int = 0) -> int:
@@ -256,7 +268,7 @@ class Book:
         for person_id in np.unique(after[(after != NOBODY) & (after < UNBORN)]).tolist():
             if not change.back_to and (living := living_person(txn, person_id)) != person_id:
                 after[after == person_id] = living  # merged by hand since this was thought out
-        leaving = self._leaving(_ids(change.before), after)
+        leaving = self._leaving(_ids(change.face_ids), _ids(change.before), after)
         coming_ids = np.unique(after[after >= UNBORN]).tolist()
         number = {coming: self.new_person(txn, change.run_id, leaving, born_as) for coming in coming_ids}
         unborn = np.fromiter(number.keys(), np.int64, len(number))
@@ -270,8 +282,16 @@ class Book:
         )
         return replace(change, after=pack_ids(after), merged=merged, persons=(*change.persons, *born)), number
 
-    def _leaving(self, before: Int64, after: Int64) -> frozenset[int]:
-        """The persons that a change leaves without a face."""
+    def _leaving(self, ids: Int64, before: Int64, after: Int64) -> frozenset[int]:
+        """The persons that a change leaves without a face, for all that humans said and that happened meanwhile."""
+        confirmed, rejected = self.constraints.confirmed, self.constraints.rejected
+        said = np.zeros(len(self._roster.person_of), np.int64)
+        said[np.fromiter(confirmed.keys(), np.int64, len(confirmed))] = np.fromiter(confirmed.values(), np.int64)
+        goes = (self._roster.person_of[ids] == before) & ((said[ids] == NOBODY) | (said[ids] == after))
+        image_of = self._roster.image_of
+        beside = np.isin(image_of[ids], image_of[said != NOBODY]) & (said[ids] == NOBODY)  # may meet its double
+        goes &= ~beside & ~np.isin(ids, np.fromiter(rejected.keys(), np.int64, len(rejected)))
+        before, after = before[goes], after[goes]
         left = dict(self._roster.faces_of)
         for column, sign in ((before, -1), (after, +1)):
             for person_id, faces in zip(*np.unique(column, return_counts=True), strict=True):
