@@ -37,7 +37,9 @@ from face_organizer.identity.cluster import cluster_graph
 from face_organizer.identity.graph import symmetric_graph
 from face_organizer.identity.reconcile import reconcile
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import Book, pack_ids
+from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.change import pack_ids
+from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
@@ -160,6 +162,7 @@ class Library:
             for face_ids, vectors in txn.vector_chunks(self.index.last_face_id + 1):
                 self.index.add(face_ids, vectors)
         self.book = Book(self.store, self.roster, RULES)
+        self.changes = Changes(self.store, self.roster, self.book)
         self.gallery = Gallery(
             self.store, self.index, self.roster, self.book, Silence(), time.monotonic, lambda: None, lambda refs: None
         )
@@ -269,7 +272,7 @@ def applied(library: Library, faces: int) -> None:
         chunks.append(time.perf_counter() - start)
         return answer
 
-    runs = Runs(library.store, library.book, Applier(library.book, in_gallery), lambda: None)
+    runs = Runs(library.store, library.changes, Applier(library.changes, in_gallery), lambda: None)
     for change in ((before, after), (after, before)):
         columns = (pack_ids(column) for column in (ids, *change))
         with measured(f"{faces} faces applied"):

@@ -37,6 +37,7 @@ from face_organizer.config import Config
 from face_organizer.parts import pack_named, rules_of, when_of
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.gallery import Gallery
@@ -117,9 +118,10 @@ def daemon(dimension: int) -> Iterator[Daemon]:
             book.rules = rules.as_found(found)
 
         book = Book(store, roster, rules)
+        changes = Changes(store, roster, book)
         gallery = Gallery(store, index, roster, book, log, clock, lambda: None, lambda refs: None)
-        applier = Applier(book, lambda work: work())
-        runs = Runs(store, book, applier, lambda file_ids: None)
+        applier = Applier(changes, lambda work: work())
+        runs = Runs(store, changes, applier, lambda file_ids: None)
         recluster = Recluster(
             store, runs, rules, when_of(config), 0, log, clock, lambda: 0.0, roster.picture, on_found=follow
         )
@@ -127,7 +129,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
         service = Service("recluster", recluster.run)
         service.start()
         try:
-            yield Daemon(store, gallery, recluster, Decide(store, roster, book, applier, runs, lambda: 0.0))
+            yield Daemon(store, gallery, recluster, Decide(store, roster, changes, applier, runs, lambda: 0.0))
         finally:
             service.stop()
             store.close()

@@ -44,6 +44,7 @@ from face_organizer.parts import (
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.flow import Cancelled, Pipeline, Service, Stage
 from face_organizer.pipeline.gallery import Gallery
@@ -98,13 +99,14 @@ class Organizer:
         pack = pack_named(config.faces.pack)
         rules = rules_of(config, pack)
         self._book = Book(store, self._roster, rules, self._folders.holds)
-        while self._book.step():  # what a crash interrupted
+        changes = Changes(store, self._roster, self._book)
+        while changes.step():  # what a crash interrupted
             pass
         self._gallery = Gallery(
             store, self._index, self._roster, self._book, log, monotonic, self._placer.wake, self._left_pipeline
         )
-        applier = Applier(self._book, self._in_gallery, lambda: monotonic() >= self._give_up_at)
-        self._runs = Runs(store, self._book, applier, self._wait_placed)
+        applier = Applier(changes, self._in_gallery, lambda: monotonic() >= self._give_up_at)
+        self._runs = Runs(store, changes, applier, self._wait_placed)
         self._recluster = Recluster(
             store,
             self._runs,
@@ -125,7 +127,7 @@ class Organizer:
                 index=self._index,
                 roster=self._roster,
                 book=self._book,
-                decide=Decide(store, self._roster, self._book, applier, self._runs, time),
+                decide=Decide(store, self._roster, changes, applier, self._runs, time),
                 runs=self._runs,
                 recluster=self._recluster,
                 keeper=self._keeper,

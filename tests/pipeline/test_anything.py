@@ -14,7 +14,7 @@ from test_runs import PowerCutError, World, proposed
 
 from face_organizer.errors import RequestError
 from face_organizer.pipeline import answers
-from face_organizer.pipeline import book as book_module
+from face_organizer.pipeline import changes as changes_module
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.runs import Runs
@@ -109,9 +109,9 @@ class Chaos:
 
         world, desk = self.world, self.world.desk
         whole = world.runs, world.decide
-        applier = Applier(desk.book, in_gallery)
-        world.runs = desk.runs = Runs(desk.store, desk.book, applier, world.place)
-        world.decide = Decide(desk.store, desk.roster, desk.book, applier, world.runs, lambda: 1.0)
+        applier = Applier(desk.changes, in_gallery)
+        world.runs = desk.runs = Runs(desk.store, desk.changes, applier, world.place)
+        world.decide = Decide(desk.store, desk.roster, desk.changes, applier, world.runs, lambda: 1.0)
         try:
             self.something()
         except PowerCutError:
@@ -151,7 +151,7 @@ class Chaos:
 def test_whatever_is_decided_truth_and_disk_agree_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, mode: PlacementMode
 ) -> None:
-    monkeypatch.setattr(book_module, "CHUNK_FACES", 2)
+    monkeypatch.setattr(changes_module, "CHUNK_FACES", 2)
     chaos = Chaos(tmp_path, seed, mode)
     for _ in range(8):
         chaos.drop()

@@ -13,7 +13,9 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import RequestError, StoreError
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import Book, pack_ids, wanted_folders
+from face_organizer.pipeline.book import Book, wanted_folders
+from face_organizer.pipeline.change import pack_ids
+from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.messages import Call, RecordPlaced, Rules, Skipped
@@ -65,12 +67,13 @@ class Desk:
         self.log = Lines()
         self.done: list[ImageRef] = []
         self.book = Book(self.store, self.roster, Rules(people, "move", 2, 0.5, 0.52, 0.45, 20))
+        self.changes = Changes(self.store, self.roster, self.book)
         self.gallery = Gallery(
             self.store, self.index, self.roster, self.book, self.log, lambda: 0.0, lambda: None, self.done.extend
         )
-        applier = Applier(self.book, lambda work: work())
-        self.runs = Runs(self.store, self.book, applier, lambda file_ids: None)
-        self.decide = Decide(self.store, self.roster, self.book, applier, self.runs, lambda: 1.0)
+        applier = Applier(self.changes, lambda work: work())
+        self.runs = Runs(self.store, self.changes, applier, lambda file_ids: None)
+        self.decide = Decide(self.store, self.roster, self.changes, applier, self.runs, lambda: 1.0)
         self._number = 0
 
     def drop(self, *people: int, name: str = "", content: bytes = b"", founder: bool = True) -> SeenImage:

@@ -13,9 +13,9 @@ from test_recluster import Bench
 
 from face_organizer.calls.meant import face_meant, image_meant, person_meant
 from face_organizer.errors import RequestError
-from face_organizer.pipeline import book as book_module
+from face_organizer.pipeline import changes as changes_module
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import pack_ids
+from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.split import parts_of
 from face_organizer.types import UNBORN, ChangeRecord, PersonRecord
@@ -269,17 +269,19 @@ def test_a_run_tells_the_last_decision_that_it_knew_of(bench: Bench) -> None:
 
 
 def test_a_face_that_came_during_a_merge_goes_back_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book_module, "CHUNK_FACES", 2)
+    monkeypatch.setattr(changes_module, "CHUNK_FACES", 2)
     arriving = iter([4])
 
     def in_gallery(work: Callable[[], object]) -> object:
-        if work == bench.desk.book.step:
+        if work == bench.desk.changes.step:
             for who in arriving:
                 bench.desk.drop(who)
         return work()
 
     desk = bench.desk
-    desk.decide = Decide(desk.store, desk.roster, desk.book, Applier(desk.book, in_gallery), desk.runs, lambda: 1.0)
+    desk.decide = Decide(
+        desk.store, desk.roster, desk.changes, Applier(desk.changes, in_gallery), desk.runs, lambda: 1.0
+    )
     merged = desk.decide.merge(2, 1)
     assert desk.persons() == [1] * 6 + [3] * 3 + [1]
 
@@ -290,19 +292,21 @@ def test_a_face_that_came_during_a_merge_goes_back_with_it(bench: Bench, monkeyp
 
 
 def test_a_chunk_ends_when_its_time_is_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book_module, "SLICE_FACES", 2)
+    monkeypatch.setattr(changes_module, "SLICE_FACES", 2)
     desk, ticks, steps = bench.desk, count(), count()
-    desk.book._clock = lambda: float(next(ticks))
+    desk.changes._clock = lambda: float(next(ticks))
 
     def in_gallery(work: Callable[[], object]) -> object:
         next(steps)
         return work()
 
-    desk.decide = Decide(desk.store, desk.roster, desk.book, Applier(desk.book, in_gallery), desk.runs, lambda: 1.0)
+    desk.decide = Decide(
+        desk.store, desk.roster, desk.changes, Applier(desk.changes, in_gallery), desk.runs, lambda: 1.0
+    )
     desk.decide.split(1, [[1], [2], [3]])
     assert desk.persons()[:3] == [1, 4, 5]
 
     before = next(steps)
     desk.decide.hide(2, hidden=True)
 
-    assert next(steps) - before == 1 + 5  # begin, two slices of three faces, the end, and nothing left to do
+    assert next(steps) - before == 1 + 6  # nothing left from before, begin, two slices of three faces, the end, no more

@@ -15,7 +15,7 @@ from test_recluster import Bench
 from face_organizer.adapters.library import Folders
 from face_organizer.errors import RequestError
 from face_organizer.identity.diff import Margin
-from face_organizer.pipeline import book as book_module
+from face_organizer.pipeline import changes as changes_module
 from face_organizer.pipeline.answers import run_events
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.decide import Decide
@@ -161,7 +161,7 @@ class World:
         """As after a crash: all that is not on disk is gone, and what was cut is done to its end."""
         self.desk.store.close()
         self.open()
-        while self.desk.book.step():
+        while self.desk.changes.step():
             pass
         self.place()
         self.runs.resume()
@@ -176,9 +176,9 @@ class World:
             self.desk.log,
             lambda: 0.0,
         )
-        applier = Applier(self.desk.book, lambda work: work())
-        self.runs = self.desk.runs = Runs(self.desk.store, self.desk.book, applier, self.place)
-        self.decide = Decide(self.desk.store, self.desk.roster, self.desk.book, applier, self.runs, lambda: 1.0)
+        applier = Applier(self.desk.changes, lambda work: work())
+        self.runs = self.desk.runs = Runs(self.desk.store, self.desk.changes, applier, self.place)
+        self.decide = Decide(self.desk.store, self.desk.roster, self.desk.changes, applier, self.runs, lambda: 1.0)
 
     def place(self, file_ids: Sequence[int] = ()) -> None:
         self.placer.place_all(Event(), frozenset())
@@ -242,7 +242,7 @@ def test_undo_brings_back_every_name_and_byte_of_the_tree(world: World) -> None:
 def test_an_undo_that_a_crash_cut_still_ends_with_every_name_and_byte(
     world: World, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(book_module, "CHUNK_FACES", 3)
+    monkeypatch.setattr(changes_module, "CHUNK_FACES", 3)
     for person, name, text in [(3, "a.jpg", "3a"), (3, "b.jpg", "3b"), (4, "a.jpg", "4a"), (4, "b.jpg", "4b")]:
         world.drop(person, name, text)
     before = world.tree()
@@ -256,12 +256,12 @@ def test_an_undo_that_a_crash_cut_still_ends_with_every_name_and_byte(
             raise PowerCutError
         return work()
 
-    applier = Applier(world.desk.book, in_gallery)
-    runs = Runs(world.desk.store, world.desk.book, applier, world.place)
-    cut = Decide(world.desk.store, world.desk.roster, world.desk.book, applier, runs, lambda: 1.0)
+    applier = Applier(world.desk.changes, in_gallery)
+    runs = Runs(world.desk.store, world.desk.changes, applier, world.place)
+    cut = Decide(world.desk.store, world.desk.roster, world.desk.changes, applier, runs, lambda: 1.0)
     with pytest.raises(PowerCutError):
         cut.undo(None)
-    while world.desk.book.step():
+    while world.desk.changes.step():
         pass
     world.place()
     world.runs.resume()
@@ -289,7 +289,7 @@ def proposed(world: World, after: list[int], merged: dict[int, int] | None = Non
 def test_a_change_that_a_crash_cut_is_done_to_its_end_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(book_module, "CHUNK_FACES", 2)
+    monkeypatch.setattr(changes_module, "CHUNK_FACES", 2)
     desk = Desk(tmp_path)
     for person in (3, 3, 3, 4, 4, 4):
         desk.drop(person)
@@ -299,7 +299,7 @@ def test_a_change_that_a_crash_cut_is_done_to_its_end_at_the_next_start(
         desk.decide.merge(2, 1)
     desk.store.close()
     again = Desk(tmp_path)
-    while again.book.step():
+    while again.changes.step():
         pass
 
     assert again.persons() == [1] * 6
@@ -321,9 +321,9 @@ def die_after(desk: Desk, steps: int) -> None:
     left = iter(range(steps + 1))  # one to see that nothing was left from before
 
     def in_gallery(work: Callable[[], object]) -> object:
-        if work == desk.book.step and next(left, None) is None:
+        if work == desk.changes.step and next(left, None) is None:
             raise PowerCutError
         return work()
 
-    applier = Applier(desk.book, in_gallery)
-    desk.decide = Decide(desk.store, desk.roster, desk.book, applier, desk.runs, lambda: 1.0)
+    applier = Applier(desk.changes, in_gallery)
+    desk.decide = Decide(desk.store, desk.roster, desk.changes, applier, desk.runs, lambda: 1.0)

@@ -1,7 +1,7 @@
 """Drives a change to its end, chunk by chunk through the gallery's thread, with enrolment going on in between.
 
 Room:    pipeline (moves)
-Imports: book, flow
+Imports: changes, flow
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar, cast
 
-from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.flow import Cancelled
 
 T = TypeVar("T")
@@ -24,16 +24,16 @@ class Applier:
 
     def __init__(
         self,
-        book: Book,
+        changes: Changes,
         in_gallery: Callable[[Callable[[], Any]], Any],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         """stopping(): the process wants to end; what is left of a change is done at the next start."""
-        self._book, self._in_gallery, self._stopping = book, in_gallery, stopping
+        self._changes, self._in_gallery, self._stopping = changes, in_gallery, stopping
         self._one_at_a_time = Lock()
 
     def run(self, begin: Callable[[], T]) -> T:
-        """Call begin() in the gallery's thread, where it may begin a change in the book; then do that to its end.
+        """Call begin() in the gallery's thread, where it may begin a change; then do that to its end.
 
         Returns what begin() returned; raises what it raised, and then nothing was changed. Raises Cancelled when the
         process stops before the end.
@@ -45,6 +45,6 @@ class Applier:
             return answer
 
     def _end(self) -> None:
-        while self._in_gallery(self._book.step):
+        while self._in_gallery(self._changes.step):
             if self._stopping():
                 raise Cancelled

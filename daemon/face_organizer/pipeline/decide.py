@@ -1,7 +1,7 @@
 """What humans decide: who a person is, who is one, who is not. Each decision is kept for ever and can be undone.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, book, applying, runs
+Imports: types, errors, ports, identity, changes, applying, runs
 
 A decision is written down with the faces it speaks of (identity/constraints.py makes of them what every clustering must
 respect) and with the change it makes at once; both in one transaction. Any thread but the gallery's.
@@ -19,7 +19,8 @@ from face_organizer.identity.assign import nearest
 from face_organizer.identity.constraints import allowed
 from face_organizer.identity.placement import folded, plain_name
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import Book, pack_ids, write_down
+from face_organizer.pipeline.change import pack_ids, write_down
+from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Store, Transaction
@@ -56,9 +57,10 @@ class Decide:
     """See the module's text. now(): seconds since 1970."""
 
     def __init__(
-        self, store: Store, roster: Roster, book: Book, applier: Applier, runs: Runs, now: Callable[[], float]
+        self, store: Store, roster: Roster, changes: Changes, applier: Applier, runs: Runs, now: Callable[[], float]
     ) -> None:
-        self._store, self._roster, self._book = store, roster, book
+        self._store, self._roster = store, roster
+        self._book, self._changes = changes.book, changes
         self._applier, self._runs, self._now = applier, runs, now
 
     def name(self, person_id: int, name: str, confirming: Iterable[int] = ()) -> int:
@@ -241,11 +243,11 @@ class Decide:
                 chosen, decision = self._to_undo(txn, decision_id)
                 undone.append((chosen, decision))
                 new_id = txn.new_id("decisions")
-                change_id = self._book.take_back(txn, decision.change_id)
+                change_id = self._changes.take_back(txn, decision.change_id)
                 says = f"undo {chosen}: {decision.says}"
                 txn.decisions.put(new_id, DecisionRecord("undo", says, (), change_id, self._now(), undoes=chosen))
                 _mark(txn, chosen, new_id)
-                self._book.begin(txn, change_id)
+                self._changes.begin(txn, change_id)
                 return decision.change_id
 
         self._runs.lay_back(self._applier.run(begin))
@@ -283,7 +285,7 @@ class Decide:
                 change_id = write_down(txn, change)
                 record = DecisionRecord(made.kind, made.says, tuple(made.verdicts), change_id, self._now())
                 txn.decisions.put(decision_id, record)
-                self._book.begin(txn, change_id, decision_id, made.born_as)
+                self._changes.begin(txn, change_id, decision_id, made.born_as)
                 return decision_id
 
         return self._applier.run(begin)

@@ -19,7 +19,7 @@ import numpy as np
 
 from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.reconcile import Reconciled
-from face_organizer.pipeline.book import pack_ids
+from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules

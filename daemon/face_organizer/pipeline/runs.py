@@ -13,7 +13,9 @@ from functools import partial
 
 from face_organizer.errors import RequestError
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import CHUNK_FACES, Book, laying_back, put_laying_back, wanted_folders, write_down
+from face_organizer.pipeline.book import wanted_folders
+from face_organizer.pipeline.change import laying_back, put_laying_back, write_down
+from face_organizer.pipeline.changes import CHUNK_FACES, Changes
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import ChangeRecord, RunRecord
 
@@ -25,9 +27,9 @@ class Runs:
     """Any thread but the gallery's. wait_placed(file_ids): returns when disk shows what truth wants of them."""
 
     def __init__(
-        self, store: Store, book: Book, applier: Applier, wait_placed: Callable[[Sequence[int]], None]
+        self, store: Store, changes: Changes, applier: Applier, wait_placed: Callable[[Sequence[int]], None]
     ) -> None:
-        self._store, self._book, self._applier, self._wait_placed = store, book, applier, wait_placed
+        self._store, self._changes, self._applier, self._wait_placed = store, changes, applier, wait_placed
 
     def keep(self, run: RunRecord, change: ChangeRecord, *, asked: bool) -> tuple[int, RunRecord]:
         """Write a run down, and apply it unless it waits (run.waits). asked: by a human, who may go on after a
@@ -48,7 +50,7 @@ class Runs:
                 state = "proposed" if waits else "applying"
                 txn.runs.put(run_id, replace(run, change_id=change_id, state=state, waits=waits))
                 if not waits:
-                    self._book.begin(txn, change_id)
+                    self._changes.begin(txn, change_id)
             return run_id
 
         return self._told(self._applier.run(begin))
@@ -64,7 +66,7 @@ class Runs:
                     raise RequestError(_not_waiting(run_id, run))
                 txn.put_note(HELD, b"")
                 txn.runs.put(chosen, replace(run, state="applying", waits=""))
-                self._book.begin(txn, run.change_id)
+                self._changes.begin(txn, run.change_id)
             return chosen
 
         return self._told(self._applier.run(begin))
@@ -90,10 +92,10 @@ class Runs:
             with self._store.write() as txn:
                 run = txn.runs.get(run_id)
                 assert run is not None, run_id
-                back = self._book.take_back(txn, run.change_id, run_id)
+                back = self._changes.take_back(txn, run.change_id, run_id)
                 txn.runs.put(run_id, replace(run, rollback_id=back))
                 txn.put_note(HELD, str(run_id).encode())
-                self._book.begin(txn, back)
+                self._changes.begin(txn, back)
             return run.change_id
 
         change_id = self._applier.run(begin)
