@@ -1,6 +1,6 @@
 """How well people are told apart, by the real program on measured data; minutes long, so only when asked for:
 
-scripts/test tests/system/test_quality.py -m long
+scripts/test tests/system/test_told_apart.py -m long
 """
 
 from __future__ import annotations
