@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast the eyes are, against the embedding network alone. bench/end_to_end.py measures the whole program.
 
-    python bench/engine.py PHOTOS [--images 800] [--rounds 3] [--detector-device cpu] [--crop-side 320]
+    python bench/engine.py PHOTOS [--images 800] [--rounds 3] [--detector-device cpu]
 
 PHOTOS is searched for *.jpg. bare: the recogniser alone on random pixels, one network on all cores, its best batch.
 see: decoded pixels in, embeddings out, one worker a core. Rounds alternate, so that a busy machine disturbs both alike;
@@ -58,7 +58,12 @@ class Bare:
     def __init__(self, pack: Pack) -> None:
         import openvino
 
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(CORES), "ENABLE_CPU_PINNING": False}
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": str(CORES),
+            "INFERENCE_PRECISION_HINT": "f32",  # as the daemon's: bfloat16 would be another network
+            "ENABLE_CPU_PINNING": False,
+        }
         self._request = openvino.Core().compile_model(str(pack.recogniser_path), "CPU", settings).create_infer_request()
 
     def rate(self, batch: int, seconds: float = 4.0) -> float:
@@ -100,7 +105,6 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--batch", type=int, default=16)
     arguments.add_argument("--detector-device", choices=["openvino", "cpu"], default="openvino")
-    arguments.add_argument("--crop-side", type=int, default=see.CROP_LOOKS[0].side_px)
     arguments.add_argument("--models-dir", type=Path)
     given = arguments.parse_args()
 
@@ -109,7 +113,6 @@ def main() -> None:
     rates = {batch: bare.rate(batch) for batch in BATCHES}
     best = max(rates, key=lambda batch: rates[batch])
     print(f"{CORES} cores; bare faces/s by batch:", {batch: round(rate, 1) for batch, rate in rates.items()})
-    see.CROP_LOOKS = (see.Look(given.crop_side), *see.CROP_LOOKS[1:])
     detectors, recognisers = (
         open_sessions(path, device, count=CORES, batch_max=given.batch)  # type: ignore[arg-type]
         for path, device in ((pack.detector_path, given.detector_device), (pack.recogniser_path, "openvino"))
