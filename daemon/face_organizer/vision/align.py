@@ -18,6 +18,10 @@ TEMPLATE_PX: Float32 = np.array(
 )
 """The landmarks of an aligned face: ArcFace's template (Deng et al., 2019), the viewer's left first."""
 
+_TEMPLATE = TEMPLATE_PX[:, 0].astype(np.float64) + 1j * TEMPLATE_PX[:, 1]
+_TEMPLATE_MEAN = _TEMPLATE.sum() / 5
+_TEMPLATE_FROM_MEAN = _TEMPLATE - _TEMPLATE_MEAN
+
 
 def similarity_transform(landmarks: Float32) -> Float32:
     """The rotation, scale and shift that bring five points nearest to the template, in the least-squares sense.
@@ -28,11 +32,11 @@ def similarity_transform(landmarks: Float32) -> Float32:
     """
     assert landmarks.shape == (5, 2), landmarks.shape
     source = landmarks[:, 0].astype(np.float64) + 1j * landmarks[:, 1]
-    target = TEMPLATE_PX[:, 0].astype(np.float64) + 1j * TEMPLATE_PX[:, 1]
-    from_mean = source - source.mean()
+    mean = source.sum() / 5
+    from_mean = source - mean
     spread = np.vdot(from_mean, from_mean).real
-    factor = np.vdot(from_mean, target - target.mean()) / max(spread, 1e-12)
-    shift = target.mean() - factor * source.mean()
+    factor = np.vdot(from_mean, _TEMPLATE_FROM_MEAN) / max(spread, 1e-12)
+    shift = _TEMPLATE_MEAN - factor * mean
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]], np.float32)
 
 
