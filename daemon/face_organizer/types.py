@@ -341,7 +341,8 @@ class RunRecord:
 
     state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
     itself. found: what else it found out (calibration, the bound for members, the elbow), plain values. moves: the
-    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on. at_s: seconds since 1970.
+    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
+    joined: faces of nobody that found somebody. at_s: seconds since 1970.
     """
 
     reason: str
@@ -362,6 +363,7 @@ class RunRecord:
     found: dict[str, Any] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     splits: tuple[int, ...] = ()
+    joined: int = 0
     at_s: float = 0.0
 
 

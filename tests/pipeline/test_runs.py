@@ -86,7 +86,7 @@ def test_a_run_that_would_empty_a_named_person_waits(tmp_path: Path) -> None:
     run = bench.run("unasked")
 
     assert run.state == "proposed"
-    assert "named persons" in run.waits
+    assert "persons whom you named" in run.waits
     bench.desk.store.close()
 
 

@@ -61,7 +61,7 @@ def test_a_merge_a_split_a_rejection_and_their_undo_give_back_the_same_tree(
     start("--inbox", library.parent / "inbox", "--library", library).wait_for("ready")
     before, (one, other, third, *_) = tree(library), as_json("people", "--library", library)
 
-    as_json("merge", other["folder"], one["folder"], "--library", library)
+    as_json("merge", library / other["folder"], one["folder"], "--library", library)
     as_json("split", str(third["person_id"]), "--into", "2", "--library", library)
     rejected = sorted((library / one["folder"]).iterdir())[0]
     as_json("reject", rejected, "--library", library)
@@ -129,9 +129,12 @@ def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: 
         (("recluster", "--apply"), "no proposal waits"),
         (("recluster", "--rollback", "99"), "there is no run 99"),
         (("split", "1", "--into", "90"), "too few to split"),
+        (("name", "1", "77"), "a number means a person by its id"),
     ]:
         assert sentence in organizer(*arguments, "--library", library, expect=1).stderr
     organizer("recluster", "--apply", "--propose", "--library", library, expect=2)
+    assert "no file" in organizer("reject", library / "gone.jpg", "--library", library, expect=2).stderr
+    assert "name is missing" in organizer("assign", "1", stranger, "--new", "--library", library, expect=2).stderr
 
 
 def test_a_running_daemon_takes_decisions_and_a_kill_loses_none(library: Path, start: Callable[..., Daemon]) -> None:

@@ -44,7 +44,7 @@ def test_a_run_waits_when_a_named_person_would_lose_too_much():
     found = diff([1] * 4 + [2] * 96, [2] * 2 + [1] * 2 + [2] * 96)
 
     assert at_risk(found, {1}, MARGIN) == (1,)
-    assert "named persons" in why_wait(found, 100, {1}, MARGIN)
+    assert "persons whom you named" in why_wait(found, 100, {1}, MARGIN)
     assert why_wait(found, 100, {2}, MARGIN) == ""
 
 

@@ -37,7 +37,7 @@ def name_command(who: str, name: str, library: Path, as_json: bool) -> None:
 @json_option
 def merge(one: str, into: str, together: bool, library: Path, as_json: bool) -> None:
     """PERSON and INTO are one; all faces go to INTO."""
-    decide(library, "merge", as_json, one=one, into=into, together=together)
+    decide(library, "merge", as_json, one=person_text(one), into=person_text(into), together=together)
 
 
 @main.command()
@@ -47,7 +47,7 @@ def merge(one: str, into: str, together: bool, library: Path, as_json: bool) -> 
 @json_option
 def split(person: str, into: int | None, library: Path, as_json: bool) -> None:
     """PERSON is several people: take its faces apart."""
-    decide(library, "split", as_json, person=person, into=into)
+    decide(library, "split", as_json, person=person_text(person), into=into)
 
 
 @main.command()
@@ -70,7 +70,10 @@ def reject(faces: tuple[str, ...], library: Path, as_json: bool) -> None:
 @json_option
 def assign(faces: tuple[str, ...], person: str, new: bool, library: Path, as_json: bool) -> None:
     """FACE is PERSON."""
-    decide(library, "assign", as_json, faces=[picture_or_text(face) for face in faces], person=person, new=new)
+    if new and Path(person).is_file():
+        raise click.UsageError(f"the name is missing: {person} is a picture")
+    who = person if new else person_text(person)
+    decide(library, "assign", as_json, faces=[picture_or_text(face) for face in faces], person=who, new=new)
 
 
 @main.command()
@@ -79,7 +82,7 @@ def assign(faces: tuple[str, ...], person: str, new: bool, library: Path, as_jso
 @json_option
 def hide(person: str, library: Path, as_json: bool) -> None:
     """Give PERSON no folder: images of nobody else lie in outliers/. `undo` or `unhide` shows it again."""
-    decide(library, "hide", as_json, person=person)
+    decide(library, "hide", as_json, person=person_text(person))
 
 
 @main.command()
@@ -88,7 +91,7 @@ def hide(person: str, library: Path, as_json: bool) -> None:
 @json_option
 def unhide(person: str, library: Path, as_json: bool) -> None:
     """Give a hidden PERSON its folder back."""
-    decide(library, "hide", as_json, person=person, hidden=False)
+    decide(library, "hide", as_json, person=person_text(person), hidden=False)
 
 
 @main.command()
@@ -139,4 +142,13 @@ def decide(library: Path, call: str, as_json: bool, **arguments: Any) -> None:
 
 def picture_or_text(meant: str) -> str | dict[str, str]:
     """An existing file is a picture; anything else is left to whoever knows persons and faces."""
-    return picture(Path(meant)) if Path(meant).is_file() else meant
+    if Path(meant).is_file():
+        return picture(Path(meant))
+    if "/" in meant and not Path(meant).is_dir():
+        raise click.BadParameter(f"there is no file {meant} (files move with their persons; `explain` tells faces)")
+    return person_text(meant)
+
+
+def person_text(meant: str) -> str:
+    """A folder, however it was typed, is meant by its name."""
+    return Path(meant).resolve().name if "/" in meant and Path(meant).is_dir() else meant

@@ -16,12 +16,14 @@ def run_in_words(run: dict[str, Any]) -> str:
     """A run for people: what it changes, the largest moves with an example."""
     lines = [
         f"run {run['run_id']} ({run['state']}): {run['faces']} faces, {run['persons']} persons; {run['born']} new, "
-        f"{run['merged']} merged, {run['split']} split, {run['vanished']} vanished, {run['moved']} faces moved"
+        f"{run['merged']} merged, {run['split']} split, {run['vanished']} vanished, {run['moved']} faces moved, "
+        f"{run['joined']} of nobody found somebody"
     ]
     if run["waits"]:
         lines.append(f"it waits: {run['waits']}")
     lines += [
-        f"named person at risk: {person['name']} would lose {person['loses']} of {person['of']} faces"
+        f"named person: {person['name']} {'would lose' if run['state'] == 'proposed' else 'lost'} "
+        f"{person['loses']} of {person['of']} faces"
         for person in run["at_risk"]
     ]
     for move in run["moves"][:MOVES_SHOWN]:
@@ -77,7 +79,9 @@ def pairs_in_words(answer: dict[str, Any]) -> str:
     """A line for each key."""
     width = max(map(len, answer))
     shown = {
-        key: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        key: ", ".join(f"{k} {v}" for k, v in value.items() if v is not None and not isinstance(v, dict))
+        if isinstance(value, dict)
+        else value
         for key, value in answer.items()
     }
     return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())

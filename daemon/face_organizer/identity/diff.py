@@ -73,5 +73,5 @@ def why_wait(found: tuple[Move, ...], placed: int, named: AbstractSet[int], marg
         return f"it would move {moved} of {placed} placed faces, more than recluster.moved_share_max allows"
     losing = at_risk(found, named, margin)
     if losing:
-        return f"named persons would lose too many faces: {', '.join(map(str, losing))}"
+        return f"persons whom you named, hid or confirmed would lose too many faces: {', '.join(map(str, losing))}"
     return ""

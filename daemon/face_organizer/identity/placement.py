@@ -39,6 +39,8 @@ def safe_folder_name(name: str) -> str:
     Raises RequestError when nothing is left of it. Two names may become one folder: the caller keeps them apart.
     """
     text = _shortened(_UNSAFE.sub("_", plain_name(name)).lstrip(".~ ")).rstrip(". ")
+    if text.isdecimal():
+        raise RequestError(f"the name {name!r} is a number, and a number means a person by its id: add a letter")
     if not any(c.isalnum() for c in text):
         raise RequestError(f"the name {name!r} cannot become a folder: it needs at least one letter or digit")
     taken = text.casefold() in (OUTLIERS, NO_FACE, QUARANTINE)

@@ -45,7 +45,20 @@ def counts(txn: Transaction, roster: Roster) -> Answer:
 
 def run_summary(run_id: int, run: RunRecord) -> Answer:
     """A run in figures."""
-    keys = ("state", "reason", "people", "faces", "persons", "born", "merged", "split", "vanished", "moved", "seconds")
+    keys = (
+        "state",
+        "reason",
+        "people",
+        "faces",
+        "persons",
+        "born",
+        "merged",
+        "split",
+        "vanished",
+        "moved",
+        "joined",
+        "seconds",
+    )
     answer = {"run_id": run_id} | {key: getattr(run, key) for key in keys}
     return answer | {
         "waits": run.waits or None,

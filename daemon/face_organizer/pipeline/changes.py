@@ -271,7 +271,8 @@ class Changes:
         run = txn.runs.get(change.run_id) if change.run_id else None
         if run is not None:
             state = "rolled_back" if change.back_to else "applied"
-            txn.runs.put(change.run_id, replace(run, state=state, persons=len(self._roster.faces_of)))
+            persons = run.persons if change.back_to else len(self._roster.faces_of)
+            txn.runs.put(change.run_id, replace(run, state=state, persons=persons))
 
     def _places_of(self, txn: Transaction, face_id: int) -> tuple[tuple[int, tuple[bytes, ...]], ...]:
         files = [(file_id, txn.files.get(file_id)) for file_id in self.book.files_of(txn, face_id)]

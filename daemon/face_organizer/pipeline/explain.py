@@ -100,6 +100,8 @@ def _standing(txn: Transaction, persons: Persons, person_id: int, vector: Float3
 def because(assignment: AssignmentRecord) -> str:
     """The rule as a sentence."""
     said = RULES.get(assignment.reason, assignment.reason)
+    if assignment.person_id == NOBODY and assignment.reason == "assign":
+        said = "a human said that another face of its image is the person it was with"
     return f"{said} (run {assignment.run_id})" if assignment.run_id else said
 
 

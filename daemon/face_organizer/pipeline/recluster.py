@@ -239,11 +239,24 @@ class Recluster:
             parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed} | asdict(self._last),
             moves=moved[:MOVES_MAX],
             splits=found.split,
+            joined=int(np.count_nonzero((faces.person_of == NOBODY) & (found.person_of != NOBODY))),
             at_s=self._now(),
         )
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
-        keys = ("reason", "faces", "persons", "born", "merged", "split", "vanished", "moved", "seconds", "state")
+        keys = (
+            "reason",
+            "faces",
+            "persons",
+            "born",
+            "merged",
+            "split",
+            "vanished",
+            "moved",
+            "joined",
+            "seconds",
+            "state",
+        )
         calibration = run.found.get("calibration", {})
         told = {"similarity_link_min": calibration.get("similarity_link_min"), "false_merge_rate": None}
         if calibration:
