@@ -43,23 +43,25 @@ def counts(txn: Transaction, roster: Roster) -> Answer:
     }
 
 
+RUN_FIGURES = (
+    "state",
+    "reason",
+    "people",
+    "faces",
+    "persons",
+    "born",
+    "merged",
+    "split",
+    "vanished",
+    "moved",
+    "joined",
+    "seconds",
+)
+
+
 def run_summary(run_id: int, run: RunRecord) -> Answer:
     """A run in figures."""
-    keys = (
-        "state",
-        "reason",
-        "people",
-        "faces",
-        "persons",
-        "born",
-        "merged",
-        "split",
-        "vanished",
-        "moved",
-        "joined",
-        "seconds",
-    )
-    answer = {"run_id": run_id} | {key: getattr(run, key) for key in keys}
+    answer = {"run_id": run_id} | {key: getattr(run, key) for key in RUN_FIGURES}
     return answer | {
         "waits": run.waits or None,
         "at_s": run.at_s,

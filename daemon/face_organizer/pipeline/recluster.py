@@ -19,6 +19,7 @@ import numpy as np
 
 from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.reconcile import Reconciled
+from face_organizer.pipeline.answers import RUN_FIGURES
 from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
@@ -244,24 +245,11 @@ class Recluster:
         )
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
-        keys = (
-            "reason",
-            "faces",
-            "persons",
-            "born",
-            "merged",
-            "split",
-            "vanished",
-            "moved",
-            "joined",
-            "seconds",
-            "state",
-        )
         calibration = run.found.get("calibration", {})
         told = {"similarity_link_min": calibration.get("similarity_link_min"), "false_merge_rate": None}
         if calibration:
             told = {key: round(calibration[key], 4) for key in told}
-        self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in keys}, **told)
+        self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in RUN_FIGURES}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
 
