@@ -37,7 +37,7 @@ TURNED_SCORE_MIN = 0.8
 """Eight angles are eight chances to take a pattern for a face: a turned face of a photo must score so much. Real ones
 score .9 once they are upright (1 in 100 less), patterns .6 to .75."""
 
-RESTING_DEGREES = 7.5
+RESTING_DEGREES = 10.0
 """A face that peaks nearer to upright stays as it was found: the peak is no surer than that."""
 
 
@@ -53,7 +53,7 @@ CROP_LOOKS = (Look(160), Look(320), Look(320, fill=0.5))
 """160 loses nothing against 320 on LFW (docs/models.md) and costs a quarter; a face that it misses may be small (320)
 or fill the crop (padded)."""
 
-TURNED_LOOK = Look(128, fill=2**-0.5)
+TURNED_LOOK = Look(96, fill=2**-0.5)
 """From each angle: the whole square fits on it however it is turned."""
 
 FINE_STEP_DEGREES = 25.0
