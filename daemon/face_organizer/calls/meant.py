@@ -10,7 +10,7 @@ Imports: pipeline, names
 from __future__ import annotations
 
 from face_organizer.errors import RequestError
-from face_organizer.pipeline.book import living_person
+from face_organizer.pipeline.book import living_person, person_with
 from face_organizer.pipeline.called import called
 from face_organizer.ports import Transaction
 
@@ -67,8 +67,7 @@ def _face_in(txn: Transaction, picture: Picture) -> int:
         return face_ids[0]
     told = []
     for face_id in face_ids:
-        assignment = txn.assignments.get(face_id)
-        person = txn.persons.get(assignment.person_id) if assignment and assignment.person_id else None
+        person = person_with(txn, face_id)
         if person is not None and person.folder == picture["folder"]:
             return face_id
         told.append(f"{face_id} ({person.name if person else 'nobody'})")

@@ -164,6 +164,12 @@ def wanted_folders(
     return desired_folders(folders, has_faces=bool(image.face_ids))
 
 
+def person_with(txn: Transaction, face_id: int) -> PersonRecord | None:
+    """Whose face it is; None for nobody's."""
+    assignment = txn.assignments.get(face_id)
+    return txn.persons.get(assignment.person_id) if assignment and assignment.person_id else None
+
+
 def living_person(txn: Transaction, person_id: int) -> int:
     """The person itself, or whoever took it over."""
     seen = {person_id}

@@ -29,14 +29,10 @@ from face_organizer.types import (
     UNBORN,
     ChangeRecord,
     DecisionRecord,
-    Int64,
     PersonChange,
     PersonRecord,
     Verdict,
 )
-
-Parts = Callable[[Int64], list[Int64]]
-"""Face ids in, groups of face ids out, the largest first: how to split a person."""
 
 
 @dataclass

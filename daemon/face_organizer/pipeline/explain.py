@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from face_organizer.pipeline.answers import image_path
-from face_organizer.pipeline.book import constraints_of
+from face_organizer.pipeline.book import constraints_of, person_with
 from face_organizer.ports import Index, Transaction
 from face_organizer.types import NOBODY, AssignmentRecord, Float32, Int64
 
@@ -53,7 +53,7 @@ def _face(txn: Transaction, index: Index, library: Path, persons: Persons, face_
     face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
     assert face is not None, face_id
     assert assignment is not None, face_id
-    person = txn.persons.get(assignment.person_id) if assignment.person_id else None
+    person = person_with(txn, face_id)
     vector = txn.vectors([face_id])
     decisions = [
         {"decision_id": id_, "says": each.says}
@@ -128,7 +128,7 @@ def _other(txn: Transaction, library: Path, face_id: int, similarity: float) -> 
     face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
     assert face is not None, face_id
     assert assignment is not None, face_id
-    person = txn.persons.get(assignment.person_id) if assignment.person_id else None
+    person = person_with(txn, face_id)
     return {
         "face_id": face_id,
         "image": image_path(txn, library, face.image_id, person.folder if person else ""),

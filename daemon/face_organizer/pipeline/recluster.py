@@ -173,10 +173,11 @@ class Recluster:
             clusters = self._everything(faces, edges)
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
-        touched = {id_ for id_, each in persons.items() if each.named or each.hidden} | set(faces.anchor_of.tolist())
-        found = reconciled(faces, clusters, self.rules, frozenset(touched) - {int(NOBODY)})
+        decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
+        touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
+        found = reconciled(faces, clusters, self.rules, touched)
         run = replace(
-            self._run(reason, kind, faces, found, frozenset(touched)),
+            self._run(reason, kind, faces, found, touched),
             found=self._shown(clusters.found),
             seconds=round(self._clock() - start, 3),
         )
@@ -246,9 +247,8 @@ class Recluster:
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
         calibration = run.found.get("calibration", {})
-        told = {"similarity_link_min": calibration.get("similarity_link_min"), "false_merge_rate": None}
-        if calibration:
-            told = {key: round(calibration[key], 4) for key in told}
+        keys = ("similarity_link_min", "false_merge_rate")
+        told = {key: round(calibration[key], 4) if calibration else None for key in keys}
         self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in RUN_FIGURES}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)

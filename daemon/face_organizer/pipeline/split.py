@@ -35,11 +35,11 @@ def parts_of(txn: Transaction, person_id: int, into: int | None, rules: Rules, s
     if len(face_ids) < max(2, into or 2):
         raise RequestError(f"person {person_id} has {len(face_ids)} faces: too few to split")
     vectors = txn.vectors(face_ids)
+    images = np.array([face.image_id if (face := txn.faces.get(int(id_))) else 0 for id_ in face_ids], np.int64)
+    image_of = images if rules.one_face_per_image else None
     if into is None:
-        labels = _falls_apart(txn, face_ids, vectors, rules)
+        labels = _falls_apart(txn, face_ids, vectors, image_of, rules)
     else:
-        images = np.array([face.image_id if (face := txn.faces.get(int(id_))) else 0 for id_ in face_ids], np.int64)
-        image_of = images if rules.one_face_per_image else None
         labels = cluster_fixed(vectors, into, similarity_min=-1.0, seed=seed, image_of=image_of).labels
     found, sizes = np.unique(labels, return_counts=True)
     if len(found) < (into or 2):
@@ -50,14 +50,12 @@ def parts_of(txn: Transaction, person_id: int, into: int | None, rules: Rules, s
     return [face_ids[labels == label].tolist() for label in order]
 
 
-def _falls_apart(txn: Transaction, face_ids: Int64, vectors: np.ndarray, rules: Rules) -> Int64:
+def _falls_apart(txn: Transaction, face_ids: Int64, vectors: np.ndarray, image_of: Int64 | None, rules: Rules) -> Int64:
     """A part for every face, as soon as there are two parts of PART_FACES_MIN faces; one part if that never comes."""
     edges = txn.neighbours(rules.neighbours)
     row = np.searchsorted(edges.face_ids, face_ids)
-    images = np.array([face.image_id if (face := txn.faces.get(int(id_))) else 0 for id_ in face_ids], np.int64)
     for bound in np.arange(rules.similarity_link_min, SIMILARITY_MAX, SIMILARITY_STEP):
         graph = symmetric_graph(face_ids, edges.neighbours[row], edges.similarities[row], float(bound))
-        image_of = images if rules.one_face_per_image else None
         labels = cluster_graph(graph, vectors, similarity_min=float(bound), image_of=image_of)
         large = np.flatnonzero(np.bincount(labels) >= PART_FACES_MIN)
         if len(large) >= 2:
