@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from process import Daemon, as_json, drop, files_below, organizer
 from support import wait_until
-from test_run import Daemon, as_json, drop, faces, files_below, organizer, start
-
-__all__ = ["faces", "start"]
 
 
 @pytest.fixture(scope="module")

@@ -8,127 +8,13 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
+from process import COMMAND, Daemon, as_json, drop, environment, files_below, organizer, partition, person_of
 from support import wait_until
-
-import face_organizer
-from face_organizer.demo import vary_people
-from face_organizer.errors import FaceOrganizerError
-
-SOURCE_ROOT = Path(face_organizer.__file__).parents[1]
-COMMAND = [sys.executable, "-m", "face_organizer"]
-
-
-def organizer(*arguments: str | Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], env=environment(), capture_output=True, text=True, timeout=110, check=False
-    )
-    assert expect is None or done.returncode == expect, (done.returncode, done.stdout, done.stderr)
-    return done
-
-
-def as_json(*arguments: str | Path, expect: int | None = 0) -> Any:
-    return json.loads(organizer(*arguments, "--json", expect=expect).stdout)
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(SOURCE_ROOT)}
-
-
-class Daemon:
-    """`face-organizer run` in a process of its own, its log read line by line."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
-        )
-        self.lines: list[dict[str, Any]] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(json.loads(line) if line.startswith("{") else {"event": "text", "text": line})
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        return [line for line in list(self.lines) if line["event"] == name]
-
-    def wait_for(self, name: str, count: int = 1, within_s: float = 40.0) -> list[dict[str, Any]]:
-        wait_until(
-            lambda: len(self.events(name)) >= count or self.process.poll() is not None,
-            within_s,
-            lambda: f"{len(self.events(name))} of {count} {name}; last: {self.lines[-8:]}",
-        )
-        assert len(self.events(name)) >= count, self.lines[-5:]
-        return self.events(name)
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(timeout=40)
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return code
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Daemon]]:
-    daemons: list[Daemon] = []
-
-    def begin(*arguments: str | Path) -> Daemon:
-        daemons.append(Daemon(*arguments))
-        return daemons[-1]
-
-    yield begin
-    for daemon in daemons:
-        daemon.end(signal.SIGKILL)
-
-
-@pytest.fixture(scope="session")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Real faces as files, made once. Their names begin with their person: PERSON_NN.jpg."""
-    folder = tmp_path_factory.mktemp("faces")
-    try:
-        for number, (person, image) in enumerate(vary_people(seed=1)):
-            image.save(folder / f"p{person}_{number:02}.jpg", quality=92)
-    except FaceOrganizerError as error:
-        pytest.skip(str(error))
-    return sorted(folder.iterdir())
-
-
-def drop(paths: list[Path], inbox: Path) -> None:
-    inbox.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        (inbox / path.name).write_bytes(path.read_bytes())
-
-
-def files_below(folder: Path) -> list[Path]:
-    return sorted(
-        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and ".face-organizer" not in path.parts
-    )
-
-
-def partition(library: Path) -> set[frozenset[str]]:
-    """Who is together with whom, whatever the folders are called; outliers each alone."""
-    together: dict[str, set[str]] = defaultdict(set)
-    for path in files_below(library):
-        key = path.parts[0] if path.parts[0].startswith("person_") else path.name
-        together[key].add(path.name)
-    return {frozenset(names) for names in together.values()}
-
-
-def person_of(path: Path) -> str:
-    return path.stem.rpartition("_")[0]
 
 
 def test_once_sorts_an_inbox_by_person_and_empties_it(faces: list[Path], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 from pictures import LFW_DEV, NO_LFW
-from test_run import as_json
+from process import as_json
 
 from face_organizer.adapters.store import open_store
 
