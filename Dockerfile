@@ -12,6 +12,8 @@ COPY requirements/cpu.txt requirements/cpu.txt
 RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/cpu.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY daemon daemon
+COPY config config
+COPY systemd systemd
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 RUN useradd --system --user-group --uid 10001 face-organizer \
