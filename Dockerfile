@@ -29,6 +29,8 @@ COPY requirements/cuda.txt requirements/cuda.txt
 RUN pip install --require-hashes --only-binary :all: -r requirements/cuda.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY daemon daemon
+COPY config config
+COPY systemd systemd
 RUN pip install --no-deps --no-build-isolation .
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER face-organizer
@@ -38,6 +40,8 @@ COPY requirements/cuda-pascal.txt requirements/cuda-pascal.txt
 RUN pip install --require-hashes --only-binary :all: -r requirements/cuda-pascal.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY daemon daemon
+COPY config config
+COPY systemd systemd
 RUN pip install --no-deps --no-build-isolation .
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER face-organizer
@@ -48,5 +52,7 @@ COPY requirements/cpu.txt requirements/cpu.txt
 RUN pip install --require-hashes --only-binary :all: -r requirements/cpu.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY daemon daemon
+COPY config config
+COPY systemd systemd
 RUN pip install --no-deps --no-build-isolation .
 USER face-organizer

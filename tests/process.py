@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,9 @@ def environment() -> dict[str, str]:
 class Daemon:
     """`face-organizer run` in a process of its own, its log read line by line."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, command: Sequence[str] = COMMAND) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
+            [*command, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
         )
         self.lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read)

@@ -28,7 +28,7 @@ LAB = Path(__file__).with_name("systemd-lab")
 UNIT = "face-organizer.service"
 HOME = "/opt/face-organizer"
 INBOX, LIBRARY = "/srv/face-organizer/inbox", "/srv/face-organizer/library"
-EXPOSURE_MAX = 2.0
+EXPOSURE_MAX = 1.0
 START_WITHIN_S = 60  # on a busy machine; the networks are converted at the first start
 
 
@@ -54,10 +54,9 @@ class Lab:
         return self.control("exec", "journalctl", "-u", UNIT, "-o", "cat", "-n", "20", "--no-pager").stdout
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The daemon's log lines of this name, oldest first."""
-        lines = self.run("journalctl", "-u", UNIT, "-o", "cat", "--no-pager").splitlines()
-        parsed = [json.loads(line) for line in lines if line.startswith("{")]
-        return [line for line in parsed if line.get("event") == name]
+        """The journal's entries of this event, oldest first. A value that is not UTF-8 is a list of its bytes."""
+        lines = self.run("journalctl", "-u", UNIT, f"EVENT={name}", "-o", "json", "--all", "--no-pager").splitlines()
+        return [json.loads(line) for line in lines]
 
     def install(self) -> None:
         self.run("useradd", "--system", "--user-group", "--home-dir", "/var/lib/face-organizer", "face-organizer")
@@ -108,7 +107,7 @@ def bind_python(folder: Path) -> list[str]:
     command = venv / "bin" / "face-organizer"
     command.write_text(
         f"#!{HOME}/.venv/bin/python\nimport sys\nsys.path.insert(0, '{HOME}/daemon')\n"
-        "from face_organizer.cli import main\nsys.exit(main())\n"
+        "from face_organizer.__main__ import main\nsys.exit(main())\n"
     )
     command.chmod(0o755)
     binds = ["--bind", f"{venv}:{HOME}/.venv"]
@@ -167,7 +166,7 @@ def test_a_mistake_in_a_reloaded_configuration_is_told_and_survived(running: Lab
         wait_until(lambda: bool(running.events("config_refused")), within_s=30)
     finally:
         running.configure("")
-    assert "unknown key levle in [log]" in running.events("config_refused")[-1]["problem"]
+    assert "unknown key levle in [log]" in running.events("config_refused")[-1]["PROBLEM"]
     assert running.show("MainPID") == pid
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
+from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.ports import Clock, Inbox
 from face_organizer.types import ImageRef, Signature
 
@@ -98,9 +99,10 @@ class Ingest:
     def run(self, stop: Event) -> None:
         """The service: until stop, turn hints and walks into submitted images."""
         while not stop.is_set():
+            beat()
             if not self._inbox.check():
                 self._walk = None
-                stop.wait(0.5)
+                wait(stop, 0.5)
                 continue
             for path in self._inbox.hints(within_s=self._pause_s()):
                 self._notice(path)
@@ -137,6 +139,7 @@ class Ingest:
 
     def _notice(self, path: Path) -> None:
         """Watch a path that is not under way and not known; one that is watched starts anew if it has changed."""
+        beat()
         with self._lock:
             watched = self._settling.get(path)
             if path in self._under_way or (watched is None and len(self._settling) >= 2 * WATCHED_MAX):
