@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from process import Daemon
+from process import COMMAND, Daemon
 
 from face_organizer.demo import vary_people
 from face_organizer.errors import FaceOrganizerError
@@ -17,8 +17,8 @@ from face_organizer.errors import FaceOrganizerError
 def start() -> Iterator[Callable[..., Daemon]]:
     daemons: list[Daemon] = []
 
-    def begin(*arguments: str | Path) -> Daemon:
-        daemons.append(Daemon(*arguments))
+    def begin(*arguments: str | Path, command: Sequence[str] = COMMAND) -> Daemon:
+        daemons.append(Daemon(*arguments, command=command))
         return daemons[-1]
 
     yield begin
