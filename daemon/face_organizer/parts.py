@@ -114,9 +114,8 @@ def when_of(config: Config) -> When:
 def patience_of(config: Config, *, once: bool) -> Patience:
     """With `once` nothing gets a second look: what is in the inbox now is what there is."""
     watch = config.watch
-    if once:
-        return Patience(watch.settle_s, watch.rescan_s, unfinished_grace_s=0.0, prune_empty_s=0.0)
-    return Patience(watch.settle_s, watch.rescan_s, watch.unfinished_grace_s, watch.prune_empty_s)
+    grace_s, prune_s = (0.0, 0.0) if once else (watch.unfinished_grace_s, watch.prune_empty_s)
+    return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
 
 
 def state_folder(config: Config) -> Path:

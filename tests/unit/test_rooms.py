@@ -70,7 +70,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "subprocess": ("adapters/examine.py",),
     "structlog": ("adapters/", "cli/"),
     "threading": ("pipeline/", "adapters/", "app.py", "serve.py"),
-    "watchdog": ("adapters/inbox.py",),
+    "watchdog": ("adapters/watching.py",),
 }
 PURE = ("vision/", "identity/", "health/")
 NOT_PURE = {"os", "pathlib", "tempfile", "threading", "time", "datetime", "logging", "random", "subprocess"}
