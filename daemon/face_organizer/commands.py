@@ -14,8 +14,10 @@ from typing import Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.files import digest_of
+from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.config import check_folders, load
 from face_organizer.errors import RequestError
 from face_organizer.types import STATE_FOLDER
 
@@ -71,3 +73,15 @@ def verify_packs() -> list[dict[str, Any]]:
         problems = verify_pack(pack.name)
         rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
     return rows
+
+
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
+    config = load(None, inbox=str(inbox), library=str(library))
+    check_folders(config)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    todo = steps(wish)
+    if not dry_run:
+        carry_out(todo)
+        check(wish)
+    return [str(step) for step in todo]

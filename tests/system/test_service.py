@@ -27,13 +27,15 @@ ROOT = Path(__file__).resolve().parents[2]
 LAB = Path(__file__).with_name("systemd-lab")
 UNIT = "face-organizer.service"
 HOME = "/opt/face-organizer"
+DROP_IN = f"/run/systemd/system/{UNIT}.d/test.conf"
+TRIGGER = "/srv/face-organizer/hang"
 INBOX, LIBRARY = "/srv/face-organizer/inbox", "/srv/face-organizer/library"
 EXPOSURE_MAX = 1.0
 START_WITHIN_S = 60  # on a busy machine; the networks are converted at the first start
 
 
 class Lab:
-    """A machine with our unit installed as its header says."""
+    """A machine with our unit installed by install-service."""
 
     def __init__(self, name: str) -> None:
         self.environment = os.environ | {"SYSTEMD_LAB_NAME": name}
@@ -58,13 +60,8 @@ class Lab:
         lines = self.run("journalctl", "-u", UNIT, f"EVENT={name}", "-o", "json", "--all", "--no-pager").splitlines()
         return [json.loads(line) for line in lines]
 
-    def install(self) -> None:
-        self.run("useradd", "--system", "--user-group", "--home-dir", "/var/lib/face-organizer", "face-organizer")
-        for folder in ("/srv/face-organizer", INBOX):
-            self.run("install", "-d", "-o", "face-organizer", "-g", "face-organizer", "-m", "2770", folder)
-        self.configure("")
-        self.run("cp", f"{HOME}/systemd/{UNIT}", "/etc/systemd/system/")
-        self.run("systemctl", "daemon-reload")
+    def install(self, *options: str) -> None:
+        self.run(f"{HOME}/.venv/bin/face-organizer", "install-service", *options)
 
     def configure(self, extra: str) -> None:
         """The shipped configuration with `extra` at its end, where it belongs to the last table."""
@@ -76,11 +73,38 @@ class Lab:
         self.control("exec", "systemctl", "reset-failed", UNIT)
         self.run("systemctl", "start", UNIT)
 
+    def shell(self, script: str) -> str:
+        return self.run("sh", "-c", script)
+
+    def write(self, path: str, text: str) -> None:
+        self.feed(text.encode(), "install", "-D", "-m", "644", "/dev/stdin", path)
+
+    def feed(self, data: bytes, *command: str) -> None:
+        """A command that reads its standard input."""
+        subprocess.run([LAB, "exec", *command], input=data, env=self.environment, check=True)
+
+    def drop_in(self, text: str) -> None:
+        """Change the unit until drop_out()."""
+        self.write(DROP_IN, f"[Service]\n{text}")
+        self.run("systemctl", "daemon-reload")
+
+    def drop_out(self) -> None:
+        self.run("rm", "-f", DROP_IN, TRIGGER)
+        self.run("systemctl", "daemon-reload")
+
+    def drop_images(self, folder: Path) -> None:
+        """Into the inbox, under a name that is settled when it is whole."""
+        archive = shutil.make_archive(str(folder), "tar", folder)
+        self.feed(Path(archive).read_bytes(), "tar", "-x", "--no-overwrite-dir", "-C", INBOX)
+
+    def left_in_inbox(self) -> list[str]:
+        return self.run("find", INBOX, "-type", "f").splitlines()
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     machine = Lab(f"face-organizer.{os.getpid()}")
-    binds = [f"{ROOT / part}:{HOME}/{part}" for part in ("daemon", "config", "systemd")]
+    binds = [f"{ROOT / part}:{HOME}/{part}" for part in ("daemon", "config", "systemd", "tests")]
     up = machine.control(
         "up", *bind_python(tmp_path_factory.mktemp("lab")), *(f for b in binds for f in ("--bind-ro", b))
     )
@@ -170,28 +194,40 @@ def test_a_mistake_in_a_reloaded_configuration_is_told_and_survived(running: Lab
     assert running.show("MainPID") == pid
 
 
-def test_images_dropped_into_the_inbox_are_sorted_under_all_that_hardening(running: Lab, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of real faces."""
+    folder = tmp_path_factory.mktemp("demo") / "images"
     try:
-        count = demo.write_demo_images(tmp_path / "images", seed=4)
+        demo.write_demo_images(folder, seed=4)
     except FaceOrganizerError as error:
         pytest.skip(str(error))
-    archive = shutil.make_archive(str(tmp_path / "images"), "tar", tmp_path / "images")
+    return folder
 
-    with Path(archive).open("rb") as stream:
-        subprocess.run(
-            [LAB, "exec", "tar", "-x", "--no-overwrite-dir", "-C", INBOX],
-            stdin=stream,
-            env=running.environment,
-            check=True,
-        )
 
-    def left() -> list[str]:
-        return running.run("find", INBOX, "-type", "f").splitlines()
+def test_images_dropped_into_the_inbox_are_sorted_under_all_that_hardening(running: Lab, images: Path) -> None:
+    count = len(list(images.rglob("*.*")))
 
-    wait_until(lambda: not left(), within_s=60)
+    running.drop_images(images)
+
+    wait_until(lambda: not running.left_in_inbox(), within_s=120)
     placed = running.run("find", LIBRARY, "-path", "*/person_*/*", "-name", "*.jpg").splitlines()
     assert len(placed) > 0.8 * count
     assert running.run("stat", "-c", "%U", LIBRARY) == "face-organizer"
+
+
+def test_every_fact_is_a_field_of_the_journal_whatever_the_name_of_the_file(running: Lab) -> None:
+    name = b"caf\xe9 \n= \xf0\x9f\x98\x80.jpg"
+
+    running.feed(b"no image", "sh", "-c", f"cat >$(printf '{INBOX}/caf\\351 \\n= \\360\\237\\230\\200.jpg')")
+
+    wait_until(lambda: bool(running.events("image_quarantined")), within_s=60)
+    entry = running.events("image_quarantined")[-1]
+    assert bytes(entry["IMAGE"]) == INBOX.encode() + b"/" + name
+    assert entry["MESSAGE"].startswith("image_quarantined image=")
+    assert (entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == ("6", "face-organizer")
+    found = running.run("journalctl", "-u", UNIT, "EVENT=image_quarantined", f"FILE_ID={entry['FILE_ID']}", "-o", "cat")
+    assert found.count("image_quarantined") == 1
 
 
 def test_a_killed_daemon_comes_back(running: Lab) -> None:

@@ -64,6 +64,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "rich": ("cli/",),
     "shutil": ("adapters/library.py",),
     "signal": ("__main__.py", "serve.py"),
+    "subprocess": ("adapters/install.py",),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
     "structlog": ("adapters/", "cli/"),
     "threading": ("pipeline/", "adapters/", "app.py", "serve.py"),
