@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,8 @@ from face_organizer.errors import FaceOrganizerError
 def start() -> Iterator[Callable[..., Daemon]]:
     daemons: list[Daemon] = []
 
-    def begin(*arguments: str | Path) -> Daemon:
-        daemons.append(Daemon(*arguments))
+    def begin(*arguments: str | Path, within: Sequence[str] = ()) -> Daemon:
+        daemons.append(Daemon(*arguments, within=within))
         return daemons[-1]
 
     yield begin
