@@ -45,9 +45,9 @@ class Disks:
     def resize(self, folder: Path, size: str) -> None:
         subprocess.run([*self.within, "mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
-    def fill(self, folder: Path, leaving_bytes: int) -> Path:
+    def fill(self, folder: Path, leaving_bytes: int, name: str = ".ballast") -> Path:
         """Put a file there that leaves so many bytes free; returns it."""
-        ballast = self.seen(folder) / ".ballast"
+        ballast = self.seen(folder) / name
         told = os.statvfs(ballast.parent)
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, told.f_bavail * told.f_frsize - leaving_bytes)

@@ -61,7 +61,9 @@ def test_it_goes_on_by_itself_with_a_tenth_more_and_one_line() -> None:
     bench = SpaceBench()
     bench.free[STATE_PATH] = 10
     bench.space.look()
+    assert not bench.space.is_lasting()
     bench.clock.now += 7
+    assert bench.space.is_lasting()
 
     bench.free[STATE_PATH] = 1050
     bench.space.look()
@@ -71,7 +73,7 @@ def test_it_goes_on_by_itself_with_a_tenth_more_and_one_line() -> None:
 
     assert bench.log.events[1:] == [("intake_resumed", {"seconds": 7.0})]
     assert bench.admits()
-    assert bench.space.paused_s() == 0
+    assert not bench.space.is_lasting()
 
 
 def test_images_on_their_way_count_as_if_they_were_placed_where_placing_copies() -> None:
@@ -133,6 +135,7 @@ def test_settled_files_wait_in_the_inbox_until_there_is_room() -> None:
         inbox.inbox,
         lambda path, signature: False,
         inbox.submitted.append,
+        bench.log,
         inbox.clock,
         inbox.ingest.patience,
         bench.space,

@@ -26,6 +26,7 @@ from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, wanted_folders
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules, Skipped
+from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import RETRY_S, STATE, Space, boundless
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
@@ -100,6 +101,7 @@ class Gallery:
                 self.enrol_held()
                 continue
             for command in group:
+                beat()
                 self._obey(command)  # type: ignore[arg-type]
 
     def _obey(self, command: RecordPlaced | Call) -> None:
@@ -138,6 +140,7 @@ class Gallery:
         batch: list[NewFace] = []
         with self._book.write() as txn:
             for arrival in arrivals:
+                beat()
                 match arrival:
                     case SeenImage():
                         lines.append(self._enrol_image(txn, arrival, batch))

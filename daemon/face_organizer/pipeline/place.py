@@ -15,6 +15,7 @@ from threading import Event
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.messages import RecordPlaced
+from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Space, boundless
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
@@ -64,13 +65,15 @@ class Placer:
     def run(self, stop: Event) -> None:
         """The service: until stop, place whatever is pending."""
         while not stop.is_set():
-            self._work.wait(0.2)
+            wait(self._work, 0.2)
             self._work.clear()
-            if self._clock() < self._not_before:
+            began = self._clock()
+            if began < self._not_before:
                 continue
-            if self._clock() >= self._retry_at:
-                self._retry_at = self._clock() + RETRY_S
+            if began >= self._retry_at:
                 self.place_all(stop, skip=frozenset())
+                # Thousands of files that cannot be placed must not become the daemon's main occupation.
+                self._retry_at = self._clock() + max(RETRY_S, 10 * (self._clock() - began))
             else:
                 self.place_all(stop, skip=frozenset(self._problems))
 
@@ -87,6 +90,7 @@ class Placer:
             start = file_ids[-1] + 1
             done: list[tuple[FileToPlace, Placed]] = []
             for file in files:
+                beat()
                 placed = self._library.reconcile(file)
                 done.append((file, placed))
                 refused += placed.no_room

@@ -21,6 +21,7 @@ from face_organizer.ports import Clock, Log
 RETRY_S = 5.0
 """What was refused is tried again this often."""
 
+LASTING_S = 2.0
 MORE_TO_GO_ON = 10
 """Going on wants a tenth more than stopping, so that a byte more or less does not make a line each."""
 
@@ -68,9 +69,10 @@ class Space:
         """Why intake is paused now; None while it is not."""
         return next(iter(self._refused.copy().values()), self._short)
 
-    def paused_s(self) -> float:
-        """For how long intake has been paused, 0 while it is not."""
-        return self._clock() - self._since if self.lack else 0.0
+    def is_lasting(self) -> bool:
+        """Has intake been paused for so long that nothing will change by itself? What was refused was tried again."""
+        enough_s = 2 * RETRY_S if self._refused else LASTING_S
+        return self.lack is not None and self._clock() - self._since >= enough_s
 
     def admits(self, path: Path, size_bytes: int) -> bool:
         """May one more image be taken in? If so, its room is kept until `placed`. Looks at the disks."""
