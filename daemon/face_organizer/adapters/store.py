@@ -264,6 +264,8 @@ class LmdbStore:
             raise StoreError(f"cannot write to the store {self._env.path()}: {error}; is the disk full?") from error
         except lmdb.CorruptedError as error:
             raise StoreError(f"the store {self._env.path()} is damaged: {error}; restore it from a backup") from error
+        except lmdb.Error as error:  # what else the disk answers: EIO, EACCES
+            raise StoreError(f"cannot write to the store {self._env.path()}: {error}") from error
 
     def size_bytes(self) -> int:
         return int(self._env.info()["last_pgno"] + 1) * int(self._env.stat()["psize"])
@@ -287,11 +289,13 @@ def open_store(folder: Path, fingerprint: str, dimension: int) -> LmdbStore:
         raise StoreError(f"cannot open the store {folder}: {error}") from error
     try:
         env.reader_check()
-        found = _agree(env, folder, fingerprint, dimension)
+        return LmdbStore(env, *_agree(env, folder, fingerprint, dimension))
+    except lmdb.Error as error:
+        env.close()
+        raise StoreError(f"cannot open the store {folder}: {error}") from error
     except BaseException:
         env.close()
         raise
-    return LmdbStore(env, *found)
 
 
 def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int]:
