@@ -6,16 +6,17 @@ import io
 import itertools
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import UNIT, Lab, booted
 from PIL import Image
-from process import Daemon, organizer
+from process import COMMAND, Daemon, organizer
 from survival import NESTS, SETTINGS, Nest, World, assert_all_is_well, other_file_system, sorting_of
 
-from face_organizer.demo import GROUP, locate, vary_people
+from face_organizer.demo import GROUP, locate, vary_people, write_demo_images
 from face_organizer.errors import FaceOrganizerError
 
 
@@ -23,8 +24,8 @@ from face_organizer.errors import FaceOrganizerError
 def start() -> Iterator[Callable[..., Daemon]]:
     daemons: list[Daemon] = []
 
-    def begin(*arguments: str | Path) -> Daemon:
-        daemons.append(Daemon(*arguments))
+    def begin(*arguments: str | Path, command: Sequence[str] = COMMAND) -> Daemon:
+        daemons.append(Daemon(*arguments, command=command))
         return daemons[-1]
 
     yield begin
@@ -115,3 +116,28 @@ def calm(
     assert len(says["persons"]) == 3
     assert says["files"]["group.jpg"] == 2
     return world, says
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A machine with our service installed; skips where none can be had."""
+    with booted(tmp_path_factory.mktemp("lab")) as machine:
+        yield machine
+
+
+@pytest.fixture
+def running(lab: Lab) -> Iterator[Lab]:
+    lab.start()
+    yield lab
+    lab.run("systemctl", "stop", UNIT)
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of real faces."""
+    folder = tmp_path_factory.mktemp("demo") / "images"
+    try:
+        write_demo_images(folder, seed=4)
+    except FaceOrganizerError as error:
+        pytest.skip(str(error))
+    return folder

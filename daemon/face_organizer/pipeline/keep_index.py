@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Clock, GrowingIndex, Log, Store
 
 GENERATION = 0
@@ -97,4 +98,5 @@ class IndexKeeper:
     def _fill(self, start: int) -> None:
         with self._store.read() as txn:
             for face_ids, vectors in txn.vector_chunks(start):
+                beat()
                 self._index.add(face_ids, vectors)
