@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -142,6 +143,17 @@ class World:
 
     def run_once(self, config: Path) -> list[str | Path]:
         return ["run", "--once", "--json", "--config", config, *self.arguments]
+
+
+def another(world: World, folder: Path) -> World:
+    """A world with a library of its own to lose: the pictures are hard links, which no run writes to. In the inbox
+    either nothing is left or nothing is ever changed."""
+
+    def copy(source: str, target: str) -> None:
+        (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
+
+    shutil.copytree(world.library, folder / "library", symlinks=True, copy_function=copy)
+    return replace(world, library=folder / "library")
 
 
 # at once

@@ -7,12 +7,10 @@ Thirty kills here; some hundreds in the tests marked `long`, which print how oft
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,14 +25,13 @@ from survival import (
     Ended,
     Nest,
     World,
+    another,
     assert_all_is_well,
     assert_nothing_is_lost_or_torn,
     library_of,
     side_by_side,
     sorting_of,
 )
-
-from face_organizer.types import STATE_FOLDER
 
 WHENS = ("before", "after")
 Moment = tuple[str, str, int]
@@ -146,17 +143,6 @@ class Stage:
     before: dict[str, Any]
     after: dict[str, Any]
     counts: Counter[str]
-
-
-def another(world: World, folder: Path) -> World:
-    """A world with a library of its own to lose: the pictures are hard links, which no run writes to. In the inbox
-    either nothing is left or nothing is ever changed."""
-
-    def copy(source: str, target: str) -> None:
-        (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
-
-    shutil.copytree(world.library, folder / "library", symlinks=True, copy_function=copy)
-    return replace(world, library=folder / "library")
 
 
 def command_in(world: World, command: tuple[str, ...]) -> tuple[str | Path, ...]:
