@@ -117,7 +117,24 @@ INDEXING = {
     "index_written": Step("faiss:write_index", INDEX),
     "index_replaced": Step("os:replace", INDEX),
 }
+WRITES = {
+    f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
+    for owner, calls in {
+        LIBRARY: ("mkdir", "link", "symlink", "unlink", "rmdir"),
+        FILES: ("open", "fchmod", "utime", "fsync", "unlink"),
+        INDEX: ("mkdir", "open", "fsync", "replace"),
+        f"{PACKAGE}.adapters.lock": ("mkdir", "open", "ftruncate", "pwrite"),
+        f"{PACKAGE}.adapters.control": ("open", "chmod", "unlink"),
+        f"{PACKAGE}.adapters.store": ("mkdir",),
+        f"{PACKAGE}.adapters.inbox": ("rmdir",),
+        f"{PACKAGE}.parts": ("mkdir",),
+    }.items()
+    for call in calls
+}
+"""The calls of the adapters that may meet a disk that refuses."""
+
 STEPS = {**OPENING, **SORTING, **PLACING, **RECLUSTERING, **CHANGING, **INDEXING}
+ALL = {**STEPS, **WRITES}
 
 
 def found(target: str) -> tuple[Any, str, Any]:

@@ -34,8 +34,8 @@ class LibraryLock:
             holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
             raise AlreadyRunningError(f"another Face Organizer (process {holder}) owns {state_dir}") from None
-        os.ftruncate(self._descriptor, 0)
-        with suppress(OSError):  # a full disk takes no pid; the lock is held all the same
+        with suppress(OSError):  # a full disk: the lock holds without a word of who has it
+            os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
