@@ -84,6 +84,7 @@ class FlowConfig(Section, frozen=True):
     linger_s: Seconds = 0.02
     commit_batch_max: Count = 64
     stop_within_s: Seconds = 20.0
+    hung_after_s: Annotated[float, Meta(gt=0)] = 300.0
 
 
 class LogConfig(Section, frozen=True):

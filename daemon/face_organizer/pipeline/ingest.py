@@ -12,6 +12,7 @@ from math import inf
 from pathlib import Path
 from threading import Event, Lock
 
+from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.ports import Clock, Inbox, Log
 from face_organizer.types import ImageRef, Signature
 
@@ -144,9 +145,10 @@ class Ingest:
     def run(self, stop: Event) -> None:
         """The service: until stop, turn hints and walks into submitted images."""
         while not stop.is_set():
+            beat()
             if not self._inbox.check():
                 self._walk = None
-                stop.wait(0.5)
+                wait(stop, 0.5)
                 continue
             for path in self._inbox.hints(within_s=self._pause_s()):
                 self._notice(path, told=True)
@@ -212,6 +214,7 @@ class Ingest:
     def _notice(self, path: Path, *, told: bool = False) -> bool:
         """Watch a path that is not under way, not known and not put off; one that is watched starts anew if it has
         changed. told: somebody hinted at it. Returns whether it is a new one."""
+        beat()
         with self._lock:
             watched, put_off = self._settling.get(path), self._put_off.get(path)
             if path in self._under_way or (watched is None and len(self._settling) >= 2 * WATCHED_MAX):
