@@ -433,6 +433,15 @@ def test_every_way_to_arrive_is_hinted_at(inbox: FolderInbox, root: Path, tmp_pa
     hinted(inbox, *(root / f"{name}.jpg" for name in names))
 
 
+def test_a_change_of_permissions_is_hinted_at(inbox: FolderInbox, root: Path) -> None:
+    (root / "a.jpg").touch()
+    inbox.start()
+
+    (root / "a.jpg").chmod(0o600)
+
+    hinted(inbox, root / "a.jpg")
+
+
 def test_temporary_names_are_not_hinted_at(inbox: FolderInbox, root: Path) -> None:
     inbox.start()
     (root / "a.part").touch()

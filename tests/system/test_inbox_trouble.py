@@ -225,6 +225,22 @@ def test_what_may_not_be_read_stays_in_the_inbox_until_it_may(
     assert daemon.end() == 0
 
 
+def test_once_leaves_what_may_not_be_read_in_the_inbox_and_fails(
+    tmp_path: Path, inbox: Path, library: Path, start: Start
+) -> None:
+    write_text([inbox / "closed.jpg", inbox / "open.jpg"])
+    (inbox / "closed.jpg").chmod(0)
+
+    daemon = start("--once", *settings(tmp_path), command=[*without_root(), *COMMAND])
+
+    wait_until(lambda: daemon.process.poll() is not None, 90)
+    assert daemon.end() == 1
+    (said,) = daemon.events("not_placed")
+    assert "closed.jpg stays in the inbox: permission denied" in said["problem"]
+    assert in_quarantine(library) == {"open.jpg"}
+    assert [path.name for path in inbox.iterdir()] == ["closed.jpg"]
+
+
 def test_an_image_that_may_not_be_removed_is_copied_once_and_removed_when_it_may(
     tmp_path: Path, inbox: Path, library: Path, start: Start, faces: list[Path]
 ) -> None:
