@@ -59,9 +59,10 @@ from face_organizer.pipeline.roster import load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Log
-from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
 
 PROBLEMS_SHOWN = 50
+ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 
 class Organizer:
@@ -305,7 +306,10 @@ class Organizer:
 
     def summary(self) -> str:
         """One line for people."""
-        doing = "re-clustering" if self._recluster.running else f"watching {ascii(str(self.config.inbox_path))[1:-1]}"
+        state = self._inbox.state if self._inbox is not None else InboxState("lost", "nobody looks at it")
+        watching = f"{ATTENTION[state.kind]} {ascii(str(self.config.inbox_path))[1:-1]}"
+        doing = "re-clustering" if self._recluster.running else watching
+        doing += f" ({state.reason})" if state.reason else ""
         persons, faces = len(self._roster.faces_of), self._index.count
         return f"{doing}: {persons} persons, {faces} faces, {self._pipeline.in_flight} in flight"
 

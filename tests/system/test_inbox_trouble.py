@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,8 +36,18 @@ EVENTLESS = Path(__file__).resolve().parents[1] / "eventless.py"
 # an inbox that goes and comes
 
 
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What listens to sd_notify."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0face-organizer-{os.getpid()}")
+        listening.settimeout(40)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@face-organizer-{os.getpid()}")
+        yield listening
+
+
 def test_an_inbox_that_is_removed_and_made_again_is_lost_and_back(
-    tmp_path: Path, inbox: Path, library: Path, start: Start
+    tmp_path: Path, inbox: Path, library: Path, start: Start, systemd: socket.socket
 ) -> None:
     daemon = ready(start(*settings(tmp_path, rescan_s=NEVER_S)))
     write_text([inbox / "before.jpg"])
@@ -44,6 +56,7 @@ def test_an_inbox_that_is_removed_and_made_again_is_lost_and_back(
     shutil.rmtree(inbox)
     assert daemon.wait_for("inbox_lost")[0]["cause"] == "it is gone"
     assert state_of(library) == ("lost", "it is gone")
+    wait_until(lambda: systemd.recv(4096).startswith(f"STATUS=waiting for {inbox} (it is gone): ".encode()), 40)
 
     inbox.mkdir()
     names = write_text([inbox / "early.jpg"])
@@ -118,11 +131,12 @@ def test_a_file_system_that_is_taken_out_is_waited_for_and_another_one_is_taken_
 # a watcher that fails
 
 
-def test_with_too_few_watches_the_inbox_is_polled_and_everything_is_taken_in(
-    tmp_path: Path, inbox: Path, library: Path, start: Start
+@pytest.mark.parametrize(("limited", "limit"), [("watches", 5), pytest.param("instances", 0, marks=pytest.mark.long)])
+def test_with_too_little_of_inotify_the_inbox_is_polled_and_everything_is_taken_in(
+    tmp_path: Path, inbox: Path, library: Path, start: Start, limited: str, limit: int
 ) -> None:
-    limit = "/proc/sys/user/max_inotify_watches"
-    namespace = ["unshare", "--user", "--map-root-user", "sh", "-ec", f'echo 5 > {limit}; exec "$@"', "sh"]
+    limiting = f'echo {limit} > /proc/sys/user/max_inotify_{limited}; exec "$@"'
+    namespace = ["unshare", "--user", "--map-root-user", "sh", "-ec", limiting, "sh"]
     skip_unless_it_works([*namespace, "true"], "user namespaces are forbidden here")
     before = [inbox / f"before-{number}" for number in range(10)]
     for folder in before:
