@@ -62,9 +62,10 @@ from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.see import See
 from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Lack, Space
 from face_organizer.ports import Log
-from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
 
 PROBLEMS_SHOWN = 50
+ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 
 class Organizer:
@@ -332,10 +333,14 @@ class Organizer:
 
     def summary(self) -> str:
         """One line for people."""
-        lack, counted = self._space.lack, f"{len(self._roster.faces_of)} persons, {self._index.count} faces"
-        doing = "re-clustering" if self._recluster.running else f"watching {ascii(str(self.config.inbox_path))[1:-1]}"
-        if lack:
+        state = self._inbox.state if self._inbox is not None else InboxState("lost", "nobody looks at it")
+        doing = f"{ATTENTION[state.kind]} {ascii(str(self.config.inbox_path))[1:-1]}"
+        doing += f" ({state.reason})" if state.reason else ""
+        if self._recluster.running:
+            doing = "re-clustering"
+        if lack := self._space.lack:
             doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        counted = f"{len(self._roster.faces_of)} persons, {self._index.count} faces"
         return f"{doing}: {counted}, {self._pipeline.in_flight + self._gallery.held} in flight"
 
     def embed(self, photos: list[tuple[str, str]]) -> Float32:

@@ -33,6 +33,17 @@ def start() -> Iterator[Callable[..., Daemon]]:
         daemon.end(signal.SIGKILL)
 
 
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    (tmp_path / "inbox").mkdir()
+    return tmp_path / "inbox"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    return tmp_path / "library"
+
+
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Real faces as files, made once. Their names begin with their person: PERSON_NN.jpg."""
