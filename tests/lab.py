@@ -101,6 +101,10 @@ class Lab:
         )
         return found
 
+    def names_below(self, folder: str, pattern: str) -> set[str]:
+        """Of files: one with several people is in several folders, under one name."""
+        return set(self.run("find", folder, "-type", "f", "-name", pattern, "-printf", "%f\\n").splitlines())
+
     def left_in_inbox(self) -> list[str]:
         return self.run("find", INBOX, "-type", "f").splitlines()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from lab import HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
@@ -216,3 +217,30 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
 
 def away(lab: Lab) -> set[str]:
     return {Path(entry["IMAGE"]).stem for entry in lab.events("image_enrolled") if "away_" in str(entry["IMAGE"])}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_stop_with_a_thousand_queued_is_quick_and_the_rest_is_done_at_the_next_start(
+    running: Lab, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    faces = sorted(path for path in images.rglob("*") if path.is_file())
+    for number in range(1_000):
+        data = faces[number % len(faces)].read_bytes() + b"%d" % number  # other content, the same face
+        (tmp_path / "images" / f"queued_{number:04}.jpg").write_bytes(data)
+    running.drop_images(tmp_path / "images")
+    wait_until(lambda: len(running.names_below(LIBRARY, "queued_*")) >= 50, within_s=120)
+
+    begun = monotonic()
+    running.run("systemctl", "stop", UNIT)
+    took_s = monotonic() - begun
+
+    placed, left = running.names_below(LIBRARY, "queued_*"), running.names_below(INBOX, "queued_*")
+    print(f"stopped after {took_s:.1f} s with {len(placed)} placed and {len(left)} left")  # noqa: T201
+    assert took_s < 60 / 2  # TimeoutStopSec
+    assert running.show("Result") == "success"
+    assert len(placed | left) == 1_000 and left and not placed & left
+    running.start()
+    wait_until(lambda: not running.left_in_inbox(), within_s=600)
+    assert len(running.names_below(LIBRARY, "queued_*")) == 1_000
