@@ -60,8 +60,13 @@ class Lab:
         self.write(CONFIG, (ROOT / "config" / "face-organizer.toml").read_text() + extra + "\n")
 
     def start(self) -> None:
+        """Doing it twice changes nothing; what failed before is forgotten."""
         self.control("exec", "systemctl", "reset-failed", UNIT)
         self.run("systemctl", "start", UNIT)
+
+    def stop(self) -> None:
+        self.control("exec", "systemctl", "stop", UNIT)
+        self.control("exec", "systemctl", "reset-failed", UNIT)
 
     def shell(self, script: str) -> str:
         return self.run("sh", "-c", script)

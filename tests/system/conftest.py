@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from lab import UNIT, Lab, booted
+from lab import Lab, booted
 from process import COMMAND, Daemon
 
 from face_organizer.demo import vary_people, write_demo_images
@@ -47,10 +47,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def running(lab: Lab) -> Iterator[Lab]:
+def running(lab: Lab) -> Lab:
+    """With the daemon up; it stays so for the next test."""
     lab.start()
-    yield lab
-    lab.run("systemctl", "stop", UNIT)
+    return lab
+
+
+@pytest.fixture
+def stopped(lab: Lab) -> Lab:
+    lab.stop()
+    return lab
 
 
 @pytest.fixture(scope="session")

@@ -21,15 +21,15 @@ WATCHDOG_S = 4.0
 def hanging(lab: Lab, name: str, hung_after_s: float = HUNG_AFTER_S) -> Iterator[None]:
     """The service, ready, with a function that will hang once the trigger is there."""
     lab.write(CONFIG, f"[flow]\nhung_after_s = {hung_after_s}\n")
+    lab.stop()
     lab.drop_in_hang(name, watchdog_s=WATCHDOG_S)
     try:
         lab.start()
         yield
     finally:
-        lab.control("exec", "systemctl", "stop", UNIT)
+        lab.stop()
         lab.drop_out()
         lab.configure("")
-        lab.control("exec", "systemctl", "reset-failed", UNIT)
 
 
 def pull(lab: Lab, seconds: str = "") -> None:
