@@ -160,7 +160,7 @@ def test_a_hangup_at_any_moment_of_the_start_does_not_kill(stopped: Lab) -> None
     before, reclustered = len(lab.events("ready")), len(lab.events("recluster_finished"))
     lab.run("systemctl", "start", "--no-block", UNIT)
     wait_until(lambda: lab.show("MainPID") != "0", within_s=START_WITHIN_S)
-    # As fast as a shell can, from before Python's first instruction to well after READY.
+    # As fast as a shell can, from when systemd names the process to READY.
     lab.shell(
         f"for n in $(seq 100000); do kill -HUP {lab.show('MainPID')} || exit 1;"
         f" systemctl --quiet is-active {UNIT} && exit 0; done; exit 1"
