@@ -15,7 +15,7 @@ from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import StoreError
+from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.parts import make_folder, pack_named, state_folder
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
@@ -25,7 +25,8 @@ SETTINGS = "settings"
 
 
 def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Organizer:
-    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
+    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError
+    where a new one finds a full disk; one that is there opens all the same."""
     check_folders(config)
     pack = pack_named(config.faces.pack)
     make_folder(config.library_path, "library")
@@ -58,8 +59,11 @@ def open_existing(library: Path, log: Log) -> Organizer:
 def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
-    with store.write() as txn:
-        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    try:
+        with store.write() as txn:
+            txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    except NoRoomError as error:  # commands without a daemon go by the settings of the start before
+        log.warning("settings_not_noted", problem=str(error))
     return Organizer(config, log, lock, store, pulses)
 
 

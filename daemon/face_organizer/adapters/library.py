@@ -1,7 +1,7 @@
 """The folders people look at: disk follows truth by comparing what is there with what should be there.
 
 Room:    adapters (touches)
-Imports: types, adapters.files, stdlib
+Imports: types, errors, adapters.files, stdlib
 
 One rule keeps the only copy safe whenever the process dies: first everything new appears, and only then does anything
 old go. Names prove nothing: a thing on disk is the file by its inode and time, or by its content. What else stands in
@@ -29,6 +29,7 @@ from face_organizer.adapters.files import (
     status,
     write_new,
 )
+from face_organizer.errors import DISK_FULL
 from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER, FileToPlace, Placed, PlacementMode
 
 LINK_REFUSED = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -82,15 +83,16 @@ class Folders:
         assert file.source.is_absolute(), file
         for part in (file.name, *file.folders):
             assert _is_plain(part), part
-        placing = Placing(self, file)
+        placing, no_room = Placing(self, file), False
         try:
             return placing.run()
         except CannotPlaceError as problem:
             sentence = f"cannot place {file.name}: {problem}"
         except OSError as error:
+            no_room = error.errno in DISK_FULL
             where = error.filename2 or error.filename
             sentence = f"cannot place {file.name}: {error.strerror}" + (f": {os.fsdecode(where)}" if where else "")
-        return Placed(file.file_id, tuple(placing.standing), problem=sentence)
+        return Placed(file.file_id, tuple(placing.standing), problem=sentence, no_room=no_room)
 
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path?"""
