@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import UNIT, Lab, booted
+from lab import Lab, booted
 from PIL import Image
 from process import COMMAND, Daemon, organizer
 from survival import NESTS, SETTINGS, Nest, World, assert_all_is_well, other_file_system, sorting_of
@@ -137,10 +137,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def running(lab: Lab) -> Iterator[Lab]:
+def running(lab: Lab) -> Lab:
+    """With the daemon up; it stays so for the next test."""
     lab.start()
-    yield lab
-    lab.run("systemctl", "stop", UNIT)
+    return lab
+
+
+@pytest.fixture
+def stopped(lab: Lab) -> Lab:
+    lab.stop()
+    return lab
 
 
 @pytest.fixture(scope="session")
