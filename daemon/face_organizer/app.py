@@ -61,6 +61,9 @@ from face_organizer.pipeline.see import See
 from face_organizer.ports import Log
 from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
 
+READERS_EVERY_S = 3600.0
+"""A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
+
 
 class Organizer:
     """One library, open: the truth, its views and the threads that serve them. One process at a time.
@@ -121,7 +124,7 @@ class Organizer:
             monotonic,
             time,
             lambda: self._in_gallery(self._roster.picture),
-            self._keeper.tend,
+            self._chores,
             self._go_by,
             partial(write_elbow, state_folder(config)),
         )
@@ -144,6 +147,7 @@ class Organizer:
                 failed=lambda: self.failure() is not None,
             )
         )
+        self._readers_at = monotonic() + READERS_EVERY_S
         self._recluster.remember(last_run)
         self._go_by(self._recluster.found)
         self._pipeline = self._new_pipeline([])
@@ -332,6 +336,14 @@ class Organizer:
     def _lay_back(self, stop: Event) -> None:
         """The service that ends what a crash interrupted; what a stop interrupts, the next start ends."""
         self._runs.resume()
+
+    def _chores(self, stop: Event) -> None:
+        """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
+        self._keeper.tend(stop)
+        if monotonic() >= self._readers_at:
+            self._readers_at = monotonic() + READERS_EVERY_S
+            if dead := self.store.clear_dead_readers():
+                self._log.warning("dead_readers_cleared", readers=dead)
 
     def _is_placed(self) -> bool:
         with self.store.read() as txn:

@@ -27,6 +27,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from face_organizer.adapters.private import make_private_folder, touch_private, write_private
 from face_organizer.ports import VectorSource
 from face_organizer.types import Float32, Int64
 
@@ -140,8 +141,9 @@ class FaceIndex:
 
         Adds wait while the bytes go to the page cache; searches do not. Raises OSError, RuntimeError (disk full).
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.part")
+        make_private_folder(path.parent)
+        staged, noted = _parts(path)
+        touch_private(staged)
         with self._lock.reading():
             live = self._live
             faiss.write_index(live.index, os.fspath(staged))
@@ -154,13 +156,17 @@ class FaceIndex:
             "fingerprint": fingerprint,
             "generation": generation,
         }
-        noted = path.with_name(f".{path.name}.json.part")
-        noted.write_text(json.dumps(sidecar), encoding="utf-8")
+        write_private(noted, json.dumps(sidecar).encode())
         for part in (staged, noted):
             _fsync(part)
         staged.replace(path)
         noted.replace(_sidecar(path))
         _fsync(path.parent)
+
+    def discard(self, path: Path) -> None:
+        """Delete a saved index, and what a crash left of one. Raises OSError."""
+        for file in (path, _sidecar(path), *_parts(path)):
+            file.unlink(missing_ok=True)
 
     def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
         """Take the saved index over, if every byte of it is what was saved for this model and store generation.
@@ -222,6 +228,11 @@ def _problem(sidecar: Any, *, d: int, fingerprint: str, generation: int) -> str:
         if sidecar[key] != wanted:
             return f"the index was saved for {key} {sidecar[key]}, not {wanted}"
     return ""
+
+
+def _parts(path: Path) -> tuple[Path, Path]:
+    """What the index and its sidecar are called while they are written."""
+    return path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.json.part")
 
 
 def _sidecar(path: Path) -> Path:
