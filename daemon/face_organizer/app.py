@@ -47,6 +47,7 @@ from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.flow import Cancelled, Pipeline, Service, Stage
+from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.keep_index import IndexKeeper
@@ -114,6 +115,17 @@ class Organizer:
         )
         applier = Applier(changes, self._in_gallery, lambda: monotonic() >= self._give_up_at)
         self._runs = Runs(store, changes, applier, self._wait_placed)
+        self._forget = Forget(
+            store,
+            self._roster,
+            self._book,
+            self._keeper,
+            applier,
+            self._in_gallery,
+            self._wait_placed,
+            log,
+            time,
+        )
         self._recluster = Recluster(
             store,
             self._runs,
@@ -135,6 +147,7 @@ class Organizer:
                 roster=self._roster,
                 book=self._book,
                 decide=Decide(store, self._roster, changes, applier, self._runs, time),
+                forget=self._forget,
                 runs=self._runs,
                 recluster=self._recluster,
                 keeper=self._keeper,
@@ -336,6 +349,7 @@ class Organizer:
     def _lay_back(self, stop: Event) -> None:
         """The service that ends what a crash interrupted; what a stop interrupts, the next start ends."""
         self._runs.resume()
+        self._forget.resume(stop)
 
     def _chores(self, stop: Event) -> None:
         """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
@@ -400,6 +414,8 @@ class Organizer:
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
         with self.store.read() as txn:
+            if txn.is_forgotten(os.fsencode(path), signature):
+                return True
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
         return file is not None and file.signature == signature and not file.missing
 
