@@ -41,7 +41,7 @@ def environment() -> dict[str, str]:
 
 
 class Daemon:
-    """`face-organizer run` in a process of its own, its log read line by line."""
+    """`face-organizer run` in a process of its own, its log read line by line. command: another way to start it."""
 
     def __init__(self, *arguments: str | Path, command: Sequence[str] = COMMAND) -> None:
         self.process = subprocess.Popen(

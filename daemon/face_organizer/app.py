@@ -30,7 +30,7 @@ from face_organizer.calls import calls_by_name
 from face_organizer.calls.ask import proposal
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import GoneError, ItemError
+from face_organizer.errors import DeniedError, GoneError, ItemError
 from face_organizer.parts import (
     decode_photo,
     make_folder,
@@ -64,6 +64,8 @@ from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Sign
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
+
+PROBLEMS_SHOWN = 50
 
 
 class Organizer:
@@ -280,6 +282,7 @@ class Organizer:
             "running": self._ingest is not None,
             "pid": os.getpid() if self._ingest is not None else None,
             "inbox": answers.printable(str(self.config.inbox_path)),
+            "inbox_state": self._inbox_state(),
             "library": answers.printable(str(self._library_path)),
             "people": self.config.people,
             **self._in_gallery(read),
@@ -288,11 +291,26 @@ class Organizer:
             "threads": self.pulses.states(),
             "device": self._device,
             "reclustering": self._recluster.running,
-            "problems": sorted(set(self._placer.problems.values())),
+            "problems": self._problems(),
             "index": {"faces": self._index.count, "trained_on": self._index.trained_on},
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self._started, 1),
         }
+
+    def _problems(self) -> list[str]:
+        """What cannot be done for now, in sentences for people."""
+        problems = set(self._placer.problems.values())
+        if self._inbox is not None and self._ingest is not None:
+            problems.update(self._inbox.problems, self._ingest.problems())
+        shown = sorted(map(answers.printable, problems))
+        return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
+
+    def _inbox_state(self) -> dict[str, str | None] | None:
+        """watched, polling or lost, and why it is not watched; None where nobody looks at the inbox."""
+        if self._inbox is None:
+            return None
+        state = self._inbox.state
+        return {"state": state.kind, "reason": answers.printable(state.reason) or None}
 
     def recluster(self, reason: str = "asked") -> dict[str, Any]:
         """Re-cluster now, apply it, and wait for it."""
@@ -409,7 +427,8 @@ class Organizer:
                 Stage("see", tuple(workers), batch=flow.batch_max, linger_s=flow.linger_s, capacity=2 * flow.batch_max),
             ]
         )
-        return Ingest(inbox, self._known, self._pipeline.submit, monotonic, patience_of(config, once=once))
+        patience = patience_of(config, once=once)
+        return Ingest(inbox, self._known, self._pipeline.submit, self._log, monotonic, patience)
 
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
@@ -424,8 +443,12 @@ class Organizer:
         ref = item if isinstance(item, ImageRef) else item.ref
         if isinstance(error, GoneError):
             return Skipped(ref)
-        if error.unfinished and self._ingest is not None and self._ingest.postpone(ref):
-            return Skipped(ref)
+        if self._ingest is not None:
+            if isinstance(error, DeniedError):
+                self._ingest.put_off(ref, str(error))
+                return Skipped(ref)
+            if error.unfinished and self._ingest.postpone(ref, str(error)):
+                return Skipped(ref)
         return Rejected(ref, str(error))
 
     def _left_pipeline(self, refs: list[ImageRef]) -> None:

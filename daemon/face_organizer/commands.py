@@ -15,9 +15,10 @@ from typing import Any
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_of
+from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
-from face_organizer.config import Config
+from face_organizer.config import Config, check_folders, load
 from face_organizer.errors import RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
@@ -88,3 +89,15 @@ def examined(config: Config) -> tuple[Machine, list[Finding]]:
     models_dir = Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
     machine = examine(config.faces.devices, folders, models_dir)
     return machine, diagnose(machine)
+
+
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
+    config = load(None, inbox=str(inbox), library=str(library))
+    check_folders(config)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    todo = steps(wish)
+    if not dry_run:
+        carry_out(todo)
+        check(wish)
+    return [str(step) for step in todo]

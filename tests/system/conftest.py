@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from lab import UNIT, Lab, booted
 from process import COMMAND, Daemon
 
-from face_organizer.demo import vary_people
+from face_organizer.demo import vary_people, write_demo_images
 from face_organizer.errors import FaceOrganizerError
 
 
@@ -36,3 +37,28 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     except FaceOrganizerError as error:
         pytest.skip(str(error))
     return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A machine with our service installed; skips where none can be had."""
+    with booted(tmp_path_factory.mktemp("lab")) as machine:
+        yield machine
+
+
+@pytest.fixture
+def running(lab: Lab) -> Iterator[Lab]:
+    lab.start()
+    yield lab
+    lab.run("systemctl", "stop", UNIT)
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of real faces."""
+    folder = tmp_path_factory.mktemp("demo") / "images"
+    try:
+        write_demo_images(folder, seed=4)
+    except FaceOrganizerError as error:
+        pytest.skip(str(error))
+    return folder

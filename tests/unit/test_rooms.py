@@ -66,11 +66,11 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "rich": ("cli/",),
     "shutil": ("adapters/library.py", "adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
     "signal": ("__main__.py", "serve.py"),
+    "subprocess": ("adapters/examine.py", "adapters/install.py"),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
-    "subprocess": ("adapters/examine.py",),
     "structlog": ("adapters/", "cli/"),
     "threading": ("pipeline/", "adapters/", "app.py", "serve.py"),
-    "watchdog": ("adapters/inbox.py",),
+    "watchdog": ("adapters/watching.py",),
 }
 PURE = ("vision/", "identity/", "health/")
 NOT_PURE = {"os", "pathlib", "tempfile", "threading", "time", "datetime", "logging", "random", "subprocess"}

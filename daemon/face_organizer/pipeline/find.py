@@ -57,6 +57,12 @@ or fill the crop (padded)."""
 TURNED_LOOK = Look(96, fill=2**-0.5)
 """From each angle: the whole square fits on it however it is turned."""
 
+RECURRING_SHAPES = tuple(
+    (rows, 3, look.side_px, look.side_px)
+    for rows, look in ((8, CROP_LOOKS[0]), (1, CROP_LOOKS[0]), (len(geometry.TURNS_DEGREES), TURNED_LOOK))
+)
+"""Of what the detector is sent while square crops stream by: first looks, looks at one, and all turns of one."""
+
 FINE_STEP_DEGREES = 25.0
 """Between the three larger looks that make a turned face's angle exact."""
 

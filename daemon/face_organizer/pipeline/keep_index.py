@@ -58,8 +58,8 @@ class IndexKeeper:
     def rebuild(self, reason: str) -> None:
         """Remake it from the store. In the adding thread."""
         self._index.clear()
-        self._fill(0)
         self._saved_count = -1
+        self._fill(0)
         self._log.warning("index_rebuilt", reason=reason, faces=self._index.count)
 
     def outdate(self, txn: Transaction) -> None:
@@ -81,20 +81,20 @@ class IndexKeeper:
         """Train a larger index when it is time; save when the last save is old."""
         if self._index.needs_training():
             self._train()
+            self._saved_count = -1
             self.save()
         elif self._clock() - self._saved_at >= self._save_every_s:
             self.save()
 
     def save(self) -> None:
         """Save it if it changed. A failure costs the next start a rebuild, no more."""
-        self._saved_at = self._clock()
-        if self._index.count == self._saved_count:
+        self._saved_at, count = self._clock(), self._index.count
+        if count == self._saved_count:
             return
         try:
             with self._saving:
-                count = self._index.count
                 self._index.save(self._path, fingerprint=self._store.fingerprint, generation=self._generation())
-                self._saved_count = count
+                self._saved_count = count  # as it was before: faces that came meanwhile may not be in it
         except (OSError, RuntimeError) as error:
             self._log.warning("index_not_saved", reason=str(error))
 

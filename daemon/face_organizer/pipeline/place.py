@@ -50,9 +50,11 @@ class Placer:
         while not stop.is_set():
             wait(self._work, 0.2)
             self._work.clear()
-            if self._clock() >= self._retry_at:
-                self._retry_at = self._clock() + RETRY_S
+            began = self._clock()
+            if began >= self._retry_at:
                 self.place_all(stop, skip=frozenset())
+                # Thousands of files that cannot be placed must not become the daemon's main occupation.
+                self._retry_at = self._clock() + max(RETRY_S, 10 * (self._clock() - began))
             else:
                 self.place_all(stop, skip=frozenset(self._problems))
 
