@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elsewhere import make_elsewhere, state_of
 from test_library import MODES, MTIME_NS, OTHER, PHOTO, WORLDS, A, B, Box, C, folders_of, wanted
 
 from face_organizer.adapters import files, library
@@ -34,31 +35,9 @@ EXCHANGES = {
 }
 
 
-def make_elsewhere(folder: Path) -> Path:
-    """A folder that holds just what would tempt us: the same names, sizes, times and contents."""
-    folder.mkdir()
-    for name, content in {
-        "a.jpg": PHOTO,
-        "a~2.jpg": OTHER,
-        "a.jpg.reason.txt": b"mine",
-        ".face-organizer-7.part": b"also mine",
-        "secret": b"s",
-    }.items():
-        (folder / name).write_bytes(content)
-        (folder / name).chmod(0o604)
-        os.utime(folder / name, ns=(MTIME_NS, MTIME_NS))
-    (folder / "empty").mkdir()
-    return folder
-
-
-def state_of(folder: Path) -> dict[str, object]:
-    """Everything that a change could touch: names, contents, modes, times, how many names a file has."""
-    told: dict[str, object] = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        found = path.lstat()
-        content = path.read_bytes() if path.is_file() else b""
-        told[str(path)] = (found.st_ino, found.st_mode, found.st_nlink, found.st_mtime_ns, found.st_ctime_ns, content)
-    return told
+def tempting(folder: Path) -> Path:
+    """Elsewhere holds just what we look for: the same names, sizes, times and contents."""
+    return make_elsewhere(folder, {"a.jpg": PHOTO, "a~2.jpg": OTHER}, MTIME_NS)
 
 
 def exchanging_at(step: int, folder: Path, elsewhere: Path, patch: pytest.MonkeyPatch) -> list[str]:
@@ -119,7 +98,7 @@ def test_a_folder_exchanged_for_a_link_at_any_moment_leads_nowhere(
     for step in range(200):
         (tmp_path / f"{step}").mkdir()
         box = Box(tmp_path / f"{step}")
-        elsewhere = make_elsewhere(tmp_path / f"{step}" / "elsewhere")
+        elsewhere = tempting(tmp_path / f"{step}" / "elsewhere")
         before = state_of(elsewhere)
         with pytest.MonkeyPatch.context() as patch:
             WORLDS[world](box, patch)
@@ -148,14 +127,14 @@ def test_what_stands_behind_a_linked_folder_is_not_there(box_with_link: tuple[Bo
 
 @pytest.fixture
 def box_with_link(tmp_path: Path) -> tuple[Box, Path]:
-    box, elsewhere = Box(tmp_path), make_elsewhere(tmp_path / "elsewhere")
+    box, elsewhere = Box(tmp_path), tempting(tmp_path / "elsewhere")
     box.put(f"{B}/b.jpg", PHOTO)
     (box.library / A).symlink_to(elsewhere)
     return box, elsewhere
 
 
 def test_a_source_below_a_folder_that_became_a_link_is_not_taken(tmp_path: Path) -> None:
-    box, elsewhere = Box(tmp_path), make_elsewhere(tmp_path / "elsewhere")
+    box, elsewhere = Box(tmp_path), tempting(tmp_path / "elsewhere")
     file = wanted(box.drop("photos/a.jpg"), A)
     (box.inbox / "photos").rename(tmp_path / "aside")
     (box.inbox / "photos").symlink_to(elsewhere)
