@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,11 @@ def environment() -> dict[str, str]:
 
 
 class Daemon:
-    """`face-organizer run` in a process of its own, its log read line by line."""
+    """`face-organizer run` in a process of its own, its log read line by line. command: another way to start it."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, command: Sequence[str] = COMMAND) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
+            [*command, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
         )
         self.lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read)

@@ -30,7 +30,7 @@ from face_organizer.calls import calls_by_name
 from face_organizer.calls.ask import proposal
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import GoneError, ItemError
+from face_organizer.errors import DeniedError, GoneError, ItemError
 from face_organizer.parts import (
     decode_photo,
     make_folder,
@@ -52,6 +52,7 @@ from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.messages import Call, Skipped
 from face_organizer.pipeline.place import Placer
+from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, beat, wait
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.roster import load_roster
@@ -60,6 +61,8 @@ from face_organizer.pipeline.see import See
 from face_organizer.ports import Log
 from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
 
+PROBLEMS_SHOWN = 50
+
 
 class Organizer:
     """One library, open: the truth, its views and the threads that serve them. One process at a time.
@@ -67,9 +70,12 @@ class Organizer:
     start(): with an inbox it is the daemon; without, it serves one command. stop() always.
     """
 
-    def __init__(self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore) -> None:
+    def __init__(
+        self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore, pulses: Pulses | None = None
+    ) -> None:
         """Opens the views; see open_organizer and open_existing. Raises StoreError, ConfigError."""
         self.config, self._log, self._lock, self.store = config, log, lock, store
+        self.pulses = pulses or Pulses()
         self._library_path = config.library_path
         self._index = FaceIndex(
             store.dimension,
@@ -101,7 +107,7 @@ class Organizer:
         self._book = Book(store, self._roster, rules, self._folders.holds)
         changes = Changes(store, self._roster, self._book)
         while changes.step():  # what a crash interrupted
-            pass
+            beat()
         self._gallery = Gallery(
             store, self._index, self._roster, self._book, log, monotonic, self._placer.wake, self._left_pipeline
         )
@@ -144,7 +150,8 @@ class Organizer:
         self._go_by(self._recluster.found)
         self._pipeline = self._new_pipeline([])
         self._services: dict[str, Service] = {}
-        self._control = ControlServer(state_folder(config), self.calls())
+        watched = {name: self.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self.calls().items()}
+        self._control = ControlServer(state_folder(config), watched)
         self._started = monotonic()
         self._give_up_at = inf
 
@@ -157,12 +164,15 @@ class Organizer:
         if watching:
             self._ingest = self._open_inbox(once)
             jobs["ingest"] = self._ingest.run
-        self._services = {name: Service(name, job) for name, job in jobs.items()}
+        self._services = {
+            name: Service(name, job, self.pulses, AT_LENGTH if name == "recluster" else 1.0)
+            for name, job in jobs.items()
+        }
         self._pipeline.start()
         for service in self._services.values():
             service.start()
         self._placer.wake()
-        self._control.start()
+        self._control.start(self.pulses.begin("control").beat)
 
     def stop(self, within_s: float = 20.0) -> None:
         """Drain from the front, cancel at the deadline, join every thread, save the index, let go of the lock.
@@ -204,7 +214,7 @@ class Organizer:
         while self.failure() is None and monotonic() < deadline:
             if self._is_placed():
                 return True
-            never.wait(0.02)
+            wait(never, 0.02)
         return False
 
     def failure(self) -> BaseException | None:
@@ -255,18 +265,35 @@ class Organizer:
             "running": self._ingest is not None,
             "pid": os.getpid() if self._ingest is not None else None,
             "inbox": answers.printable(str(self.config.inbox_path)),
+            "inbox_state": self._inbox_state(),
             "library": answers.printable(str(self._library_path)),
             "people": self.config.people,
             **self._in_gallery(read),
             "in_flight": self._pipeline.in_flight,
             "queues": self._pipeline.queues(),
+            "threads": self.pulses.states(),
             "device": self._device,
             "reclustering": self._recluster.running,
-            "problems": sorted(set(self._placer.problems.values())),
+            "problems": self._problems(),
             "index": {"faces": self._index.count, "trained_on": self._index.trained_on},
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self._started, 1),
         }
+
+    def _problems(self) -> list[str]:
+        """What cannot be done for now, in sentences for people."""
+        problems = set(self._placer.problems.values())
+        if self._inbox is not None and self._ingest is not None:
+            problems.update(self._inbox.problems, self._ingest.problems())
+        shown = sorted(map(answers.printable, problems))
+        return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
+
+    def _inbox_state(self) -> dict[str, str | None] | None:
+        """watched, polling or lost, and why it is not watched; None where nobody looks at the inbox."""
+        if self._inbox is None:
+            return None
+        state = self._inbox.state
+        return {"state": state.kind, "reason": answers.printable(state.reason) or None}
 
     def recluster(self, reason: str = "asked") -> dict[str, Any]:
         """Re-cluster now, apply it, and wait for it."""
@@ -278,7 +305,9 @@ class Organizer:
 
     def summary(self) -> str:
         """One line for people."""
-        return f"{len(self._roster.faces_of)} persons, {self._index.count} faces, {self._pipeline.in_flight} in flight"
+        doing = "re-clustering" if self._recluster.running else f"watching {ascii(str(self.config.inbox_path))[1:-1]}"
+        persons, faces = len(self._roster.faces_of), self._index.count
+        return f"{doing}: {persons} persons, {faces} faces, {self._pipeline.in_flight} in flight"
 
     def embed(self, photos: list[tuple[str, str]]) -> Float32:
         """The faces in pictures (name, content in base64) as unit rows, float32 (n, d). Raises ItemError."""
@@ -312,7 +341,7 @@ class Organizer:
             while self._is_pending(file_id):
                 if self.failure() is not None or monotonic() >= self._give_up_at:
                     raise Cancelled
-                never.wait(0.02)
+                wait(never, 0.02)
 
     def _is_pending(self, file_id: int) -> bool:
         with self.store.read() as txn:
@@ -334,7 +363,13 @@ class Organizer:
     def _new_pipeline(self, stages: list[Stage]) -> Pipeline:
         flow = self.config.flow
         return Pipeline(
-            stages, self._gallery.handle, flow.commit_batch_max, flow.linger_s, self._reject, flow.in_flight_max
+            stages,
+            self._gallery.handle,
+            flow.commit_batch_max,
+            flow.linger_s,
+            self._reject,
+            flow.in_flight_max,
+            self.pulses,
         )
 
     def _post(self, message: Any) -> None:
@@ -366,7 +401,8 @@ class Organizer:
                 Stage("see", tuple(workers), batch=flow.batch_max, linger_s=flow.linger_s, capacity=2 * flow.batch_max),
             ]
         )
-        return Ingest(inbox, self._known, self._pipeline.submit, monotonic, patience_of(config, once=once))
+        patience = patience_of(config, once=once)
+        return Ingest(inbox, self._known, self._pipeline.submit, self._log, monotonic, patience)
 
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
@@ -379,8 +415,12 @@ class Organizer:
         ref = item if isinstance(item, ImageRef) else item.ref
         if isinstance(error, GoneError):
             return Skipped(ref)
-        if error.unfinished and self._ingest is not None and self._ingest.postpone(ref):
-            return Skipped(ref)
+        if self._ingest is not None:
+            if isinstance(error, DeniedError):
+                self._ingest.put_off(ref, str(error))
+                return Skipped(ref)
+            if error.unfinished and self._ingest.postpone(ref, str(error)):
+                return Skipped(ref)
         return Rejected(ref, str(error))
 
     def _left_pipeline(self, refs: list[ImageRef]) -> None:

@@ -28,6 +28,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class WatchConfig(Section, frozen=True):
     settle_s: Seconds = 0.5
     rescan_s: Annotated[float, Meta(gt=0)] = 30.0
+    poll_s: Annotated[float, Meta(gt=0)] = 2.0
     unfinished_grace_s: Seconds = 10.0
     prune_empty_s: Seconds = 60.0
     pixels_max: Count = 120_000_000
@@ -83,6 +84,7 @@ class FlowConfig(Section, frozen=True):
     linger_s: Seconds = 0.02
     commit_batch_max: Count = 64
     stop_within_s: Seconds = 20.0
+    hung_after_s: Annotated[float, Meta(gt=0)] = 300.0
 
 
 class LogConfig(Section, frozen=True):

@@ -28,6 +28,11 @@ class UnreadableError(ItemError):
     """The file cannot be opened as a regular file inside the inbox: permissions, a link, a FIFO, a device."""
 
 
+class DeniedError(UnreadableError):
+    """The file cannot be read for now (permissions, a failing disk): it stays in the inbox and is tried again, for
+    nobody can tell yet what it is."""
+
+
 class GoneError(ItemError):
     """The file vanished between being noticed and being read: nobody's fault, nothing to keep."""
 

@@ -17,13 +17,14 @@ from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import StoreError
 from face_organizer.parts import make_folder, pack_named, state_folder
+from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import STATE_FOLDER
 
 SETTINGS = "settings"
 
 
-def open_organizer(config: Config, log: Log) -> Organizer:
+def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Organizer:
     """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
     check_folders(config)
     pack = pack_named(config.faces.pack)
@@ -32,7 +33,7 @@ def open_organizer(config: Config, log: Log) -> Organizer:
     lock = LibraryLock(state)
     try:
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
-        return _with_store(store, lambda: _remembering(store, config, log, lock))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses))
     except BaseException:
         lock.release()
         raise
@@ -54,12 +55,12 @@ def open_existing(library: Path, log: Log) -> Organizer:
         raise
 
 
-def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock) -> Organizer:
+def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
     with store.write() as txn:
         txn.put_note(SETTINGS, msgspec.json.encode(absolute))
-    return Organizer(config, log, lock, store)
+    return Organizer(config, log, lock, store, pulses)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:

@@ -60,6 +60,14 @@ class ImageRef:
     signature: Signature
 
 
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """watched: events tell of changes; polling: only walks do; lost: it is away. reason: why it is not watched."""
+
+    kind: Literal["watched", "polling", "lost"]
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """An image as pixels. pixels: uint8 (h, w, 3) RGB, upright (EXIF applied), read-only.

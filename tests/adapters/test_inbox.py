@@ -16,9 +16,11 @@ from support import wait_until
 from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from face_organizer.adapters import inbox as inbox_module
-from face_organizer.adapters.inbox import FolderInbox, Hints, file_system_of, is_candidate_name
+from face_organizer.adapters import watching
+from face_organizer.adapters.inbox import FolderInbox, file_system_of, is_candidate_name
+from face_organizer.adapters.watching import Hints
 from face_organizer.errors import GoneError, UnreadableError
-from face_organizer.types import ImageRef, Signature
+from face_organizer.types import ImageRef, InboxState, Signature
 
 SIZE_MAX_BYTES = 1000
 
@@ -439,17 +441,17 @@ def test_hints_come_with_the_inboxs_own_path_when_that_is_a_link(tmp_path: Path,
 def test_hints_are_deduplicated_and_bounded_and_an_overflow_asks_for_a_walk(
     inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "HINTS_MAX", 5)
+    monkeypatch.setattr(watching, "HINTS_MAX", 5)
     hints = Hints(root)
     for _ in range(9):
         hints.dispatch(FileMovedEvent(str(root / "a"), str(root / "b")))
     assert hints.take(0) == [root / "a", root / "b"]
-    assert not hints.overflowed
+    assert not hints.lost
 
     for number in range(9):
         hints.dispatch(FileCreatedEvent(os.fsencode(root / f"{number}")))
     assert len(hints.take(0)) == 5
-    assert hints.overflowed
+    assert hints.lost == "more than 5 paths changed at once"
     assert hints.take(0) == []
 
 
@@ -459,7 +461,7 @@ def test_an_overflow_of_the_kernels_queue_asks_for_a_walk(inbox: FolderInbox) ->
     list(inbox.walk())
     assert not inbox.rescan
 
-    inbox_module.logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
+    watching.logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
 
     assert inbox.rescan
 
@@ -476,24 +478,43 @@ def test_waiting_for_hints_ends_with_stop(inbox: FolderInbox) -> None:
 
 
 def watchdog_threads() -> list[Any]:
-    return [thread for thread in threading.enumerate() if isinstance(thread, inbox_module.BaseThread)]
+    return [thread for thread in threading.enumerate() if isinstance(thread, watching.BaseThread)]
 
 
-def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: ListLog) -> None:
+def end(thread: Any) -> None:
+    thread.stop()
+    thread.join(5)
+
+
+def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock) -> None:
     inbox.start()
-    list(inbox.walk())
-    for victim in range(len(watchdog_threads())):
-        thread = watchdog_threads()[victim]
-        thread.stop()
-        thread.join(5)
+    assert len(watchdog_threads()) == 3
+    for victim in range(3):
+        list(inbox.walk())
+        end(watchdog_threads()[victim])
+        clock.now_s += inbox_module.RESTART_S
 
         assert inbox.check()
+        assert inbox.state.kind == "watched"
         assert inbox.rescan
         (root / f"after-{victim}.jpg").touch()
         hinted(inbox, root / f"after-{victim}.jpg")
 
-    assert log.events
-    assert set(log.events) == {"inbox_watcher_restarted"}
+    assert log.events == ["inbox_watcher_restarted"] * 3
+
+
+def test_a_watcher_that_dies_again_and_again_is_restarted_now_and_then_and_the_walks_do_the_work(
+    inbox: FolderInbox, log: ListLog, clock: ManualClock
+) -> None:
+    inbox.start()
+    for _ in range(100):
+        for thread in watchdog_threads():
+            end(thread)
+        assert inbox.check()
+        clock.now_s += 0.1
+
+    assert log.events.count("inbox_watcher_restarted") == 10 / inbox_module.RESTART_S
+    assert inbox.state == InboxState("polling", "its watcher died again")
 
 
 def test_an_inbox_that_goes_is_lost_once_and_watched_again_when_it_is_back(

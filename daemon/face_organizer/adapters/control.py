@@ -40,7 +40,9 @@ class ControlServer:
         self._path = state_dir / SOCKET
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="control")
 
-    def start(self) -> None:
+    def start(self, beat: Callable[[], None] = lambda: None) -> None:
+        """beat(): called by the thread that lets askers in, ten times a second."""
+        self._server.beat = beat
         self._thread.start()
 
     def stop(self) -> None:
@@ -80,6 +82,10 @@ def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = False
     block_on_close = True
+    beat: Callable[[], None]
+
+    def service_actions(self) -> None:
+        self.beat()
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):

@@ -309,24 +309,37 @@ class Placing:
             return place
 
     def _bring(self, target: Spot, leaving: list[str], *, last: bool) -> None:
-        """The content under a new name: a hard link if that is possible and wanted, else a rename, else a copy."""
+        """The content under a new name: a hard link if that is possible and wanted, else a rename, else a copy.
+
+        A source that we may neither link nor rename (somebody else's, in a folder like /tmp) is copied.
+        """
         solid = [thing for thing in self.standing.values() if not thing.pointer]
         origin = next((thing for thing in solid if thing.place in leaving), self._source or solid[0])
         refused = self._link(origin, target)
         if refused == 0:
             return
         goes = origin.place in leaving or (origin is self._source and self._mode == "move")
-        if last and goes and refused != errno.EXDEV:
-            rename_new(origin.spot, target)
-            self.standing.pop(origin.place, None)
-            if origin is self._source:
-                self._source = None
-        elif stat.S_ISREG(origin.stat.st_mode):
+        if last and goes and refused != errno.EXDEV and self._rename(origin, target):
+            return
+        if stat.S_ISREG(origin.stat.st_mode):
             copy_new(origin.spot, target, self._staged, self._file.digest)
         else:
             raise CannotPlaceError(
                 f"{origin.spot.path} is no regular file and no link of it can be made; move it by hand"
             )
+
+    def _rename(self, origin: Thing, target: Spot) -> bool:
+        """Give the origin itself the new name; False where it is a source that we may not take away."""
+        try:
+            rename_new(origin.spot, target)
+        except PermissionError:
+            if origin is not self._source:
+                raise
+            return False
+        self.standing.pop(origin.place, None)
+        if origin is self._source:
+            self._source = None
+        return True
 
     def _link(self, origin: Thing, target: Spot) -> int:
         """Hard-link origin; returns 0, or the errno that says that it cannot or should not be."""
@@ -384,7 +397,7 @@ class Placing:
                 self._remove(thing, shown)
                 del self.standing[place]
         if self._mode == "move" and self._source is not None:
-            self._remove(self._source, shown)
+            self._empty_inbox(self._source, shown)
         # By the record, not by what stood there: a crash may have come between a place and what it leaves behind.
         former = [place for place in self._file.places if place not in shown.values()]
         for place in former:
@@ -393,6 +406,17 @@ class Placing:
         for folder in {_folder_of(place) for place in former} - STAYING_FOLDERS - set(self._wanted):
             with contextlib.suppress(OSError):  # not empty, most of the time
                 os.rmdir(folder, dir_fd=self._root_folder)
+
+    def _empty_inbox(self, source: Thing, shown: dict[str, str]) -> None:
+        try:
+            self._remove(source, shown)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            shown_in, cause = ", ".join(shown.values()), (error.strerror or "").lower()
+            raise CannotPlaceError(
+                f"it is in {shown_in}, but {source.spot.path} cannot be removed from the inbox: {cause}"
+            ) from error
 
     def _remove(self, thing: Thing, shown: dict[str, str]) -> None:
         """Unlink a thing, once more making sure that it has not been replaced and that its content stays elsewhere."""

@@ -1,17 +1,19 @@
 """Drives a change to its end, chunk by chunk through the gallery's thread, with enrolment going on in between.
 
 Room:    pipeline (moves)
-Imports: changes, flow
+Imports: changes, flow, pulse
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar, cast
 
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.pulse import waiting
 
 T = TypeVar("T")
 
@@ -38,11 +40,20 @@ class Applier:
         Returns what begin() returned; raises what it raised, and then nothing was changed. Raises Cancelled when the
         process stops before the end.
         """
-        with self._one_at_a_time:
+        with self._alone():
             self._end()  # of one that was cut short
             answer = cast("T", self._in_gallery(begin))
             self._end()
             return answer
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with waiting():
+            self._one_at_a_time.acquire()
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     def _end(self) -> None:
         while self._in_gallery(self._changes.step):

@@ -23,6 +23,7 @@ from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, wanted_folders
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules, Skipped
+from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
 from face_organizer.types import (
@@ -81,6 +82,7 @@ class Gallery:
                 self._enrol(list(group))  # type: ignore[arg-type]  # groupby keeps the type to itself
                 continue
             for command in group:
+                beat()
                 self._obey(command)  # type: ignore[arg-type]
 
     def _obey(self, command: RecordPlaced | Call) -> None:
@@ -106,6 +108,7 @@ class Gallery:
         batch: list[NewFace] = []
         with self._store.write() as txn:
             for arrival in arrivals:
+                beat()
                 match arrival:
                     case SeenImage():
                         lines.append(self._enrol_image(txn, arrival, batch))

@@ -13,6 +13,7 @@ from threading import Event
 
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.messages import RecordPlaced
+from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
 
@@ -47,11 +48,13 @@ class Placer:
     def run(self, stop: Event) -> None:
         """The service: until stop, place whatever is pending."""
         while not stop.is_set():
-            self._work.wait(0.2)
+            wait(self._work, 0.2)
             self._work.clear()
-            if self._clock() >= self._retry_at:
-                self._retry_at = self._clock() + RETRY_S
+            began = self._clock()
+            if began >= self._retry_at:
                 self.place_all(stop, skip=frozenset())
+                # Thousands of files that cannot be placed must not become the daemon's main occupation.
+                self._retry_at = self._clock() + max(RETRY_S, 10 * (self._clock() - began))
             else:
                 self.place_all(stop, skip=frozenset(self._problems))
 
@@ -66,12 +69,16 @@ class Placer:
                 return
             start = file_ids[-1] + 1
             if files:
-                outcomes = [(self._library.reconcile(file), file.folders) for file in files]
+                outcomes = [self._place(file) for file in files]
                 command = RecordPlaced(outcomes)
                 self._post(command)
                 command.reply.wait(unless=stop.is_set)
                 for file, (placed, _) in zip(files, outcomes, strict=True):
                     self._tell(file, placed)
+
+    def _place(self, file: FileToPlace) -> tuple[Placed, tuple[str, ...]]:
+        beat()
+        return self._library.reconcile(file), file.folders
 
     def _tell(self, file: FileToPlace, placed: Placed) -> None:
         known = self._problems.pop(file.file_id, "")

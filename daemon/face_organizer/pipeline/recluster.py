@@ -24,6 +24,7 @@ from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.think import Clusters, Faces, calibrated, clusters_of, load_faces, pictured, reconciled
@@ -122,7 +123,7 @@ class Recluster:
     def run(self, stop: Event) -> None:
         """The service: until stop, run when asked or due."""
         while not stop.is_set():
-            if self._wanted.wait(0.2):
+            if wait(self._wanted, 0.2):
                 with self._lock:
                     waiting, self._waiting = self._waiting, {}
                     self._wanted.clear()
@@ -170,11 +171,14 @@ class Recluster:
             else:
                 clusters = self._growth(txn, faces, picture)
         if picture is None:
+            beat()
             clusters = self._everything(faces, edges)
+        beat()
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
         touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
+        beat()
         found = reconciled(faces, clusters, self.rules, touched)
         run = replace(
             self._run(reason, kind, faces, found, touched),
@@ -205,6 +209,7 @@ class Recluster:
     def _everything(self, faces: Faces, edges: Neighbours) -> Clusters:
         """All faces, by the bounds that the library gives itself."""
         calibration = calibrated(faces, self.rules, self._seed)
+        beat()
         found = {"calibration": asdict(calibration)} if calibration else {}
         clusters = clusters_of(faces, edges, self.rules.as_found(found), self._seed)
         return replace(clusters, found={**found, **clusters.found})
