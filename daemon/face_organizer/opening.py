@@ -17,7 +17,7 @@ from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import StoreError
+from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.parts import make_folder, pack_named, state_folder
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
@@ -27,7 +27,8 @@ SETTINGS = "settings"
 
 
 def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Organizer:
-    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
+    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError
+    where a new one finds a full disk; one that is there opens all the same."""
     check_folders(config)
     refuse_shared(config.state_path)
     pack = pack_named(config.faces.pack)
@@ -72,8 +73,11 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
-    with store.write() as txn:
-        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    try:
+        with store.write() as txn:
+            txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    except NoRoomError as error:  # commands without a daemon go by the settings of the start before
+        log.warning("settings_not_noted", problem=str(error))
     return Organizer(config, log, lock, store, pulses)
 
 

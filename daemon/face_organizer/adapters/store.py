@@ -2,14 +2,16 @@
 
 Room:    adapters (touches the LMDB environment)
 Owns:    lmdb; the records' bytes
-Imports: types, errors, schema, gate, private, msgspec
+Imports: types, errors, schema, gate, growth, private, msgspec
 
-sync on, no writemap (a full disk would be a SIGBUS), a sparse map. Vectors are float16: a 2,048-byte float32 vector
-would overflow to a 4-KiB page of its own. A store does not outlive a fork: the child has no locks (lmdb.h, "Caveats").
+sync on, no writemap (a full disk would be a SIGBUS), a sparse map that grows (adapters/growth.py). Vectors are float16:
+a 2,048-byte float32 vector would overflow to a 4-KiB page of its own. A store does not outlive a fork: the child has no
+locks (lmdb.h, "Caveats").
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -36,9 +38,10 @@ from face_organizer.adapters.columns import (
     without_edges,
 )
 from face_organizer.adapters.gate import Gate
+from face_organizer.adapters.growth import can_map, probe_room, reserve
 from face_organizer.adapters.private import keep_private, make_private_folder
 from face_organizer.adapters.schema import DATA, META, SCHEMA, backups_of, copy_compact, flush, migrate
-from face_organizer.errors import StoreError
+from face_organizer.errors import DISK_FULL, NoRoomError, StoreError
 from face_organizer.types import (
     AssignmentRecord,
     ChangeRecord,
@@ -58,6 +61,13 @@ from face_organizer.types import (
 )
 
 MAP_SIZE_BYTES = 64 << 30
+"""Of address space, not of disk. Where a process may not have so much, less, and the map grows."""
+MAP_SIZE_MIN_BYTES = 64 << 20
+GROW_WITHIN_S = 5.0
+NEW_STORE_BYTES = 256 << 10
+"""A store is not begun with less room: one torn at birth could not be opened any more."""
+LOCK_FILE_BYTES = 8192
+PAGE_BYTES = 4096
 READERS_MAX = 126
 """Transactions that read at once: threads of ours, and programs like mdb_dump. LMDB's own default."""
 REWRITING = "rewriting"
@@ -295,6 +305,7 @@ class LmdbStore:
     def _use(self, env: lmdb.Environment) -> None:
         self._env = env
         self._dbs = {name: env.open_db(name.encode()) for name in (*RECORDS, *OTHERS)}
+        self._map_is_full = False
 
     @contextmanager
     def read(self) -> Iterator[StoreTransaction]:
@@ -304,14 +315,19 @@ class LmdbStore:
 
     @contextmanager
     def write(self) -> Iterator[StoreTransaction]:
-        """One transaction, durable on leaving. Raises StoreError when the disk or the map is full."""
+        """One transaction, durable on leaving; an exception undoes all of it.
+
+        Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise.
+        """
+        self._grow()
         try:
             with self._passing(), self._env.begin(write=True) as txn:
                 yield StoreTransaction(txn, self._dbs, self.dimension)
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            raise StoreError(f"cannot write to the store {self._folder}: {error}; is the disk full?") from error
-        except lmdb.CorruptedError as error:
-            raise StoreError(f"the store {self._folder} is damaged: {error}; restore it from a backup") from error
+        except lmdb.MapFullError as error:
+            self._map_is_full = True
+            raise NoRoomError(f"the map of the store {self._folder} is full and must grow", again=True) from error
+        except lmdb.Error as error:
+            raise fate_of(error, self._folder) from error
 
     @contextmanager
     def _passing(self) -> Iterator[None]:
@@ -343,7 +359,7 @@ class LmdbStore:
         """Write the truth anew, with nothing in it that was deleted, and let it take the old one's place at once.
 
         False: somebody read for too long, and it is as it was. In the one writer's thread; readers go on meanwhile.
-        Raises StoreError.
+        Raises NoRoomError, StoreError.
         """
         staged = self._folder / REWRITING
         try:
@@ -351,13 +367,14 @@ class LmdbStore:
                 copy_compact(self._env, staged)
             with self._gate.alone(ALONE_WITHIN_S) as is_alone:
                 if is_alone:
+                    map_size_bytes = int(self._env.info()["map_size"])
                     self._env.close()
                     os.replace(staged / DATA, self._folder / DATA)
                     flush(self._folder)
-                    self._use(_open_environment(self._folder))
+                    self._use(_open_environment(self._folder, map_size_bytes))
             return is_alone
         except (OSError, lmdb.Error) as error:
-            raise StoreError(f"cannot write the store {self._folder} anew: {error}") from error
+            raise fate_of(error, self._folder, "rewrite") from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
@@ -380,40 +397,88 @@ class LmdbStore:
     def close(self) -> None:
         self._env.close()
 
+    def _grow(self) -> None:
+        """Keep the map at twice what is used: no transaction rewrites more than all there is.
 
-def open_store(folder: Path, fingerprint: str, dimension: int) -> LmdbStore:
+        LMDB wants no transaction open meanwhile. While the map is merely more than half full, a moment without readers
+        is waited for from write to write; once it is full, here.
+        """
+        size, used = int(self._env.info()["map_size"]), self.size_bytes()
+        if size >= 2 * used and not self._map_is_full:
+            return
+        with self._gate.alone(GROW_WITHIN_S if self._map_is_full else 0.0) as is_alone:
+            wanted = next((new for new in (2 * size, size + size // 2, size + size // 8) if can_map(new - size)), 0)
+            if is_alone and wanted:
+                self._env.set_mapsize(wanted - wanted % PAGE_BYTES)
+                self._map_is_full = False
+        if self._map_is_full and not wanted:
+            raise StoreError(f"the store {self._folder} has outgrown the memory that may be mapped (see ulimit -v)")
+        if self._map_is_full:
+            raise NoRoomError(f"the map of the store {self._folder} is full and read from: it cannot grow just now")
+
+
+def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes: int | None = None) -> LmdbStore:
     """Open or create the store in `folder` for the embeddings of one model; one of an older schema is migrated.
 
-    fingerprint "": accept whatever model the store was made with (for commands that embed nothing).
-    Raises StoreError: another model's store, a newer schema, a folder that cannot be used.
+    fingerprint "": accept whatever model the store was made with (for commands that embed nothing). map_size_bytes:
+    to begin with, MAP_SIZE_BYTES if None.
+    Raises StoreError: another model's store, a newer schema, a folder that cannot be used. NoRoomError: a new store
+    finds no room; one that is there opens on a full disk too.
     """
     try:
         make_private_folder(folder)
         shutil.rmtree(folder / REWRITING, ignore_errors=True)  # what a crash left
-        env = _open_environment(folder)
+        if not (folder / DATA).exists():
+            probe_room(folder, NEW_STORE_BYTES)
+        reserve(folder / "lock.mdb", LOCK_FILE_BYTES)  # LMDB writes to it through memory: no room would be a SIGBUS
+        env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES)
     except (OSError, lmdb.Error) as error:
-        raise StoreError(f"cannot open the store {folder}: {error}") from error
+        raise fate_of(error, folder, "open") from error
     try:
         env.reader_check()
         found = _agree(env, folder, fingerprint, dimension)
         keep_private(folder)
         return LmdbStore(env, *found)
+    except lmdb.Error as error:
+        env.close()
+        raise fate_of(error, folder, "open") from error
     except BaseException:
         env.close()
         raise
 
 
-def _open_environment(folder: Path) -> lmdb.Environment:
-    return lmdb.open(
-        str(folder),
-        map_size=MAP_SIZE_BYTES,
-        max_dbs=32,
-        max_readers=READERS_MAX,
-        mode=0o600,
-        sync=True,
-        writemap=False,
-        readahead=False,
-    )
+def _open_environment(folder: Path, map_size_bytes: int) -> lmdb.Environment:
+    while True:
+        try:
+            return lmdb.open(
+                str(folder),
+                map_size=map_size_bytes,
+                max_dbs=32,
+                max_readers=READERS_MAX,
+                mode=0o600,
+                sync=True,
+                writemap=False,
+                readahead=False,
+            )
+        except lmdb.MemoryError:  # a limit on address space: ulimit -v, a container
+            if map_size_bytes <= MAP_SIZE_MIN_BYTES:
+                raise
+            map_size_bytes //= 4
+
+
+def fate_of(error: OSError | lmdb.Error, folder: Path, act: str = "write to") -> NoRoomError | StoreError:
+    """What a failure of the store means. A write that a full disk cut short comes as EIO: then a try tells."""
+    code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
+    if code == errno.EIO:
+        try:
+            probe_room(folder, NEW_STORE_BYTES)
+        except OSError as why:
+            code = why.errno
+    if code in DISK_FULL:
+        return NoRoomError(f"no room to {act} the store {folder}: {os.strerror(code)}")
+    if isinstance(error, lmdb.CorruptedError):
+        return StoreError(f"the store {folder} is damaged: {error}; restore it from a backup")
+    return StoreError(f"cannot {act} the store {folder}: {error}")
 
 
 def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int, Path | None]:

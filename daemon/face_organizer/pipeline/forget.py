@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from face_organizer.errors import RequestError
+from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.change import pack_ids, unpack_ids
@@ -56,7 +56,7 @@ class Forgotten:
 
 class Forget:
     """Any thread but the gallery's. wait_placed(file_ids): returns when disk shows what truth wants of them, or cannot.
-    now(): seconds since 1970."""
+    now(): seconds since 1970. behind: something may be left to do, by a crash or a full disk: resume() does it."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Forget:
         self._store, self._roster, self._book, self._keeper = store, roster, book, keeper
         self._applier, self._in_gallery, self._wait_placed = applier, in_gallery, wait_placed
         self._log, self._now = log, now
+        self.behind = True
 
     def would(self, person_id: int) -> Forgotten:
         """What forgetting would take. Raises RequestError."""
@@ -84,7 +85,8 @@ class Forget:
         return self._in_gallery(look)  # type: ignore[no-any-return]
 
     def forget(self, person_id: int) -> Forgotten:
-        """Forget a person; returns when no trace is left in the state folder. Raises RequestError."""
+        """Forget a person; returns when no trace is left in the state folder. Raises RequestError; NoRoomError where a
+        full disk lets it be ended only later."""
         with self._store.read() as txn:
             faces = [face_id for face_id, each in txn.assignments.items() if each.person_id == person_id]
             images = {face.image_id for face_id in faces if (face := txn.faces.get(face_id)) is not None}
@@ -92,16 +94,23 @@ class Forget:
         self._wait_placed(files)  # what still lies in the inbox would stay there for ever
         told = self._applier.run(lambda: self._take_out(person_id))
         self._log.info("person_forgotten", person_id=person_id, faces=told.faces)
-        self._end(Event())
+        try:
+            self._end(Event())
+        except NoRoomError as error:
+            self.behind = True
+            raise NoRoomError(
+                f"{error}; the person is forgotten, and the traces go as soon as there is room"
+            ) from error
         return told
 
     def resume(self, stop: Event) -> None:
-        """End what a crash, or a stop, interrupted."""
+        """End what a crash, a stop or a full disk interrupted. Raises NoRoomError."""
         with self._store.read() as txn:
             is_left = bool(txn.note(LEFT_TO_DO))
         if is_left:
             self._in_gallery(self._keeper.forget)
             self._end(stop)
+        self.behind = False
 
     # in the gallery's thread
 
