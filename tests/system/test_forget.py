@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numbered import paint, vector_of
-from process import NUMBERED, Daemon, as_json, environment, files_below, organizer
-from support import wait_until
+from process import NUMBERED, Daemon, environment, files_below
+from steps import FORGETTING
+from survival import Ended, Nest
 
 ALICE, BOB, CARL = 11, 12, 13
 NAME, OTHER_NAME = "Alice-Quellenhofer", "Quellwasser"
@@ -24,7 +26,8 @@ OWN, TOGETHER = 6, 2
 class Home:
     """A library in which Alice has a name, a history, pictures of her own and some with Bob."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nest: Nest) -> None:
+        self.nest = nest
         self.inbox, self.library = folder / "inbox", folder / "library"
         self.state = self.library / ".face-organizer"
         self.numbers: dict[str, tuple[list[int], int]] = {}
@@ -53,6 +56,15 @@ class Home:
         )
         assert done.returncode == 0, done.stderr
 
+    def run(self, *arguments: str | Path, expect: int = 0) -> Ended:
+        """A command, in a process of its own that has its imports done."""
+        ended = self.nest.run(*arguments, "--library", self.library)
+        assert ended.code == expect, (ended.code, ended.out, ended.err)
+        return ended
+
+    def json(self, *arguments: str | Path) -> Any:
+        return json.loads(self.run(*arguments, "--json").out)
+
     def decide(self) -> None:
         """Everything that leaves traces: names, a merge, a rejection, an undo, runs."""
         alice, bob = (self.person(name) for name in ("solo-alice-0.png", "bob-0.png"))
@@ -65,7 +77,7 @@ class Home:
             ("hide", "Bob"),
             ("undo",),
         ):
-            organizer(*words, "--library", self.library)
+            self.run(*words)
 
     def person(self, name: str) -> str:
         (place,) = [path for path in files_below(self.library) if path.name == name]
@@ -98,8 +110,15 @@ def pieces(vector: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    home = Home(tmp_path_factory.mktemp("home"))
+def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
+    made = Nest(tmp_path_factory.mktemp("nest"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> Home:
+    home = Home(tmp_path_factory.mktemp("home"), nest)
     home.drop()
     home.sort()
     home.decide()
@@ -107,9 +126,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture
-def home(template: Home, tmp_path: Path) -> Home:
+def home(template: Home, tmp_path: Path, nest: Nest) -> Home:
     """A copy: the inbox is a note in it, and is not looked at again."""
-    copy = Home(tmp_path)
+    copy = Home(tmp_path, nest)
     copy.numbers = template.numbers
     subprocess.run(["cp", "-a", str(template.library), str(copy.library)], check=True)
     copy.inbox.mkdir()
@@ -118,9 +137,9 @@ def home(template: Home, tmp_path: Path) -> Home:
 
 def must_be_forgotten(home: Home) -> None:
     assert home.traces() == []
-    people = as_json("people", "--library", home.library)
+    people = home.json("people")
     assert [person["name"] for person in people if NAME in person["name"]] == []
-    assert as_json("check", "--library", home.library)["findings"] == []
+    assert home.json("check")["findings"] == []
     own = {path.name for path in (home.library / NAME).iterdir()}
     assert own == {f"solo-alice-{number}.png" for number in range(OWN)}
     assert {path.name for path in (home.library / "Bob").iterdir()} >= {"both-0.png", "both-1.png", "bob-0.png"}
@@ -138,18 +157,18 @@ def test_the_search_finds_her_before_she_is_forgotten(home: Home) -> None:
 def test_forget_leaves_no_trace_and_the_images_stay(home: Home) -> None:
     before = {path.name: (home.library / path).read_bytes() for path in files_below(home.library)}
 
-    found = as_json("forget", NAME, "--yes", "--library", home.library)
+    found = home.json("forget", NAME, "--yes")
 
     assert (found["faces"], found["images"], found["shared"]) == (OWN + TOGETHER + 1, OWN, TOGETHER + 1)
     must_be_forgotten(home)
     assert {path.name: (home.library / path).read_bytes() for path in files_below(home.library)} == before
-    history = as_json("history", "--library", home.library)
+    history = home.json("history")
     assert [line["kind"] for line in history] == ["forgotten"] * 4 + ["name", "hide", "undo", "forget"]
     assert "Bob" in history[4]["says"]
     (hidden,) = [line for line in history if line["kind"] == "hide"]
     assert hidden["undone_by"] is not None
-    organizer("undo", "1", "--library", home.library, expect=1)
-    assert "Bob" in as_json("undo", "--library", home.library)["says"]
+    home.run("undo", "1", expect=1)
+    assert "Bob" in home.json("undo")["says"]
 
 
 def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
@@ -158,7 +177,7 @@ def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
     daemon = start("--inbox", home.inbox, "--library", home.library, command=NUMBERED)
     daemon.wait_for("ready")
 
-    as_json("forget", NAME, "--yes", "--library", home.library)
+    home.json("forget", NAME, "--yes")
     assert home.traces() == []
     paint(home.inbox / "later.png", [BOB], 900)
     paint(home.inbox / "alice-again.png", [ALICE], 901)
@@ -167,42 +186,41 @@ def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
     assert (home.library / "Bob" / "later.png").exists()
     assert (home.library / "outliers" / "alice-again.png").exists()
     assert daemon.end() == 0
-    people = as_json("people", "--library", home.library)
+    people = home.json("people")
     assert sum(person["faces"] for person in people) == 2 * OWN + TOGETHER + 1
     assert max(person["person_id"] for person in people) <= 3  # nobody was born of what was forgotten
 
 
 def test_ids_are_not_given_again(home: Home) -> None:
-    alice = next(p for p in as_json("people", "--library", home.library) if p["name"] == NAME)["person_id"]
-    as_json("forget", NAME, "--yes", "--library", home.library)
+    alice = next(p for p in home.json("people") if p["name"] == NAME)["person_id"]
+    home.json("forget", NAME, "--yes")
     for number in range(3):
         paint(home.inbox / f"new-{number}.png", [ALICE], 500 + number)
     home.sort()
 
-    born = [person["person_id"] for person in as_json("people", "--library", home.library)]
+    born = [person["person_id"] for person in home.json("people")]
     assert alice not in born
     assert max(born) == 4
 
 
-@pytest.mark.parametrize("placement", ["copy", "symlink"])
-def test_what_stays_in_the_inbox_is_not_taken_in_again(placement: str, tmp_path: Path) -> None:
-    home = Home(tmp_path)
+@pytest.mark.parametrize("placement", ["symlink", pytest.param("copy", marks=pytest.mark.long)])
+def test_what_stays_in_the_inbox_is_not_taken_in_again(placement: str, tmp_path: Path, nest: Nest) -> None:
+    home = Home(tmp_path, nest)
     home.drop()
     home.sort("--placement", placement)
-    organizer("name", home.person("solo-alice-0.png"), NAME, "--library", home.library)
+    home.run("name", home.person("solo-alice-0.png"), NAME)
 
-    as_json("forget", NAME, "--yes", "--library", home.library)
+    home.json("forget", NAME, "--yes")
     home.sort("--placement", placement)
 
     assert [line for line in home.traces() if "with-stranger" not in line] == []
-    assert as_json("status", "--library", home.library)["images"] == 2 * OWN + TOGETHER + 1
+    assert home.json("status")["images"] == 2 * OWN + TOGETHER + 1
     assert len(files_below(home.inbox)) == 3 * OWN + TOGETHER + 1
-    assert as_json("check", "--library", home.library)["findings"] == []
+    assert home.json("check")["findings"] == []
 
 
 def test_it_asks_first_and_says_what_goes(home: Home) -> None:
-    done = organizer("forget", NAME, "--library", home.library, expect=2)
-    assert "--yes" in done.stderr
+    assert "--yes" in home.run("forget", NAME, expect=2).err
     assert home.traces()
 
     script = (
@@ -225,7 +243,7 @@ def test_copies_of_older_versions_go_too(home: Home) -> None:
     copy.mkdir()
     (copy / "data.mdb").write_bytes((home.state / "truth" / "data.mdb").read_bytes())
 
-    assert as_json("forget", NAME, "--yes", "--library", home.library)["copies"] == 1
+    assert home.json("forget", NAME, "--yes")["copies"] == 1
 
     assert not copy.exists()
     must_be_forgotten(home)
@@ -233,70 +251,32 @@ def test_copies_of_older_versions_go_too(home: Home) -> None:
 
 # kills
 
-STEPS = {
-    "written": "face_organizer.pipeline.forget:scrub",
-    "committed": "face_organizer.pipeline.roster:Roster.forget",
-    "file deleted": "face_organizer.adapters.index:FaceIndex.discard",
-    "index made": "face_organizer.pipeline.keep_index:IndexKeeper.rebuild",
-    "index saved": "face_organizer.pipeline.keep_index:IndexKeeper.save",
-    "placed": "face_organizer.pipeline.gallery:Gallery._record_placed",
-    "backups": "face_organizer.adapters.store:LmdbStore.delete_backups",
-    "copied": "face_organizer.adapters.store:copy_compact",
-    "swapped": "face_organizer.adapters.store:flush",
-    "rewritten": "face_organizer.adapters.store:LmdbStore.rewrite",
-    "done": "face_organizer.pipeline.forget:Forget._done",
-}
-
-KILLED = """
-import os, signal, sys
-from importlib import import_module
-module, path = sys.argv[1].split(":")
-owner = import_module(module)
-*classes, name = path.split(".")
-for each in classes:
-    owner = getattr(owner, each)
-original, when = getattr(owner, name), sys.argv[2]
-def dies(*arguments, **options):
-    if when == "after":
-        original(*arguments, **options)
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(owner, name, dies)
-from face_organizer.cli import main
-main(sys.argv[3:], prog_name="face-organizer")
-"""
-
-
-def kill_at(step: str, when: str, *arguments: Any) -> int:
-    command = [sys.executable, "-c", KILLED, STEPS[step], when, *map(str, arguments)]
-    return subprocess.run(command, env=environment(), capture_output=True, timeout=100, check=False).returncode
-
-
-CASES = [(step, when) for step in STEPS for when in ("before", "after")]
-QUICK = (
-    ("written", "after"),
-    ("file deleted", "before"),
-    ("index made", "before"),
+CASES = list(product(FORGETTING, ("before", "after")))
+QUICK = {
+    ("person_scrubbed", "after"),
+    ("index_discarded", "before"),
+    ("index_remade", "before"),
     ("placed", "before"),
-    ("copied", "after"),
-    ("swapped", "before"),
-    ("done", "before"),
-)
+    ("truth_copied", "after"),
+    ("truth_swapped", "before"),
+    ("forgetting_done", "before"),
+}
 
 
 @pytest.mark.parametrize(
     ("step", "when"), [case if case in QUICK else pytest.param(*case, marks=pytest.mark.long) for case in CASES]
 )
 def test_a_kill_at_any_step_leaves_her_known_or_the_next_start_forgets_her(step: str, when: str, home: Home) -> None:
-    assert kill_at(step, when, "forget", NAME, "--yes", "--library", home.library) == -signal.SIGKILL
+    nth = 2 if step == "truth_swapped" else 1  # the first is that of the opening
+    killed = home.nest.run(
+        "forget", NAME, "--yes", "--library", home.library, arm={"step": step, "when": when, "nth": nth}
+    )
+    assert (killed.happened, killed.code) == (True, -signal.SIGKILL), killed.err
 
-    is_known = any(person["name"] == NAME for person in as_json("people", "--library", home.library))
-    assert is_known is (step == "written")
+    is_known = any(person["name"] == NAME for person in home.json("people"))
+    assert is_known is (step == "person_scrubbed")
     if is_known:
-        as_json("forget", NAME, "--yes", "--library", home.library)
+        home.json("forget", NAME, "--yes")
     else:
-        wait_until(lambda: json.loads(_status(home))["pending"] == 0, within_s=60)
+        home.json("status")  # whatever the command, it ends what was begun
     must_be_forgotten(home)
-
-
-def _status(home: Home) -> str:
-    return organizer("status", "--json", "--library", home.library).stdout

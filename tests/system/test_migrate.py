@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tarfile
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numbered import paint, vector_of
-from process import NUMBERED, as_json, environment, files_below, organizer
+from process import NUMBERED, as_json, environment, files_below
+from survival import Nest
 
 from face_organizer.adapters import schema as schema_module
 from face_organizer.adapters.schema import SCHEMA, backup_of
@@ -38,25 +40,33 @@ def schema_in(folder: Path) -> int:
         return int(txn.get(b"schema", db=env.open_db(b"meta", txn)) or b"0")
 
 
+@pytest.fixture(scope="module")
+def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
+    made = Nest(tmp_path_factory.mktemp("nest"))
+    yield made
+    made.close()
+
+
 def test_every_older_schema_has_a_stored_library_and_a_migration() -> None:
     assert {path.name for path in DATA.glob("*.tar.xz")} == {f"library-schema-{schema}.tar.xz" for schema in OLDER}
     assert set(schema_module.MIGRATIONS) == set(OLDER)
 
 
 @pytest.mark.parametrize("schema", OLDER)
-def test_an_older_library_is_copied_then_opened_with_everything_in_it(schema: int, tmp_path: Path) -> None:
+def test_an_older_library_is_copied_then_opened_with_everything_in_it(schema: int, tmp_path: Path, nest: Nest) -> None:
+    def as_json(*arguments: str | Path) -> Any:
+        return json.loads(nest.run(*arguments, "--library", library, "--json").out)
+
     library = unpacked(schema, tmp_path)
     truth = library / ".face-organizer" / "truth"
     assert schema_in(truth) == schema
 
-    people = as_json("people", "--library", library)
+    people = as_json("people")
 
     assert [(person["faces"], person["images"]) for person in people] == [(5, 5), (5, 5), (4, 4)]
     assert people[0]["name"] == ("Alice" if schema > 1 else "person_0001")
-    assert as_json("check", "--library", library)["findings"] == []
-    assert [each["kind"] for each in as_json("history", "--library", library)] == (
-        ["name", "reject", "undo"] if schema > 1 else []
-    )
+    assert as_json("check")["findings"] == []
+    assert [each["kind"] for each in as_json("history")] == (["name", "reject", "undo"] if schema > 1 else [])
     assert schema_in(truth) == SCHEMA
     assert schema_in(backup_of(truth, schema)) == schema
     store = open_store(truth, "", 0)
@@ -96,39 +106,17 @@ def test_an_older_library_goes_on_growing(schema: int, tmp_path: Path) -> None:
     assert as_json("check", "--library", library)["findings"] == []
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import face_organizer.adapters.schema as schema
-from face_organizer.adapters.store import open_store
-name, truth = sys.argv[1], Path(sys.argv[2])
-owner, name = (Path, "rename") if name == "rename" else (schema, name)
-original = getattr(owner, name)
-def dies(*arguments):
-    if sys.argv[3] == "after":
-        original(*arguments)
-    os.kill(os.getpid(), signal.SIGKILL)
-if name == "MIGRATIONS":
-    dies_in = {key: dies for key in original}
-    schema.MIGRATIONS = dies_in
-else:
-    setattr(owner, name, dies)
-open_store(truth, "", 0)
-"""
-
-
 @pytest.mark.parametrize(
     ("step", "when"),
-    [*product(("copy_compact", "rename"), ("before", "after")), ("MIGRATIONS", "before")],
+    [*product(("truth_copied", "copy_renamed"), ("before", "after")), ("schema_raised", "after")],
 )
 def test_a_kill_in_the_middle_leaves_the_old_store_and_the_next_start_ends_it(
-    step: str, when: str, tmp_path: Path
+    step: str, when: str, tmp_path: Path, nest: Nest
 ) -> None:
-    truth = unpacked(1, tmp_path) / ".face-organizer" / "truth"
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, step, str(truth), when], env=environment(), timeout=60, check=False
-    )
-    assert killed.returncode == -9
+    library = unpacked(1, tmp_path)
+    truth = library / ".face-organizer" / "truth"
+    killed = nest.run("people", "--library", library, arm={"step": step, "when": when, "nth": 1})
+    assert (killed.happened, killed.code) == (True, -9), killed.err
     assert schema_in(truth) == 1
 
     store = open_store(truth, "", 0)
@@ -154,8 +142,7 @@ def test_without_room_for_the_copy_nothing_is_changed(tmp_path: Path, monkeypatc
     assert schema_in(truth) == 1
 
 
-def test_a_command_says_where_the_copy_is(tmp_path: Path) -> None:
-    library = unpacked(2, tmp_path)
-    told = organizer("people", "--library", library).stderr
+def test_a_command_says_where_the_copy_is(tmp_path: Path, nest: Nest) -> None:
+    told = nest.run("people", "--library", unpacked(2, tmp_path)).err
     assert "store_migrated" in told
     assert "truth-schema-2-backup" in told

@@ -47,6 +47,6 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _only(path: Path, mode: int) -> None:
-    with contextlib.suppress(FileNotFoundError, PermissionError):
+    with contextlib.suppress(OSError):  # gone, another's, or a file system without modes
         if stat.S_IMODE(path.stat().st_mode) & ~mode:
             path.chmod(mode)

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import lmdb
 
@@ -58,10 +59,14 @@ def migrate(env: lmdb.Environment, folder: Path, schema: int) -> Path:
     backup = _copy(env, folder, schema)
     meta = env.open_db(META)
     with env.begin(write=True) as txn:
-        for step in steps:
-            MIGRATIONS[step](txn)
-        txn.put(b"schema", str(SCHEMA).encode(), db=meta)
+        _raise_schema(txn, meta, steps)
     return backup
+
+
+def _raise_schema(txn: lmdb.Transaction[bytes], meta: Any, steps: range) -> None:
+    for step in steps:
+        MIGRATIONS[step](txn)
+    txn.put(b"schema", str(SCHEMA).encode(), db=meta)
 
 
 def _copy(env: lmdb.Environment, folder: Path, schema: int) -> Path:
