@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -32,10 +33,27 @@ def open_log(style: str, level: str) -> Log:
             *([_as_entry] if journal else [_printable, _renderer(style)]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=(lambda *_: _journal()) if journal else structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: _journal())
+        if journal
+        else structlog.PrintLoggerFactory(cast("TextIO", _Patient(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     return cast("Log", structlog.get_logger())
+
+
+class _Patient:
+    """A stream whose lines may be lost: where its disk is full, the work goes on all the same."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class _ToJournal:
