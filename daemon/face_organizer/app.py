@@ -110,7 +110,7 @@ class Organizer:
         self._ingest: Ingest | None = None
         self._folders = Folders(config.library_path, config.inbox_path, config.placement)
         self._space = Space(
-            {LIBRARY: config.library_path, STATE: state_folder(config)},
+            {LIBRARY: config.library_path, STATE: config.state_path},
             free_bytes,
             config.watch.disk_free_min_bytes,
             log,

@@ -320,8 +320,8 @@ class LmdbStore:
 
         Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise.
         """
-        self._grow()
         try:
+            self._grow()
             with self._passing(), self._env.begin(write=True) as txn:
                 yield StoreTransaction(txn, self._dbs, self.dimension)
         except lmdb.MapFullError as error:
