@@ -6,6 +6,7 @@ systemd, ...) everything here is skipped with the lab's reason.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +217,23 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
 
 def away(lab: Lab) -> set[str]:
     return {Path(entry["IMAGE"]).stem for entry in lab.events("image_enrolled") if "away_" in str(entry["IMAGE"])}
+
+
+@pytest.mark.parametrize("size", [60_000, 1_000_000])
+def test_an_error_of_many_lines_stays_one_entry(lab: Lab, size: int) -> None:
+    unit = f"large-{size}"
+    script = (
+        "from face_organizer.adapters.log import open_log;"
+        f"open_log('auto', 'info').error('large', problem='line of ten\\n' * ({size} // 12))"
+    )
+
+    lab.run(
+        *("systemd-run", "--quiet", "--wait", f"--unit={unit}", f"--setenv=PYTHONPATH={HOME}/daemon"),
+        *(f"{HOME}/.venv/bin/python", "-c", script),
+    )
+
+    entries = lab.run("journalctl", "-u", unit, "EVENT=large", "-o", "json", "--all").splitlines()
+    assert [json.loads(entry)["PROBLEM"] for entry in entries] == ["line of ten\n" * (size // 12)]
 
 
 @pytest.mark.long
