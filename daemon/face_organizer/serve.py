@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from face_organizer.adapters.log import flush_log
 from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
 from face_organizer.app import Organizer
@@ -155,6 +156,7 @@ def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[]
             next_ping = monotonic() + period_s / 3
         if monotonic() >= next_status:
             notify(f"STATUS={organizer.summary()}")
+            flush_log()
             next_status = monotonic() + 5
 
 
