@@ -42,6 +42,12 @@ def open_log(style: str, level: str) -> Log:
     return cast("Log", structlog.get_logger())
 
 
+def flush_log() -> None:
+    """Send what the journal did not take at once. Call it now and then."""
+    if _journal.cache_info().currsize:
+        _journal().journal.flush()
+
+
 class _Unfailing:
     """A stream whose troubles (a full disk, a reader that left) are its own: telling is not the work."""
 
@@ -62,10 +68,10 @@ class _ToJournal:
     """What structlog calls a logger, over the journal."""
 
     def __init__(self) -> None:
-        self._journal = Journal()
+        self.journal = Journal()
 
     def info(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._journal.write(level, event, fields)
+        self.journal.write(level, event, fields)
 
     debug = warning = error = critical = info
 
