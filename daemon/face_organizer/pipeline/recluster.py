@@ -171,11 +171,12 @@ class Recluster:
                 clusters = self._growth(txn, faces, picture)
         if picture is None:
             clusters = self._everything(faces, edges)
+        seen_before = self._last.last_face_id
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
         touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
-        found = reconciled(faces, clusters, self.rules, touched)
+        found = reconciled(faces, clusters, self.rules, touched, seen_before)
         run = replace(
             self._run(reason, kind, faces, found, touched),
             found=self._shown(clusters.found),
