@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import choose_device, open_sessions
 from face_organizer.config import Config
-from face_organizer.parts import decode_photo, make_eyes
+from face_organizer.parts import decode_photo, make_eyes, open_detectors
 from face_organizer.pipeline.see import See
 from face_organizer.types import SeenImage
 
@@ -44,10 +44,8 @@ def main() -> None:
     pack = load_pack(given.pack)
     device = choose_device("auto", pack.recogniser_path).device
     cores = len(os.sched_getaffinity(0))
-    detectors, recognisers = (
-        open_sessions(path, device, count=cores, batch_max=AT_ONCE)
-        for path in (pack.detector_path, pack.recogniser_path)
-    )
+    detectors = open_detectors(pack, device, count=cores, batch_max=AT_ONCE)
+    recognisers = open_sessions(pack.recogniser_path, device, count=cores, batch_max=AT_ONCE)
     eyes: SimpleQueue[See] = SimpleQueue()
     for see in make_eyes(detectors, recognisers, config.faces, pack.whitening):
         eyes.put(see)

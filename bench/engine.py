@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.models import Pack, load_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.config import FacesConfig
-from face_organizer.parts import make_eyes
+from face_organizer.parts import make_eyes, open_detectors
 from face_organizer.pipeline import see
 from face_organizer.types import DecodedImage, ImageRef, Signature
 
@@ -113,10 +113,8 @@ def main() -> None:
     rates = {batch: bare.rate(batch) for batch in BATCHES}
     best = max(rates, key=lambda batch: rates[batch])
     print(f"{CORES} cores; bare faces/s by batch:", {batch: round(rate, 1) for batch, rate in rates.items()})
-    detectors, recognisers = (
-        open_sessions(path, device, count=CORES, batch_max=given.batch)  # type: ignore[arg-type]
-        for path, device in ((pack.detector_path, given.detector_device), (pack.recogniser_path, "openvino"))
-    )
+    detectors = open_detectors(pack, given.detector_device, count=CORES, batch_max=given.batch)
+    recognisers = open_sessions(pack.recogniser_path, "openvino", count=CORES, batch_max=given.batch)
     eyes = make_eyes(detectors, recognisers, FacesConfig(), pack.whitening)
     images = [decoded(file) for file in sorted(given.photos.rglob("*.jpg"))[: given.images]]
     see_rate(eyes, images[:64], given.batch)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.config import FacesConfig
-from face_organizer.parts import make_eyes
+from face_organizer.parts import make_eyes, open_detectors
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session
 from face_organizer.types import DecodedImage, Float32, ImageRef, Signature
@@ -176,11 +176,8 @@ def main() -> None:
         assert spec.loader is not None, given.harden
         hardening = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(hardening)
-        sessions = [
-            open_sessions(path, "openvino", count=1, batch_max=16)[0]
-            for path in (pack.detector_path, pack.recogniser_path)
-        ]
-        detector, recogniser = (Counted(session) for session in sessions)
+        detector = Counted(open_detectors(pack, "openvino", count=1, batch_max=16)[0])
+        recogniser = Counted(open_sessions(pack.recogniser_path, "openvino", count=1, batch_max=16)[0])
         (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), pack.whitening)
     print("| | no face | looks | embedded | quality 5 / 50 % | founders |", end="")
     print(f" F at {link_min}, halves 0 / 1 | F at the other half's best (bound) | two people, mean / least |")

@@ -15,16 +15,18 @@ from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import StoreError
+from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.parts import make_folder, pack_named, state_folder
+from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import STATE_FOLDER
 
 SETTINGS = "settings"
 
 
-def open_organizer(config: Config, log: Log) -> Organizer:
-    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
+def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Organizer:
+    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError
+    where a new one finds a full disk; one that is there opens all the same."""
     check_folders(config)
     pack = pack_named(config.faces.pack)
     make_folder(config.library_path, "library")
@@ -32,7 +34,7 @@ def open_organizer(config: Config, log: Log) -> Organizer:
     lock = LibraryLock(state)
     try:
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
-        return _with_store(store, lambda: _remembering(store, config, log, lock))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses))
     except BaseException:
         lock.release()
         raise
@@ -54,12 +56,15 @@ def open_existing(library: Path, log: Log) -> Organizer:
         raise
 
 
-def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock) -> Organizer:
+def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
-    with store.write() as txn:
-        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
-    return Organizer(config, log, lock, store)
+    try:
+        with store.write() as txn:
+            txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    except NoRoomError as error:  # commands without a daemon go by the settings of the start before
+        log.warning("settings_not_noted", problem=str(error))
+    return Organizer(config, log, lock, store, pulses)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from face_organizer.adapters.models import Pack, list_packs, load_pack
-from face_organizer.adapters.session import choose_device, open_sessions
+from face_organizer.adapters.session import Device, choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
-from face_organizer.errors import ConfigError, DecodeError
+from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, NoRoomError
 from face_organizer.identity.diff import Margin
+from face_organizer.pipeline.find import RECURRING_SHAPES
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
@@ -28,12 +29,15 @@ def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]
     pack = load_pack(faces.pack, Path(faces.models_dir).expanduser() if faces.models_dir else None)
     choice = choose_device(faces.devices, pack.recogniser_path)
     workers = min(workers, 1) if choice.device == "cuda" else workers
-    detectors, recognisers = (
-        open_sessions(path, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-        for path in (pack.detector_path, pack.recogniser_path)
-    )
+    detectors = open_detectors(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
+    recognisers = open_sessions(pack.recogniser_path, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
     log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
     return choice.device, make_eyes(detectors, recognisers, faces, pack.whitening)
+
+
+def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
+    """Sessions of the pack's detector, quick at what Find asks of it most."""
+    return open_sessions(pack.detector_path, device, count=count, batch_max=batch_max, recurring=RECURRING_SHAPES)
 
 
 def make_eyes(
@@ -56,10 +60,12 @@ def make_eyes(
 
 
 def make_folder(path: Path, what: str) -> None:
-    """Raises ConfigError where it cannot be made."""
+    """Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in DISK_FULL:
+            raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
         raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
 
 
@@ -114,9 +120,8 @@ def when_of(config: Config) -> When:
 def patience_of(config: Config, *, once: bool) -> Patience:
     """With `once` nothing gets a second look: what is in the inbox now is what there is."""
     watch = config.watch
-    if once:
-        return Patience(watch.settle_s, watch.rescan_s, unfinished_grace_s=0.0, prune_empty_s=0.0)
-    return Patience(watch.settle_s, watch.rescan_s, watch.unfinished_grace_s, watch.prune_empty_s)
+    grace_s, prune_s = (0.0, 0.0) if once else (watch.unfinished_grace_s, watch.prune_empty_s)
+    return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
 
 
 def state_folder(config: Config) -> Path:

@@ -27,6 +27,7 @@ from face_organizer.types import (
     FormerRecord,
     ImageRecord,
     ImageRef,
+    InboxState,
     Int64,
     Neighbours,
     PersonRecord,
@@ -84,6 +85,11 @@ class Inbox(Protocol):
     @property
     def rescan(self) -> bool:
         """Hints were lost: a walk is due now."""
+        ...
+
+    @property
+    def state(self) -> InboxState:
+        """Watched, polling or lost, as check() found it."""
         ...
 
     def prune(self, older_than_s: float) -> int:

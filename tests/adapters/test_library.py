@@ -580,6 +580,20 @@ def test_a_disk_that_fills_up_during_a_copy_leaves_no_trace(box: Box, monkeypatc
     assert box.tree() == {"inbox/a.jpg": PHOTO}
 
 
+def test_where_a_file_system_has_no_permissions_or_times_a_copy_does_without(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_file_systems(box, monkeypatch)
+    file = wanted(box.drop(), A)
+    monkeypatch.setattr(os, "fchmod", refusing(errno.EPERM))
+    monkeypatch.setattr(os, "utime", refusing(errno.ENOTSUP))
+
+    placed = folders_of(box).reconcile(file)
+
+    assert placed.problem == ""
+    assert box.tree() == {"library/person_A/a.jpg": PHOTO}
+
+
 def test_a_source_that_cannot_be_removed_is_placed_and_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     file = wanted(box.drop(), A)
     with monkeypatch.context() as patch:

@@ -63,9 +63,42 @@ def test_openvino_and_onnx_runtime_agree(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("device", RUNTIMES)
+@pytest.mark.parametrize("rows", [1, 3, 4, 6])
+def test_a_recurring_shape_answers_as_any_other(pack: Pack, device: Device, rows: int) -> None:
+    shapes = [(4, 3, 160, 160), (2, 3, 160, 160)]
+    free = open_sessions(pack.detector_path, device, count=1, batch_max=8)[0]
+    fixed = open_sessions(pack.detector_path, device, count=1, batch_max=8, recurring=shapes)[0]
+
+    for batch in (canvases(rows), canvases(rows, side=96), canvases(rows)):
+        for output, expected in zip(fixed.run(batch), free.run(batch), strict=True):
+            assert output.shape == expected.shape
+            np.testing.assert_allclose(output, expected, atol=2e-5 * max(1, np.abs(expected).max()))
+
+
+def test_recurring_shapes_have_networks_of_their_own_and_make_up_larger_batches(pack: Pack) -> None:
+    shapes = [(4, 3, 160, 160), (1, 3, 160, 160), (4, 3, 96, 96)]
+    session = open_sessions(pack.detector_path, "openvino", count=1, batch_max=8, recurring=shapes)[0]
+    assert isinstance(session, sessions._OpenVinoSession)
+    sent: list[tuple[int, ...]] = []
+    infer = session._infer
+
+    def counted(batch: Float32) -> list[Float32]:
+        sent.append(batch.shape)
+        return infer(batch)
+
+    session._infer = counted  # type: ignore[method-assign]
+    session.run(canvases(6))
+    session.run(canvases(3, side=96))
+
+    assert sent == [(4, 3, 160, 160), (1, 3, 160, 160), (1, 3, 160, 160), (3, 3, 96, 96)]
+    assert set(session._fixed) == set(shapes[:2])
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
 def test_sessions_of_one_network_work_side_by_side(pack: Pack, device: Device) -> None:
     batches = [aligned_faces(n) for n in (1, 2, 3)]
-    pair = open_sessions(pack.recogniser_path, device, count=3, batch_max=8)
+    shapes = [(2, 3, 112, 112)]
+    pair = open_sessions(pack.recogniser_path, device, count=3, batch_max=8, recurring=shapes)
     expected = [pair[0].run(batch)[0] for batch in batches]
     got: list[list[Float32]] = [[], [], []]
 

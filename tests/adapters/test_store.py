@@ -182,21 +182,6 @@ def test_a_store_of_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytes
         open_store(tmp_path, "m", 4)
 
 
-def test_a_full_map_says_so_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAP_SIZE_BYTES", 1 << 20)
-    small = open_store(tmp_path, "m", 4)
-
-    with pytest.raises(StoreError, match="is the disk full"):
-        for number in range(100):
-            with small.write() as txn:
-                for record in range(100):
-                    txn.put_note(f"{number}-{record}", b"x" * 1000)
-
-    with small.read() as txn:
-        assert txn.note("0-0") == b"x" * 1000
-    small.close()
-
-
 def test_the_environment_is_durable_and_private(tmp_path: Path) -> None:
     store = open_store(tmp_path / "truth", "m", 4)
     flags = store._env.flags()

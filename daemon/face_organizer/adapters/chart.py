@@ -52,5 +52,9 @@ def _drawn(curve: Mapping[str, Any]) -> bytes:
 def _replace(path: Path, content: bytes) -> None:
     """Whole or not at all, also for somebody who looks while it is written."""
     staged = path.with_name(f".{path.name}.part")
-    staged.write_bytes(content)
-    os.replace(staged, path)
+    try:
+        staged.write_bytes(content)
+        os.replace(staged, path)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise

@@ -96,8 +96,10 @@ def copy_new(source: Path, target: Path, staged: Path, digest: bytes) -> None:
             raise OSError(errno.ESTALE, "the content has changed", os.fspath(source))
         told = os.fstat(content.fileno())
         copy.flush()
-        os.fchmod(copy.fileno(), stat.S_IMODE(told.st_mode))
-        os.utime(copy.fileno(), ns=(told.st_atime_ns, told.st_mtime_ns))
+        with _where_there_are_any():
+            os.fchmod(copy.fileno(), stat.S_IMODE(told.st_mode))
+        with _where_there_are_any():
+            os.utime(copy.fileno(), ns=(told.st_atime_ns, told.st_mtime_ns))
         os.fsync(copy.fileno())
     flush_folder(target.parent)
 
@@ -106,7 +108,18 @@ def write_new(text: bytes, target: Path, staged: Path) -> None:
     """A file with this text under a name that must be free: whole or not at all."""
     with _arriving(staged, target) as file:
         file.write(text)
-        os.fchmod(file.fileno(), 0o644)
+        with _where_there_are_any():
+            os.fchmod(file.fileno(), 0o644)
+
+
+@contextlib.contextmanager
+def _where_there_are_any() -> Iterator[None]:
+    """Permissions and times of one's own are not to be had on every file system (FAT, network drives)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
 
 
 def flush_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ faiss/Clustering.h (39 to 256 training points a list).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -142,8 +143,17 @@ class FaceIndex:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_name(f".{path.name}.part")
+        noted = path.with_name(f".{path.name}.json.part")
+        try:
+            self._write(path, staged, noted, fingerprint, generation)
+        finally:  # of a full disk: what it holds of them helps nobody
+            staged.unlink(missing_ok=True)
+            noted.unlink(missing_ok=True)
+
+    def _write(self, path: Path, staged: Path, noted: Path, fingerprint: str, generation: int) -> None:
         with self._lock.reading():
             live = self._live
+            _check_room(path.parent, live)
             faiss.write_index(live.index, os.fspath(staged))
         sidecar = {
             "sha256": _sha256(staged),
@@ -154,7 +164,6 @@ class FaceIndex:
             "fingerprint": fingerprint,
             "generation": generation,
         }
-        noted = path.with_name(f".{path.name}.json.part")
         noted.write_text(json.dumps(sidecar), encoding="utf-8")
         for part in (staged, noted):
             _fsync(part)
@@ -222,6 +231,15 @@ def _problem(sidecar: Any, *, d: int, fingerprint: str, generation: int) -> str:
         if sidecar[key] != wanted:
             return f"the index was saved for {key} {sidecar[key]}, not {wanted}"
     return ""
+
+
+def _check_room(folder: Path, live: Trained) -> None:
+    """Do not fill the disk to learn that it is too small: others write to it. Raises OSError."""
+    floats = live.count * live.index.d
+    size_bytes = (2 if live.trained_on else 4) * floats + 8 * live.count + (1 << 16)
+    told = os.statvfs(folder)
+    if told.f_bavail * told.f_frsize < size_bytes:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: it takes {size_bytes} bytes", os.fspath(folder))
 
 
 def _sidecar(path: Path) -> Path:

@@ -1,7 +1,7 @@
 """The folders people look at: disk follows truth by comparing what is there with what should be there.
 
 Room:    adapters (touches)
-Imports: types, adapters.files, stdlib
+Imports: types, errors, adapters.files, stdlib
 
 One rule keeps the only copy safe whenever the process dies: first everything new appears, and only then does anything
 old go. Names prove nothing: a thing on disk is the file by its inode and time, or by its content. What else stands in
@@ -29,6 +29,7 @@ from face_organizer.adapters.files import (
     status,
     write_new,
 )
+from face_organizer.errors import DISK_FULL
 from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER, FileToPlace, Placed, PlacementMode
 
 LINK_REFUSED = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -82,15 +83,16 @@ class Folders:
         assert file.source.is_absolute(), file
         for part in (file.name, *file.folders):
             assert _is_plain(part), part
-        placing = Placing(self, file)
+        placing, no_room = Placing(self, file), False
         try:
             return placing.run()
         except CannotPlaceError as problem:
             sentence = f"cannot place {file.name}: {problem}"
         except OSError as error:
+            no_room = error.errno in DISK_FULL
             where = error.filename2 or error.filename
             sentence = f"cannot place {file.name}: {error.strerror}" + (f": {os.fsdecode(where)}" if where else "")
-        return Placed(file.file_id, tuple(placing.standing), problem=sentence)
+        return Placed(file.file_id, tuple(placing.standing), problem=sentence, no_room=no_room)
 
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path?"""
@@ -262,22 +264,35 @@ class Placing:
             return place
 
     def _bring(self, target: Path, leaving: list[str], *, last: bool) -> None:
-        """The content under a new name: a hard link if that is possible and wanted, else a rename, else a copy."""
+        """The content under a new name: a hard link if that is possible and wanted, else a rename, else a copy.
+
+        A source that we may neither link nor rename (somebody else's, in a folder like /tmp) is copied.
+        """
         solid = [thing for thing in self.standing.values() if not thing.pointer]
         origin = next((thing for thing in solid if thing.place in leaving), self._source or solid[0])
         refused = self._link(origin, target)
         if refused == 0:
             return
         goes = origin.place in leaving or (origin is self._source and self._mode == "move")
-        if last and goes and refused != errno.EXDEV:
-            rename_new(origin.path, target)
-            self.standing.pop(origin.place, None)
-            if origin is self._source:
-                self._source = None
-        elif stat.S_ISREG(origin.stat.st_mode):
+        if last and goes and refused != errno.EXDEV and self._rename(origin, target):
+            return
+        if stat.S_ISREG(origin.stat.st_mode):
             copy_new(origin.path, target, target.with_name(self._staged), self._file.digest)
         else:
             raise CannotPlaceError(f"{origin.path} is no regular file and no link of it can be made; move it by hand")
+
+    def _rename(self, origin: Thing, target: Path) -> bool:
+        """Give the origin itself the new name; False where it is a source that we may not take away."""
+        try:
+            rename_new(origin.path, target)
+        except PermissionError:
+            if origin is not self._source:
+                raise
+            return False
+        self.standing.pop(origin.place, None)
+        if origin is self._source:
+            self._source = None
+        return True
 
     def _link(self, origin: Thing, target: Path) -> int:
         """Hard-link origin; returns 0, or the errno that says that it cannot or should not be."""
@@ -333,7 +348,7 @@ class Placing:
                 self._remove(thing, shown)
                 del self.standing[place]
         if self._mode == "move" and self._source is not None:
-            self._remove(self._source, shown)
+            self._empty_inbox(self._source, shown)
         # By the record, not by what stood there: a crash may have come between a place and what it leaves behind.
         former = [place for place in self._file.places if place not in shown.values()]
         for place in former:
@@ -342,6 +357,17 @@ class Placing:
         for folder in {_folder_of(place) for place in former} - STAYING_FOLDERS - set(self._wanted):
             with contextlib.suppress(OSError):  # not empty, most of the time
                 (self._root / folder).rmdir()
+
+    def _empty_inbox(self, source: Thing, shown: dict[str, str]) -> None:
+        try:
+            self._remove(source, shown)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            cause = (error.strerror or "").lower()
+            raise CannotPlaceError(
+                f"it is in {', '.join(shown.values())}, but {source.path} cannot be removed from the inbox: {cause}"
+            ) from error
 
     def _remove(self, thing: Thing, shown: dict[str, str]) -> None:
         """Unlink a thing, once more making sure that it has not been replaced and that its content stays elsewhere."""

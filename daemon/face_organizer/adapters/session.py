@@ -10,9 +10,14 @@ device it was opened for raises.
 from __future__ import annotations
 
 import importlib.util
+import json
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,6 +28,9 @@ from face_organizer.types import Float32
 
 Device = Literal["openvino", "cpu", "cuda"]
 """openvino: OpenVINO on the CPU. cpu, cuda: ONNX Runtime."""
+
+Shape = tuple[int, ...]
+"""Of an input: (n, c, h, w)."""
 
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "EXHAUSTIVE"}
 """DEFAULT is a slow fallback since ONNX Runtime 1.20; EXHAUSTIVE pays because batches come in few shapes."""
@@ -64,15 +72,22 @@ def choose_device(wanted: Device | Literal["auto"], model_path: Path) -> Choice:
     )
 
 
-def open_sessions(model_path: Path, device: Device, *, count: int, batch_max: int) -> list[Session]:
+def open_sessions(
+    model_path: Path, device: Device, *, count: int, batch_max: int, recurring: Sequence[Shape] = ()
+) -> list[Session]:
     """`count` sessions of one network, for as many threads; on a CPU each computes in one thread.
 
-    The weights are held once. Every session has made a trial run of one. Raises ModelError: the runtime is not
-    installed, the network cannot be loaded, or the device that was asked for is not the one that runs it.
+    recurring: input shapes that come again and again. OpenVINO prepares a network anew whenever the shape of its input
+    changes (YuNet: 2 ms, three looks at a crop), and even without a change a free shape costs it a fifth more. So each
+    of these gets a copy of the network, made at its first use, and a batch of such pictures is run in pieces of these
+    sizes as far as they go. The other runtimes do not care. For small networks only: a copy has weights of its own.
+
+    But for that the weights are held once. Every session has made a trial run of one. Raises ModelError: the runtime is
+    not installed, the network cannot be loaded, or the device that was asked for is not the one that runs it.
     """
     assert min(count, batch_max) >= 1, (count, batch_max)
     openers: dict[Device, Callable[[Path, int, int], Sequence[_Tried]]] = {
-        "openvino": _open_openvino,
+        "openvino": partial(_open_openvino, recurring=recurring),
         "cpu": _open_cpu,
         "cuda": _open_cuda,
     }
@@ -103,22 +118,74 @@ class _Tried(Session, Protocol):
     smallest_shape: tuple[int, ...]
 
 
-class _OpenVinoSession:
-    """One infer request of a compiled network; the request's stream is one thread."""
+class _OpenVinoNetwork:
+    """A network with free axes, and copies of it whose axes are fixed to shapes that recur. Shared by its sessions."""
 
-    def __init__(self, compiled: Any, batch_max: int) -> None:
+    def __init__(self, model_path: Path, count: int, recurring: Sequence[Shape]) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self._settings = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": str(count),
+            "INFERENCE_NUM_THREADS": str(count),
+            "ENABLE_CPU_PINNING": False,  # two networks pinned to the same cores: 50 images/s instead of 84
+            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 where the CPU has it: other embeddings
+        }
+        self._model = self._core.read_model(str(model_path))
+        self.free = self._compiled(self._model)
+        self.recurring = frozenset(recurring)
+        self._fixed: dict[Shape, Any] = {}
+        self._making = Lock()
+
+    def request(self, shape: Shape) -> Any:
+        """An infer request of the copy for one of the recurring shapes, which is made when first asked for (.15 s)."""
+        with self._making:
+            if shape not in self._fixed:
+                model = self._model.clone()
+                model.reshape(list(shape))
+                self._fixed[shape] = self._compiled(model)
+            return self._fixed[shape].create_infer_request()
+
+    def _compiled(self, model: Any) -> Any:
+        return self._core.compile_model(model, "CPU", self._settings)
+
+
+class _OpenVinoSession:
+    """Infer requests of one network: one with free axes, one for each recurring shape. A stream is one thread."""
+
+    def __init__(self, network: _OpenVinoNetwork, batch_max: int) -> None:
         self.batch_max = batch_max
         self.smallest_shape = _smallest(
-            [d.get_length() if d.is_static else None for d in compiled.input(0).partial_shape]
+            [d.get_length() if d.is_static else None for d in network.free.input(0).partial_shape]
         )
-        self._request = compiled.create_infer_request()
-        self._outputs = len(compiled.outputs)
+        self._network = network
+        self._free = network.free.create_infer_request()
+        self._fixed: dict[Shape, Any] = {}
+        self._outputs = len(network.free.outputs)
 
     def run(self, batch: Float32) -> list[Float32]:
         assert len(batch) <= self.batch_max, (len(batch), self.batch_max)
-        self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        batch = np.ascontiguousarray(batch)
+        sizes = [shape[0] for shape in self._network.recurring if shape[1:] == batch.shape[1:]]
+        pieces: list[list[Float32]] = []
+        start = 0
+        while start < len(batch):
+            left = len(batch) - start
+            rows = max((size for size in sizes if size <= left), default=left)
+            pieces.append(self._infer(batch[start : start + rows]))
+            start += rows
+        return pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+    def _infer(self, batch: Float32) -> list[Float32]:
+        request = self._free
+        if batch.shape in self._network.recurring:
+            if batch.shape not in self._fixed:
+                self._fixed[batch.shape] = self._network.request(batch.shape)
+            request = self._fixed[batch.shape]
+        request.infer({0: batch}, share_inputs=True)
         # copied: the request's own memory is overwritten by the next run
-        return [np.array(self._request.get_output_tensor(index).data) for index in range(self._outputs)]
+        return [np.array(request.get_output_tensor(index).data) for index in range(self._outputs)]
 
 
 class _OrtSession:
@@ -140,21 +207,31 @@ class _OrtSession:
         return [output[:n] for output in self._inference.run(None, {self._input: batch})]
 
 
-def _open_openvino(model_path: Path, count: int, batch_max: int) -> list[_OpenVinoSession]:
-    import openvino
+def nodes_by_provider(model_path: Path, device: Device) -> dict[str, int]:
+    """How many steps of a network ONNX Runtime really runs where, by its own profile of a run; {} for OpenVINO.
 
-    compiled = openvino.Core().compile_model(
-        str(model_path),
-        "CPU",
-        {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": str(count),
-            "INFERENCE_NUM_THREADS": str(count),
-            "ENABLE_CPU_PINNING": False,  # two networks pinned to the same cores: 50 images/s instead of 84
-            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 where the CPU has it: other embeddings
-        },
-    )
-    return [_OpenVinoSession(compiled, min(batch_max, _OPENVINO_BATCH_MAX)) for _ in range(count)]
+    What a session offers (get_providers) proves little: a provider may be active and run nothing. Raises ModelError.
+    """
+    if device == "openvino":
+        return {}
+    import onnxruntime
+
+    provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        inference = onnxruntime.InferenceSession(str(model_path), options, providers=[provider])
+        (source,) = inference.get_inputs()
+        shape = _smallest([axis if isinstance(axis, int) else None for axis in source.shape])
+        inference.run(None, {source.name: np.zeros(shape, np.float32)})
+        steps = json.loads(Path(inference.end_profiling()).read_bytes())
+    return dict(Counter(step["args"]["provider"] for step in steps if step.get("args", {}).get("provider")))
+
+
+def _open_openvino(model_path: Path, count: int, batch_max: int, recurring: Sequence[Shape]) -> list[_OpenVinoSession]:
+    network = _OpenVinoNetwork(model_path, count, recurring)
+    return [_OpenVinoSession(network, min(batch_max, _OPENVINO_BATCH_MAX)) for _ in range(count)]
 
 
 def _open_cpu(model_path: Path, count: int, batch_max: int) -> list[_OrtSession]:

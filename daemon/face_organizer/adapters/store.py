@@ -2,15 +2,17 @@
 
 Room:    adapters (touches the LMDB environment)
 Owns:    lmdb; the records' bytes
-Imports: types, errors, msgspec
+Imports: types, errors, growth, msgspec
 
-sync on, no writemap (a full disk would be a SIGBUS), a sparse map. Vectors are float16: a 2,048-byte float32 vector
-would overflow to a 4-KiB page of its own. Never fork with an open store.
+sync on, no writemap (a full disk would be a SIGBUS), a sparse map that grows (adapters/growth.py). Vectors are float16:
+a 2,048-byte float32 vector would overflow to a 4-KiB page of its own. Never fork with an open store.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +34,8 @@ from face_organizer.adapters.columns import (
     ids_of,
     vectors_of,
 )
-from face_organizer.errors import StoreError
+from face_organizer.adapters.growth import Gate, can_map, probe_room, reserve
+from face_organizer.errors import DISK_FULL, NoRoomError, StoreError
 from face_organizer.types import (
     AssignmentRecord,
     ChangeRecord,
@@ -52,6 +55,13 @@ from face_organizer.types import (
 
 SCHEMA = 2
 MAP_SIZE_BYTES = 64 << 30
+"""Of address space, not of disk. Where a process may not have so much, less, and the map grows."""
+MAP_SIZE_MIN_BYTES = 64 << 20
+GROW_WITHIN_S = 5.0
+NEW_STORE_BYTES = 256 << 10
+"""A store is not begun with less room: one torn at birth could not be opened any more."""
+LOCK_FILE_BYTES = 8192
+PAGE_BYTES = 4096
 RECORDS = {
     "images": ImageRecord,
     "files": FileRecord,
@@ -246,24 +256,31 @@ class LmdbStore:
     def __init__(self, env: lmdb.Environment, fingerprint: str, dimension: int) -> None:
         self._env = env
         self._dbs = {name: env.open_db(name.encode()) for name in (*RECORDS, *OTHERS)}
+        self._gate = Gate()
+        self._map_is_full = False
         self.fingerprint, self.dimension = fingerprint, dimension
 
     @contextmanager
     def read(self) -> Iterator[StoreTransaction]:
         """A snapshot for the calling thread; keep it short, it holds old pages alive."""
-        with self._env.begin() as txn:
+        with self._gate.passing(), self._env.begin() as txn:
             yield StoreTransaction(txn, self._dbs, self.dimension)
 
     @contextmanager
     def write(self) -> Iterator[StoreTransaction]:
-        """One transaction, durable on leaving. Raises StoreError when the disk or the map is full."""
+        """One transaction, durable on leaving; an exception undoes all of it.
+
+        Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise.
+        """
+        self._grow()
         try:
-            with self._env.begin(write=True) as txn:
+            with self._gate.passing(), self._env.begin(write=True) as txn:
                 yield StoreTransaction(txn, self._dbs, self.dimension)
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            raise StoreError(f"cannot write to the store {self._env.path()}: {error}; is the disk full?") from error
-        except lmdb.CorruptedError as error:
-            raise StoreError(f"the store {self._env.path()} is damaged: {error}; restore it from a backup") from error
+        except lmdb.MapFullError as error:
+            self._map_is_full = True
+            raise NoRoomError(f"the map of the store {self._env.path()} is full and must grow", again=True) from error
+        except lmdb.Error as error:
+            raise fate_of(error, Path(self._env.path())) from error
 
     def size_bytes(self) -> int:
         return int(self._env.info()["last_pgno"] + 1) * int(self._env.stat()["psize"])
@@ -271,27 +288,78 @@ class LmdbStore:
     def close(self) -> None:
         self._env.close()
 
+    def _grow(self) -> None:
+        """Keep the map at twice what is used: no transaction rewrites more than all there is.
 
-def open_store(folder: Path, fingerprint: str, dimension: int) -> LmdbStore:
+        LMDB wants no transaction open meanwhile. While the map is merely more than half full, a moment without readers
+        is waited for from write to write; once it is full, here.
+        """
+        size, used = int(self._env.info()["map_size"]), self.size_bytes()
+        if size >= 2 * used and not self._map_is_full:
+            return
+        with self._gate.alone(GROW_WITHIN_S if self._map_is_full else 0.0) as is_alone:
+            wanted = next((new for new in (2 * size, size + size // 2, size + size // 8) if can_map(new - size)), 0)
+            if is_alone and wanted:
+                self._env.set_mapsize(wanted - wanted % PAGE_BYTES)
+                self._map_is_full = False
+        if self._map_is_full and not wanted:
+            raise StoreError(f"the store {self._env.path()} has outgrown the memory that may be mapped (see ulimit -v)")
+        if self._map_is_full:
+            raise NoRoomError(f"the map of the store {self._env.path()} is full and read from: it cannot grow just now")
+
+
+def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes: int | None = None) -> LmdbStore:
     """Open or create the store in `folder` for the embeddings of one model.
 
-    fingerprint "": accept whatever model the store was made with (for commands that embed nothing).
-    Raises StoreError: another model's store, a newer schema, a folder that cannot be used.
+    fingerprint "": accept whatever model the store was made with (for commands that embed nothing). map_size_bytes:
+    to begin with, MAP_SIZE_BYTES if None.
+    Raises StoreError: another model's store, a newer schema, a folder that cannot be used. NoRoomError: a new store
+    finds no room; one that is there opens on a full disk too.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        env = lmdb.open(
-            str(folder), map_size=MAP_SIZE_BYTES, max_dbs=32, mode=0o600, sync=True, writemap=False, readahead=False
-        )
+        if not (folder / "data.mdb").exists():
+            probe_room(folder, NEW_STORE_BYTES)
+        reserve(folder / "lock.mdb", LOCK_FILE_BYTES)  # LMDB writes to it through memory: no room would be a SIGBUS
+        env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES)
     except (OSError, lmdb.Error) as error:
-        raise StoreError(f"cannot open the store {folder}: {error}") from error
+        raise fate_of(error, folder, "open") from error
     try:
         env.reader_check()
-        found = _agree(env, folder, fingerprint, dimension)
+        return LmdbStore(env, *_agree(env, folder, fingerprint, dimension))
+    except lmdb.Error as error:
+        env.close()
+        raise fate_of(error, folder, "open") from error
     except BaseException:
         env.close()
         raise
-    return LmdbStore(env, *found)
+
+
+def _open_environment(folder: Path, map_size_bytes: int) -> lmdb.Environment:
+    while True:
+        try:
+            return lmdb.open(
+                str(folder), map_size=map_size_bytes, max_dbs=32, mode=0o600, sync=True, writemap=False, readahead=False
+            )
+        except lmdb.MemoryError:  # a limit on address space: ulimit -v, a container
+            if map_size_bytes <= MAP_SIZE_MIN_BYTES:
+                raise
+            map_size_bytes //= 4
+
+
+def fate_of(error: OSError | lmdb.Error, folder: Path, act: str = "write to") -> NoRoomError | StoreError:
+    """What a failure of the store means. A write that a full disk cut short comes as EIO: then a try tells."""
+    code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
+    if code == errno.EIO:
+        try:
+            probe_room(folder, NEW_STORE_BYTES)
+        except OSError as why:
+            code = why.errno
+    if code in DISK_FULL:
+        return NoRoomError(f"no room to {act} the store {folder}: {os.strerror(code)}")
+    if isinstance(error, lmdb.CorruptedError):
+        return StoreError(f"the store {folder} is damaged: {error}; restore it from a backup")
+    return StoreError(f"cannot {act} the store {folder}: {error}")
 
 
 def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int]:

@@ -235,7 +235,7 @@ class Decide:
         undone: list[tuple[int, DecisionRecord]] = []
 
         def begin() -> int:
-            with self._store.write() as txn:
+            with self._book.write() as txn:
                 chosen, decision = self._to_undo(txn, decision_id)
                 undone.append((chosen, decision))
                 new_id = txn.new_id("decisions")
@@ -266,7 +266,7 @@ class Decide:
         """Write the decision down and do what it says."""
 
         def begin() -> int:
-            with self._store.write() as txn:
+            with self._book.write() as txn:
                 made = draft(txn)
                 ids = np.array(sorted(made.goes), np.int64)
                 change = ChangeRecord(

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
 from face_organizer.types import Detection, UInt8
 from face_organizer.vision import detect, geometry
@@ -55,6 +56,12 @@ or fill the crop (padded)."""
 
 TURNED_LOOK = Look(96, fill=2**-0.5)
 """From each angle: the whole square fits on it however it is turned."""
+
+RECURRING_SHAPES = tuple(
+    (rows, 3, look.side_px, look.side_px)
+    for rows, look in ((8, CROP_LOOKS[0]), (1, CROP_LOOKS[0]), (len(geometry.TURNS_DEGREES), TURNED_LOOK))
+)
+"""Of what the detector is sent while square crops stream by: first looks, looks at one, and all turns of one."""
 
 FINE_STEP_DEGREES = 25.0
 """Between the three larger looks that make a turned face's angle exact."""
@@ -248,6 +255,7 @@ class Find:
             batch_max = max(1, min(self._detector.batch_max, DETECTION_BATCH_PX // (height * width)))
             for start in range(0, len(keys), batch_max):
                 piece = keys[start : start + batch_max]
+                beat()
                 outputs = self._detector.run(detect.network_input([canvases[key] for key in piece]))
                 found.update(zip(piece, detect.decode(outputs, height, width, detection_score_min), strict=True))
         return found

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Clock, GrowingIndex, Log, Store
 
 GENERATION = 0
@@ -55,6 +56,7 @@ class IndexKeeper:
     def rebuild(self, reason: str) -> None:
         """Remake it from the store. In the adding thread."""
         self._index.clear()
+        self._saved_count = -1
         self._fill(0)
         self._log.warning("index_rebuilt", reason=reason, faces=self._index.count)
 
@@ -62,18 +64,19 @@ class IndexKeeper:
         """Train a larger index when it is time; save when the last save is old."""
         if self._index.needs_training():
             self._train()
+            self._saved_count = -1
             self.save()
         elif self._clock() - self._saved_at >= self._save_every_s:
             self.save()
 
     def save(self) -> None:
         """Save it if it changed. A failure costs the next start a rebuild, no more."""
-        self._saved_at = self._clock()
-        if self._index.count == self._saved_count:
+        self._saved_at, count = self._clock(), self._index.count
+        if count == self._saved_count:
             return
         try:
             self._index.save(self._path, fingerprint=self._store.fingerprint, generation=GENERATION)
-            self._saved_count = self._index.count
+            self._saved_count = count  # as it was before: faces that came meanwhile may not be in it
         except (OSError, RuntimeError) as error:
             self._log.warning("index_not_saved", reason=str(error))
 
@@ -95,4 +98,5 @@ class IndexKeeper:
     def _fill(self, start: int) -> None:
         with self._store.read() as txn:
             for face_ids, vectors in txn.vector_chunks(start):
+                beat()
                 self._index.add(face_ids, vectors)
