@@ -38,7 +38,7 @@ class Faces:
     growth, which reads only those it needs.
 
     anchor_of: int64 (n,), who a human confirmed each face to be, 0 for nobody. rejections: int64 (r, 2), (row, a person
-    that the face is not).
+    that the face is not). positives: int64 (m, 2), rows known to be one person without anybody having said so.
     """
 
     face_ids: Int64
@@ -48,6 +48,7 @@ class Faces:
     vectors: Float16
     anchor_of: Int64
     rejections: Int64
+    positives: Int64 = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,10 +87,16 @@ def founding_vectors(faces: Faces) -> Float16:
     return faces.vectors if faces.founder.all() else faces.vectors[faces.founder]
 
 
+def moves_bounds(rules: Rules) -> bool:
+    """Are the bounds the library's to move?"""
+    return rules.impostors is not None and rules.people == "auto"
+
+
 def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
     """What the library says of the bounds; None where they are not for it to move, or the number of people is fixed."""
-    if rules.impostors is None or rules.people != "auto" or len(faces.vectors) == 0:
+    if not moves_bounds(rules) or len(faces.vectors) == 0:
         return None
+    assert rules.impostors is not None, rules
     founders = np.flatnonzero(faces.founder)
     return calibrate(
         founding_vectors(faces),
@@ -99,6 +106,7 @@ def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
         similarity_link_min=rules.similarity_link_min,
         false_merge_max=rules.false_merge_max,
         seed=seed,
+        positives=np.searchsorted(founders, faces.positives[faces.founder[faces.positives].all(axis=1)]),
     )
 
 
