@@ -152,7 +152,7 @@ def _folders(machine: Machine) -> Iterator[Finding]:
                 "inbox_without_events",
                 f"the inbox {folder.path} lies on {folder.kind}, which does not tell of changes",
                 "new images are found by walking, every watch.poll_s seconds",
-                "[watch]\npoll_s = 2   # in the configuration, if you want them sooner",
+                "[watch]\npoll_s = 0.5   # in the configuration, if you want them sooner",
                 problem=False,
             )
         if folder.role == "library" and folder.kind in LINKLESS_KINDS:
