@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,28 @@ import face_organizer
 
 SOURCE_ROOT = Path(face_organizer.__file__).parents[1]
 COMMAND = [sys.executable, "-m", "face_organizer"]
+NUMBERED = [sys.executable, str(Path(__file__).with_name("numbered.py"))]
+"""The program without its networks, for pictures that numbered.paint made."""
 
 
-def organizer(*arguments: str | Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def organizer(
+    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. within: a command that runs it (see disks.py)."""
     done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], env=environment(), capture_output=True, text=True, timeout=110, check=False
+        [*within, *COMMAND, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert expect is None or done.returncode == expect, (done.returncode, done.stdout, done.stderr)
     return done
 
 
-def as_json(*arguments: str | Path, expect: int | None = 0) -> Any:
-    return json.loads(organizer(*arguments, "--json", expect=expect).stdout)
+def as_json(*arguments: str | Path, expect: int | None = 0, within: Sequence[str] = ()) -> Any:
+    return json.loads(organizer(*arguments, "--json", expect=expect, within=within).stdout)
 
 
 def environment() -> dict[str, str]:
@@ -38,11 +48,11 @@ def environment() -> dict[str, str]:
 
 
 class Daemon:
-    """`face-organizer run` in a process of its own, its log read line by line."""
+    """`face-organizer run` in a process of its own, its log read line by line. command: another way to start it."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, command: Sequence[str] = COMMAND) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
+            [*command, "run", *map(str, arguments)], env=environment(), stderr=subprocess.PIPE, text=True
         )
         self.lines: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read)

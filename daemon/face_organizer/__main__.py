@@ -1,9 +1,21 @@
-"""python -m face_organizer.
+"""The command face-organizer, also as python -m face_organizer.
 
 Room:    cli (talks)
 Imports: cli
 """
 
-from face_organizer.cli import main
+import signal
+import sys
 
-main(prog_name="face-organizer")
+
+def main() -> None:
+    """Before anything else, which takes a second to import: a daemon that is starting must not die of SIGHUP."""
+    if sys.argv[1:2] == ["run"]:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from face_organizer.cli import main as talk
+
+    talk(prog_name="face-organizer")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: app (only when it must open a library), adapters
+Imports: app (only when it must open a library), adapters, health
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from face_organizer.adapters.control import ask
-from face_organizer.adapters.files import digest_of
+from face_organizer.adapters.examine import examine
+from face_organizer.adapters.files import digest_at
+from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.config import Config, check_folders, load
 from face_organizer.errors import RequestError
+from face_organizer.facts import Finding, Machine
+from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
 
 FINISH_WITHIN_S = 86_400.0
@@ -41,7 +46,7 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
 def picture(path: Path) -> dict[str, str]:
     """A picture as a command may send it: by its content. Raises RequestError."""
     try:
-        digest = digest_of(path)
+        digest = digest_at(path)
     except OSError as error:
         raise RequestError(f"cannot read {str(path)!a}: {error.strerror}") from error
     folder = os.fsencode(path.absolute().parent.name).decode("utf-8", "replace")
@@ -71,3 +76,28 @@ def verify_packs() -> list[dict[str, Any]]:
         problems = verify_pack(pack.name)
         rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
     return rows
+
+
+def examined(config: Config) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library."""
+    state = config.library_path / STATE_FOLDER
+    folders = {
+        "inbox": config.inbox_path,
+        "library": config.library_path,
+        "state": state.resolve() if state.exists() else config.state_path,
+    }
+    models_dir = Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
+    machine = examine(config.faces.devices, folders, models_dir)
+    return machine, diagnose(machine)
+
+
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
+    config = load(None, inbox=str(inbox), library=str(library))
+    check_folders(config)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    todo = steps(wish)
+    if not dry_run:
+        carry_out(todo)
+        check(wish)
+    return [str(step) for step in todo]

@@ -28,10 +28,12 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class WatchConfig(Section, frozen=True):
     settle_s: Seconds = 0.5
     rescan_s: Annotated[float, Meta(gt=0)] = 30.0
+    poll_s: Annotated[float, Meta(gt=0)] = 2.0
     unfinished_grace_s: Seconds = 10.0
     prune_empty_s: Seconds = 60.0
     pixels_max: Count = 120_000_000
     size_max_bytes: Count = 512 * 1024 * 1024
+    disk_free_min_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
 
 
 class FacesConfig(Section, frozen=True):
@@ -83,6 +85,7 @@ class FlowConfig(Section, frozen=True):
     linger_s: Seconds = 0.02
     commit_batch_max: Count = 64
     stop_within_s: Seconds = 20.0
+    hung_after_s: Annotated[float, Meta(gt=0)] = 300.0
 
 
 class LogConfig(Section, frozen=True):

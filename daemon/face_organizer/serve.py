@@ -20,11 +20,16 @@ from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
 from face_organizer.app import Organizer
 from face_organizer.config import Config, changes
-from face_organizer.errors import ConfigError
+from face_organizer.errors import ConfigError, FaceOrganizerError
 from face_organizer.opening import open_organizer
+from face_organizer.pipeline.flow import Service
+from face_organizer.pipeline.pulse import Hung, Pulses
 from face_organizer.ports import Log
 
 TICK_S = 0.1
+EXTEND_S = 60
+"""For so long systemd is asked to wait, again and again, while the start gets on."""
+
 Tick = Callable[[Organizer], None]
 
 
@@ -65,15 +70,68 @@ def handling_signals() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
+class Watch:
+    """Says whether all threads get on, and logs each that does not, once for each standstill."""
+
+    def __init__(self, pulses: Pulses, log: Log, hung_after_s: float) -> None:
+        self._pulses, self._log, self._hung_after_s = pulses, log, hung_after_s
+        self._told: dict[tuple[str, float], Hung] = {}
+
+    def all_get_on(self) -> bool:
+        hung = {(each.thread, each.since): each for each in self._pulses.hung(self._hung_after_s)}
+        for standstill, each in hung.items():
+            if standstill not in self._told:
+                self._log.error("thread_hung", thread=each.thread, seconds=each.seconds, stack=each.stack)
+        for standstill, each in self._told.items():
+            if standstill not in hung:
+                self._log.warning("thread_gets_on", thread=each.thread)
+        self._told = hung
+        return not hung
+
+
+@contextmanager
+def starting(pulses: Pulses, watch: Watch) -> Iterator[None]:
+    """While the calling thread gets on with the start, systemd waits for it, also beyond TimeoutStartSec=."""
+
+    def extend(stop: Event) -> None:
+        while True:
+            if watch.all_get_on():
+                notify(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}", "STATUS=opening the library")
+            if stop.wait(EXTEND_S / 3):
+                return
+
+    telling = Service("starting", extend)
+    telling.start()
+    try:
+        with pulses.watching("main"):
+            yield
+    finally:
+        telling.stop()
+
+
 def run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
     """Serve until SIGTERM. reload() reads the configuration again. Raises what killed a thread."""
+    try:
+        _run_daemon(config, log, reload)
+    except FaceOrganizerError:
+        raise  # its sentence is told by the command line
+    except Exception:
+        log.error("crashed", exc_info=True)
+        raise
+
+
+def _run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
+    pulses = Pulses()
+    watch = Watch(pulses, log, config.flow.hung_after_s)
     with handling_signals() as signals:
-        organizer = open_organizer(config, log)
+        with starting(pulses, watch):
+            organizer = open_organizer(config, log, pulses)
         try:
-            organizer.start(watching=True)
+            with starting(pulses, watch):
+                organizer.start(watching=True)
             log.info("ready", inbox=str(config.inbox_path), library=str(config.library_path), people=config.people)
-            notify("READY=1", f"STATUS=watching {config.inbox_path}")
-            _serve(organizer, signals, log, reload)
+            notify("READY=1", f"STATUS={organizer.summary()}")
+            _serve(organizer, signals, log, reload, watch)
         finally:
             log.info("stopping")
             notify("STOPPING=1")
@@ -81,7 +139,8 @@ def run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
             log.info("stopped")
 
 
-def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[], Config]) -> None:
+def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[], Config], watch: Watch) -> None:
+    """The main loop. systemd hears that all is well only while every thread gets on."""
     period_s = watchdog_period_s()
     next_ping = next_status = 0.0
     while not signals.stop:
@@ -91,7 +150,7 @@ def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[]
             signals.hup = False
             _reload(organizer, log, reload)
             organizer.request_recluster("hangup")
-        if period_s is not None and monotonic() >= next_ping:
+        if watch.all_get_on() and period_s is not None and monotonic() >= next_ping:
             notify("WATCHDOG=1")
             next_ping = monotonic() + period_s / 3
         if monotonic() >= next_status:
@@ -114,20 +173,22 @@ def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]
                 organizer.recluster("once")
                 finished = _until_settled(organizer, signals, tick)
                 organizer.prune_inbox()
-            counts = organizer.status()
+            counts, left, lack = organizer.status(), organizer.waiting_in_inbox(), organizer.out_of_room()
         finally:
             organizer.stop(config.flow.stop_within_s)
     keys = ("images", "faces", "persons", "outliers", "no_face", "quarantined", "duplicates")
     summary = {key: counts[key] for key in keys} | {"seconds": round(monotonic() - started, 3)}
     log.info("stopped", **summary)
+    if lack:
+        log.error("no_room", left_in_inbox=left, problem=lack)
     for problem in counts["problems"]:
         log.error("not_placed", problem=problem)
     return summary, 0 if finished and not counts["problems"] else 1
 
 
 def _until_settled(organizer: Organizer, signals: Signals, tick: Tick) -> bool:
-    """Wait until nothing is left to do; False when somebody asked to stop first."""
-    while not signals.stop:
+    """Wait until nothing is left to do; False when somebody asked to stop first, or a full disk stops us."""
+    while not signals.stop and not organizer.out_of_room():
         _raise_failure(organizer)
         if organizer.settled():
             return True

@@ -60,6 +60,14 @@ class ImageRef:
     signature: Signature
 
 
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """watched: events tell of changes; polling: only walks do; lost: it is away. reason: why it is not watched."""
+
+    kind: Literal["watched", "polling", "lost"]
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """An image as pixels. pixels: uint8 (h, w, 3) RGB, upright (EXIF applied), read-only.
@@ -172,13 +180,15 @@ class FileToPlace:
 class Placed:
     """What disk says now. places: relative paths. problem: "" or why it could not be done (it will be tried again).
 
-    missing: neither the source nor any place holds the file any more; somebody took it away.
+    missing: neither the source nor any place holds the file any more; somebody took it away. no_room: the problem is a
+    full disk.
     """
 
     file_id: FileId
     places: tuple[str, ...]
     problem: str = ""
     missing: bool = False
+    no_room: bool = False
 
 
 # What truth keeps, one record per id. The store writes them by field name, so a field may be added with a default.

@@ -16,9 +16,11 @@ from support import wait_until
 from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from face_organizer.adapters import inbox as inbox_module
-from face_organizer.adapters.inbox import FolderInbox, Hints, file_system_of, is_candidate_name
-from face_organizer.errors import GoneError, UnreadableError
-from face_organizer.types import ImageRef, Signature
+from face_organizer.adapters import watching
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
+from face_organizer.adapters.watching import Hints
+from face_organizer.errors import DeniedError, GoneError, UnreadableError
+from face_organizer.types import ImageRef, InboxState, Signature
 
 SIZE_MAX_BYTES = 1000
 
@@ -343,7 +345,25 @@ def test_permission_denied_names_mode_and_owner(
 
     monkeypatch.setattr(os, "open", refusing)
 
-    with pytest.raises(UnreadableError, match=r"permission denied: its mode is ---------- and its owner is \w+"):
+    with pytest.raises(DeniedError, match=r"permission denied: its mode is ---------- and its owner is \w+"):
+        inbox.read(ref(root / "a.jpg"))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
+def test_a_disk_or_a_system_that_fails_for_now_says_nothing_against_the_file(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    real_open = os.open
+
+    def failing(path: Any, *args: Any, **options: Any) -> int:
+        if path == "a.jpg":
+            raise OSError(code, os.strerror(code), path)
+        return real_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", failing)
+
+    with pytest.raises(DeniedError, match=os.strerror(code).lower()):
         inbox.read(ref(root / "a.jpg"))
 
 
@@ -413,6 +433,15 @@ def test_every_way_to_arrive_is_hinted_at(inbox: FolderInbox, root: Path, tmp_pa
     hinted(inbox, *(root / f"{name}.jpg" for name in names))
 
 
+def test_a_change_of_permissions_is_hinted_at(inbox: FolderInbox, root: Path) -> None:
+    (root / "a.jpg").touch()
+    inbox.start()
+
+    (root / "a.jpg").chmod(0o600)
+
+    hinted(inbox, root / "a.jpg")
+
+
 def test_temporary_names_are_not_hinted_at(inbox: FolderInbox, root: Path) -> None:
     inbox.start()
     (root / "a.part").touch()
@@ -439,17 +468,17 @@ def test_hints_come_with_the_inboxs_own_path_when_that_is_a_link(tmp_path: Path,
 def test_hints_are_deduplicated_and_bounded_and_an_overflow_asks_for_a_walk(
     inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "HINTS_MAX", 5)
+    monkeypatch.setattr(watching, "HINTS_MAX", 5)
     hints = Hints(root)
     for _ in range(9):
         hints.dispatch(FileMovedEvent(str(root / "a"), str(root / "b")))
     assert hints.take(0) == [root / "a", root / "b"]
-    assert not hints.overflowed
+    assert not hints.lost
 
     for number in range(9):
         hints.dispatch(FileCreatedEvent(os.fsencode(root / f"{number}")))
     assert len(hints.take(0)) == 5
-    assert hints.overflowed
+    assert hints.lost == "more than 5 paths changed at once"
     assert hints.take(0) == []
 
 
@@ -459,7 +488,7 @@ def test_an_overflow_of_the_kernels_queue_asks_for_a_walk(inbox: FolderInbox) ->
     list(inbox.walk())
     assert not inbox.rescan
 
-    inbox_module.logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
+    watching.logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
 
     assert inbox.rescan
 
@@ -476,24 +505,43 @@ def test_waiting_for_hints_ends_with_stop(inbox: FolderInbox) -> None:
 
 
 def watchdog_threads() -> list[Any]:
-    return [thread for thread in threading.enumerate() if isinstance(thread, inbox_module.BaseThread)]
+    return [thread for thread in threading.enumerate() if isinstance(thread, watching.BaseThread)]
 
 
-def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: ListLog) -> None:
+def end(thread: Any) -> None:
+    thread.stop()
+    thread.join(5)
+
+
+def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock) -> None:
     inbox.start()
-    list(inbox.walk())
-    for victim in range(len(watchdog_threads())):
-        thread = watchdog_threads()[victim]
-        thread.stop()
-        thread.join(5)
+    assert len(watchdog_threads()) == 3
+    for victim in range(3):
+        list(inbox.walk())
+        end(watchdog_threads()[victim])
+        clock.now_s += inbox_module.RESTART_S
 
         assert inbox.check()
+        assert inbox.state.kind == "watched"
         assert inbox.rescan
         (root / f"after-{victim}.jpg").touch()
         hinted(inbox, root / f"after-{victim}.jpg")
 
-    assert log.events
-    assert set(log.events) == {"inbox_watcher_restarted"}
+    assert log.events == ["inbox_watcher_restarted"] * 3
+
+
+def test_a_watcher_that_dies_again_and_again_is_restarted_now_and_then_and_the_walks_do_the_work(
+    inbox: FolderInbox, log: ListLog, clock: ManualClock
+) -> None:
+    inbox.start()
+    for _ in range(100):
+        for thread in watchdog_threads():
+            end(thread)
+        assert inbox.check()
+        clock.now_s += 0.1
+
+    assert log.events.count("inbox_watcher_restarted") == 10 / inbox_module.RESTART_S
+    assert inbox.state == InboxState("polling", "its watcher died again")
 
 
 def test_an_inbox_that_goes_is_lost_once_and_watched_again_when_it_is_back(
@@ -572,10 +620,75 @@ def test_without_inotify_watches_the_walk_does_the_work_and_each_walk_tries_agai
     hinted(inbox, root / "b.jpg")
 
 
+def test_folders_that_got_no_watch_are_polled_and_watched_once_they_can_be(
+    inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "sub").mkdir()
+    real = watching.InotifyFD.add_callback
+    full = True
+
+    def add_callback(self: Any, path: bytes, *rest: Any) -> Any:
+        if full and path != os.fsencode(root):
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
+        return real(self, path, *rest)
+
+    monkeypatch.setattr(watching.InotifyFD, "add_callback", add_callback)
+
+    inbox.start()
+    for _ in range(3):
+        list(inbox.walk())
+        assert inbox.check()
+    assert inbox.state.kind == "polling"
+    assert "limit reached: not all of its folders are watched" in inbox.state.reason
+    (root / "outer.jpg").touch()
+    hinted(inbox, root / "outer.jpg")
+
+    full = False
+    clock.now_s += inbox_module.REWATCH_S
+    assert inbox.check()
+    assert inbox.state == InboxState("watched")
+    assert inbox.rescan
+    (root / "sub" / "inner.jpg").touch()
+    hinted(inbox, root / "sub" / "inner.jpg")
+    assert log.events == ["inbox_polling", "inbox_watched"]
+
+
+def test_a_folder_that_may_be_read_again_is_watched_again(
+    inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "closed").mkdir()
+    with monkeypatch.context() as patch:  # root may read everything, so the refusal is played
+        real_access, scandir = os.access, os.scandir
+        patch.setattr(
+            os, "access", lambda path, mode: not os.fsdecode(path).endswith("closed") and real_access(path, mode)
+        )
+
+        def refusing(folder: Path) -> Any:
+            if os.fsdecode(folder).endswith("closed"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+            return scandir(folder)
+
+        patch.setattr(os, "scandir", refusing)
+        inbox.start()
+        list(inbox.walk())
+        assert inbox.check()
+    (problem,) = inbox.problems
+    assert problem.startswith(f"cannot look into {root / 'closed'}: permission denied")
+    assert inbox.state == InboxState("watched")
+
+    list(inbox.walk())
+    clock.now_s += inbox_module.REWATCH_S
+    assert inbox.check()
+    assert inbox.problems == []
+    (root / "closed" / "a.jpg").touch()
+    hinted(inbox, root / "closed" / "a.jpg")
+    assert log.events == ["inbox_folder_unreadable"]
+
+
 def test_a_file_system_without_events_is_left_to_the_walk(
     inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "file_system_of", lambda *_: "nfs4")
+    monkeypatch.setattr(inbox_module, "kind_at", lambda _: "nfs4")
 
     inbox.start()
     for _ in range(3):
@@ -586,25 +699,6 @@ def test_a_file_system_without_events_is_left_to_the_walk(
     assert log.fields[0]["reason"] == "nfs4 does not tell of changes"
     assert not inbox.rescan
     assert not watchdog_threads()
-
-
-def test_the_file_system_is_that_of_the_innermost_and_last_mount() -> None:
-    mounts = "\n".join(
-        [
-            "22 1 254:0 / / rw - ext4 /dev/vda rw",
-            "23 22 0:50 / /mnt rw - nfs4 server:/x rw",
-            "24 23 0:51 / /mnt/my\\040photos rw shared:1 - fuse.sshfs host: rw",
-            "25 22 0:52 / /mn rw - tmpfs tmpfs rw",
-            "26 22 0:53 / /mn rw - xfs /dev/vdb rw",
-        ]
-    )
-
-    assert file_system_of("/home", mounts) == "ext4"
-    assert file_system_of("/mnt", mounts) == "nfs4"
-    assert file_system_of("/mnt/a", mounts) == "nfs4"
-    assert file_system_of("/mnt/my photos/inbox", mounts) == "fuse.sshfs"
-    assert file_system_of("/mn/a", mounts) == "xfs"
-    assert file_system_of("/", "") == ""
 
 
 # pruning

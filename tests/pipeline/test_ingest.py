@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from face_organizer.pipeline.ingest import Ingest, Patience
-from face_organizer.types import ImageRef, Signature
+from face_organizer.types import ImageRef, InboxState, Signature
+
+POLL_S = 2.0
 
 
 class ManualClock:
@@ -18,15 +22,27 @@ class ManualClock:
         return self.now
 
 
+class ListLog:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def _keep(self, event: str, **fields: Any) -> None:
+        self.told.append((event, fields))
+
+    info = warning = error = _keep
+
+
 class DictInbox:
     """Files by path; hints are given by the test. Stops the service after so many turns of its loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock, self.walk_takes_s, self.file_takes_s = clock, 0.0, 0.0
         self.files: dict[Path, Signature] = {}
         self.hinted: list[Path] = []
         self.here = True
         self.pruned = 0
         self.rescan = False
+        self.state = InboxState("watched")
         self.turns_left = 0
         self.stop = Impatient()
 
@@ -35,7 +51,10 @@ class DictInbox:
         return hinted
 
     def walk(self) -> Iterator[Path]:
-        yield from sorted(self.files)
+        for path in sorted(self.files):
+            self.clock.now += self.file_takes_s
+            yield path
+        self.clock.now += self.walk_takes_s
 
     def signature(self, path: Path) -> Signature | None:
         return self.files.get(path)
@@ -61,15 +80,17 @@ class Impatient(Event):
 
 class Bench:
     def __init__(self, settle_s: float = 0.5, rescan_s: float = 30.0, grace_s: float = 10.0) -> None:
-        self.inbox, self.clock = DictInbox(), ManualClock()
+        self.clock, self.log = ManualClock(), ListLog()
+        self.inbox = DictInbox(self.clock)
         self.submitted: list[ImageRef] = []
         self.known: set[tuple[Path, Signature]] = set()
         self.ingest = Ingest(
             self.inbox,
             lambda path, signature: (path, signature) in self.known,
             self.submitted.append,
+            self.log,
             self.clock,
-            Patience(settle_s, rescan_s, grace_s, 60.0),
+            Patience(settle_s, rescan_s, POLL_S, grace_s, 60.0),
         )
 
     def write(self, name: str, size: int = 1, mtime: int = 1) -> Path:
@@ -196,12 +217,12 @@ def test_an_unfinished_file_gets_another_look_until_its_time_is_up() -> None:
     bench.turn(0.6)
     (ref,) = bench.submitted
 
-    assert bench.ingest.postpone(ref)
+    assert bench.ingest.postpone(ref, "cut short")
     bench.ingest.done([ref])
     assert bench.turn(0.5) == ["half.jpg"]
     assert bench.turn(0.7) == ["half.jpg", "half.jpg"]
     bench.clock.now += 10.0
-    assert not bench.ingest.postpone(ref)
+    assert not bench.ingest.postpone(ref, "cut short")
 
 
 def test_an_empty_file_that_is_filled_later_is_taken_then() -> None:
@@ -209,7 +230,7 @@ def test_an_empty_file_that_is_filled_later_is_taken_then() -> None:
     bench.write("a.jpg", size=0)
     bench.turn()
     bench.turn(0.6)
-    assert bench.ingest.postpone(bench.submitted[0])
+    assert bench.ingest.postpone(bench.submitted[0], "the file is empty")
     bench.ingest.done(bench.submitted)
 
     bench.write("a.jpg", size=5, mtime=9)
@@ -217,6 +238,173 @@ def test_an_empty_file_that_is_filled_later_is_taken_then() -> None:
     bench.turn(0.6)
 
     assert [ref.signature.size_bytes for ref in bench.submitted] == [0, 5]
+
+
+def test_the_grace_of_an_unfinished_file_begins_anew_with_every_change() -> None:
+    bench = Bench(grace_s=10.0)
+    for size in range(1, 6):
+        bench.write("slow.jpg", size)
+        bench.turn(4.0, turns=2)
+        bench.turn(1.0)
+        assert bench.ingest.postpone(bench.submitted[-1], "cut short"), size
+        bench.ingest.done(bench.submitted)
+
+    bench.turn(10.0)
+
+    assert [ref.signature.size_bytes for ref in bench.submitted] == [1, 2, 3, 4, 5, 5]
+    assert not bench.ingest.postpone(bench.submitted[-1], "cut short")
+
+
+def test_an_empty_file_has_no_verdict_and_is_taken_however_late_it_is_filled() -> None:
+    bench = Bench(grace_s=10.0)
+    path = bench.write("a.jpg", size=0)
+    for _ in range(2):
+        bench.turn()
+        bench.turn(10.6)
+        assert bench.ingest.postpone(bench.submitted[-1], "the file is empty")
+        bench.ingest.done(bench.submitted)
+
+    assert bench.turn(100_000.0, turns=3) == ["a.jpg", "a.jpg"]
+    assert bench.log.told == [("image_put_off", {"image": str(path), "cause": "the file is empty"})]
+    assert bench.ingest.problems() == [f"{path} stays in the inbox: the file is empty"]
+    assert bench.ingest.idle()
+
+    bench.write("a.jpg", size=5, mtime=9)
+    bench.turn(31.0)
+    assert bench.turn(0.6) == ["a.jpg"] * 3
+    bench.ingest.done(bench.submitted)
+    assert bench.ingest.problems() == []
+
+
+def test_without_a_grace_an_empty_file_has_its_verdict_at_once() -> None:
+    bench = Bench(grace_s=0.0)
+    bench.write("a.jpg", size=0)
+    bench.turn()
+    bench.turn(0.6)
+
+    assert not bench.ingest.postpone(bench.submitted[0], "the file is empty")
+
+
+def refuse(bench: Bench) -> None:
+    """What the decode stage does with a file that may not be read."""
+    bench.ingest.put_off(bench.submitted[-1], "permission denied")
+    bench.ingest.done(bench.submitted)
+
+
+def test_a_file_that_cannot_be_read_is_tried_again_after_ever_longer_times_and_told_once() -> None:
+    bench = Bench(settle_s=0.0, rescan_s=1.0)
+    path = bench.write("a.jpg")
+    tried_at_s: list[float] = []
+    while bench.clock.now < 400:
+        bench.turn(0.25, turns=1)
+        if len(bench.submitted) > len(tried_at_s):
+            tried_at_s.append(bench.clock.now)
+            refuse(bench)
+
+    gaps_s = [later - earlier for earlier, later in itertools.pairwise(tried_at_s)]
+    assert gaps_s[:7] == [1, 2, 4, 8, 16, 32, 60]
+    assert bench.log.told == [("image_put_off", {"image": str(path), "cause": "permission denied"})]
+
+
+def test_a_hint_brings_the_next_try_of_a_file_that_could_not_be_read_forward() -> None:
+    bench = Bench()
+    path = bench.write("a.jpg")
+    for _ in range(6):
+        bench.turn(60.0)
+        bench.turn(0.6)
+        refuse(bench)
+    before = len(bench.submitted)
+
+    bench.inbox.hinted = [path]
+    bench.turn(0.1)
+    bench.turn(0.6)
+
+    assert len(bench.submitted) == before + 1
+    bench.ingest.done(bench.submitted)
+    assert bench.ingest.problems() == []
+
+
+def test_a_file_that_was_put_off_and_is_taken_away_is_no_problem_any_more() -> None:
+    bench = Bench()
+    path = bench.write("a.jpg")
+    bench.turn()
+    bench.turn(0.6)
+    refuse(bench)
+
+    del bench.inbox.files[path]
+    bench.turn(31.0)
+
+    assert bench.ingest.problems() == []
+
+
+def test_where_nobody_tells_of_changes_the_walks_come_often() -> None:
+    bench = Bench(rescan_s=30.0)
+    bench.inbox.state = InboxState("polling", "nfs4 does not tell of changes")
+    bench.turn()
+    bench.write("silent.jpg")
+
+    bench.turn(POLL_S - 0.1)
+    bench.turn(0.6)
+    bench.turn(0.6)
+
+    assert len(bench.submitted) == 1
+    assert bench.log.told == []
+
+
+def test_an_inbox_that_takes_long_to_walk_is_not_walked_more_than_a_tenth_of_the_time() -> None:
+    bench = Bench(rescan_s=30.0)
+    bench.inbox.walk_takes_s = 20.0
+    bench.turn()
+    assert bench.ingest.walks == 1
+
+    bench.turn(199.0, turns=2)
+    assert bench.ingest.walks == 1
+    bench.turn(1.0)
+    assert bench.ingest.walks == 2
+
+
+def test_a_long_walk_leaves_the_others_their_turn() -> None:
+    bench = Bench()
+    for number in range(1000):
+        bench.known.add((path := bench.write(f"{number:03d}.jpg"), Signature(1, 1, 1)))
+        bench.inbox.files[path] = Signature(1, 1, 1)
+    bench.inbox.file_takes_s = 0.1
+    bench.turn()
+    assert bench.ingest.walks == 0
+
+    bench.inbox.hinted = [bench.write("zzz.jpg", size=9)]
+    bench.turn(turns=6)
+
+    assert [ref.path.name for ref in bench.submitted] == ["zzz.jpg"]
+    assert bench.ingest.walks == 0
+
+
+def test_the_time_that_the_pipeline_needs_does_not_count_as_walking() -> None:
+    bench = Bench(rescan_s=30.0)
+    for number in range(10_000):
+        bench.write(f"{number:05d}.jpg")
+    while bench.ingest.walks == 0:
+        bench.turn(1000.0)
+    bench.known.update((ref.path, ref.signature) for ref in bench.submitted)
+    bench.ingest.done(bench.submitted)
+
+    bench.turn(31.0)
+
+    assert bench.ingest.walks == 2
+
+
+def test_what_a_walk_finds_that_nobody_told_of_is_said() -> None:
+    bench = Bench()
+    bench.write("a.jpg")
+    bench.turn()
+    bench.turn(0.6)
+    assert bench.log.told == []
+
+    bench.write("silent.jpg")
+    bench.inbox.hinted = [bench.write("told.jpg")]
+    bench.turn(31.0)
+
+    assert bench.log.told == [("rescan_found", {"images": 1})]
 
 
 def test_idle_means_walked_settled_and_nothing_under_way() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
 from test_gallery import D, Desk
 
 from face_organizer.adapters.index import FaceIndex
-from face_organizer.pipeline.keep_index import IndexKeeper
+from face_organizer.pipeline.keep_index import GENERATION, IndexKeeper
 from face_organizer.types import FaceRecord, Float32
 
 
@@ -162,3 +163,35 @@ def test_a_disk_that_refuses_the_index_costs_a_warning_only(bench: Bench) -> Non
     keeper.save()
 
     assert "index_not_saved" in bench.desk.log.names()
+
+
+def test_a_face_that_came_while_the_index_was_being_saved_is_saved_the_next_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = bench.enrol(50)
+    index, keeper = bench.open()
+    save = index.save
+
+    def slowly(*arguments: Any, **options: Any) -> None:
+        save(*arguments, **options)
+        index.add(np.array([51], np.int64), bench.enrol(1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "save", slowly)
+        keeper.save()
+    keeper.save()
+
+    again = FaceIndex(D, flat_max_faces=1000, retrain_factor=4, nprobe=64)
+    assert again.load(bench.path, fingerprint=bench.desk.store.fingerprint, generation=GENERATION) == ""
+    assert again.count == len(vectors) + 1
+
+
+def test_a_newly_trained_index_is_saved_although_no_face_came(bench: Bench) -> None:
+    bench.enrol(400)
+    bench.open()[1].save()
+    _, keeper = bench.open(flat_max_faces=300)
+
+    keeper.tend(Event())
+
+    again, _ = bench.open(flat_max_faces=300)
+    assert again.trained_on == 400

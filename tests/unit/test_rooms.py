@@ -16,23 +16,25 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "errors", "ports", "config"}
+NAMES = {"types", "errors", "ports", "config", "facts"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
     "errors": set(),
+    "facts": set(),
     "config": {"errors"},
     "ports": {"types"},
     "vision": NAMES,  # thinks
     "identity": NAMES,
+    "health": NAMES,
     "adapters": NAMES,  # touches
     "pipeline": NAMES | {"vision", "identity"},  # moves
     "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
     "calls": NAMES | {"pipeline"},
     "app": NAMES | {"vision", "identity", "adapters", "pipeline", "parts", "calls"},
-    "opening": NAMES | {"adapters", "parts", "app"},
-    "serve": NAMES | {"adapters", "app", "opening"},
-    "commands": NAMES | {"adapters", "opening"},
+    "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
+    "serve": NAMES | {"adapters", "pipeline", "app", "opening"},
+    "commands": NAMES | {"health", "adapters", "opening"},
     "demo": {"errors"},  # talks
     "cli": NAMES | {"commands", "serve", "demo"},
     "__main__": {"cli"},
@@ -43,7 +45,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "cv2": ("vision/",),
     "faiss": ("adapters/index.py", "adapters/neighbours.py"),
     "fcntl": ("adapters/",),
-    "lmdb": ("adapters/store.py",),
+    "lmdb": ("adapters/store.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
@@ -62,14 +64,15 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "pillow_heif": ("vision/decode.py",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
-    "shutil": ("adapters/library.py",),
-    "signal": ("serve.py",),
-    "socket": ("adapters/control.py", "adapters/systemd.py"),
+    "shutil": ("adapters/library.py", "adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
+    "signal": ("__main__.py", "serve.py"),
+    "subprocess": ("adapters/examine.py", "adapters/install.py"),
+    "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
     "structlog": ("adapters/", "cli/"),
     "threading": ("pipeline/", "adapters/", "app.py", "serve.py"),
-    "watchdog": ("adapters/inbox.py",),
+    "watchdog": ("adapters/watching.py",),
 }
-PURE = ("vision/", "identity/")
+PURE = ("vision/", "identity/", "health/")
 NOT_PURE = {"os", "pathlib", "tempfile", "threading", "time", "datetime", "logging", "random", "subprocess"}
 PURE_MAY = {"vision/decode.py": {"pathlib"}}  # only to name a file in a signature
 
@@ -161,8 +164,48 @@ def test_the_map_lets_pass_what_is_at_home(place: str, source: str) -> None:
 
 
 def test_thinking_and_touching_never_import_each_other() -> None:
-    assert not (MAY_IMPORT["vision"] | MAY_IMPORT["identity"]) & {"adapters", "pipeline", "app", "cli"}
-    assert not MAY_IMPORT["adapters"] & {"vision", "identity", "pipeline", "app", "cli"}
+    assert not (MAY_IMPORT["vision"] | MAY_IMPORT["identity"] | MAY_IMPORT["health"]) & {
+        "adapters",
+        "pipeline",
+        "app",
+        "cli",
+    }
+    assert not MAY_IMPORT["adapters"] & {"vision", "identity", "health", "pipeline", "app", "cli"}
+
+
+FORKS = frozenset({"fork", "forkpty", "fork_exec", "ProcessPoolExecutor", "multiprocessing"})
+
+
+def forks_in(source: str) -> list[str]:
+    """Every name in a source that makes a second process of this one; a new program (subprocess) is another matter."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            names.append(node.attr)
+        elif isinstance(node, ast.Name):
+            names.append(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names += [part for name in imports_of(ast.unparse(node)) for part in name.split(".")]
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name in FORKS]
+
+
+def test_nobody_forks_for_a_store_does_not_survive_it() -> None:
+    assert {file.name: found for file in FILES if (found := forks_in(file.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.fork()",
+        "from os import fork as split",
+        "import multiprocessing as m",
+        "from multiprocessing.pool import Pool",
+        "from concurrent.futures import ProcessPoolExecutor",
+    ],
+)
+def test_a_fork_would_be_seen(source: str) -> None:
+    assert forks_in(source)
 
 
 def test_the_whole_house_was_walked() -> None:

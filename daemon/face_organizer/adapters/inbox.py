@@ -1,7 +1,7 @@
 """The inbox: what lies in it and what happened in it.
 
 Room:    adapters (touches)
-Imports: types, ports, adapters.reading, watchdog, stdlib
+Imports: types, ports, adapters.reading, adapters.watching, stdlib
 
 Events are hints that may be lost at any time (the kernel's queue overflows, threads die, network file systems send
 none); the walk is the truth. So a watcher that cannot be had is no failure: the walks find everything, only later.
@@ -9,31 +9,19 @@ none); the walk is the truth. So a watcher that cannot be had is no failure: the
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from threading import Condition
-from threading import enumerate as threads_alive
+from typing import NamedTuple
 
-from watchdog.events import (
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.utils import BaseThread
-
+from face_organizer.adapters.file_systems import is_shared, kind_at
 from face_organizer.adapters.reading import cause_of, read_settled
+from face_organizer.adapters.watching import LIMITS, Hints, Watcher
 from face_organizer.ports import Clock, Log
-from face_organizer.types import ImageRef, Signature
+from face_organizer.types import ImageRef, InboxState, Signature
 
 TEMPORARY_ENDINGS = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".swp", "~")
 TEMPORARY_NAMES = frozenset({"desktop.ini", "thumbs.db"})
@@ -42,15 +30,11 @@ SORTED_MAX = 10_000
 """Names of a folder held in memory at once. A larger folder comes in portions of so many, each in name order: half a
 million names would take 100 MB, and a while before the first one could be looked at."""
 
-HINTS_MAX = 10_000
-EVENTS: list[type[FileSystemEvent]] = [FileCreatedEvent, FileModifiedEvent, FileMovedEvent, FileClosedEvent]
+RESTART_S = 5.0
+"""A watcher that dies again and again is started anew no more often than this."""
 
-EVENTLESS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "afs", "lustre", "vboxsf", "fuse"})
-"""File systems on which others can write without inotify telling us; so does every fuse.* one."""
-
-
-def _nothing() -> None:
-    pass
+REWATCH_S = 60.0
+"""How often to try whether there are watches now for the folders that got none."""
 
 
 def is_candidate_name(name: str) -> bool:
@@ -59,115 +43,16 @@ def is_candidate_name(name: str) -> bool:
     return not (name.startswith(".") or lowered.endswith(TEMPORARY_ENDINGS) or lowered in TEMPORARY_NAMES)
 
 
-def file_system_of(path: str, mountinfo: str) -> str:
-    """The kind of file system a real path lies on, "" if unknown. mountinfo: the text of /proc/self/mountinfo."""
-    best, kind = "", ""
-    for line in mountinfo.splitlines():
-        fields, _, rest = line.partition(" - ")
-        mount_point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split(" ")[4])
-        below = mount_point.rstrip("/") + "/"
-        if (path + "/").startswith(below) and len(below) >= len(best):
-            best, kind = below, rest.split(" ")[0]
-    return kind
+class Identity(NamedTuple):
+    """Which folder the inbox is. mounted: a file system of its own lies there."""
 
-
-class Hints(FileSystemEventHandler):
-    """Paths worth a look, each once. The watcher's thread adds, and must never meet an exception: it would die of it.
-
-    overflowed: some were lost; only a walk can find them.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = os.fspath(root)
-        self._real = self._root
-        self._paths: dict[str, None] = {}
-        self._changed = Condition()
-        self._closed = False
-        self.overflowed = False
-
-    def open(self, real: str) -> None:
-        """Events will come with paths below `real`, where the inbox's own path leads."""
-        self._real = real
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        """Called by watchdog for every event."""
-        with self._changed:
-            for path in (event.src_path, event.dest_path):
-                if path and len(self._paths) < HINTS_MAX:
-                    self._paths[self._root + os.fsdecode(path).removeprefix(self._real)] = None
-            self.overflowed = self.overflowed or len(self._paths) >= HINTS_MAX
-            self._changed.notify()
-
-    def take(self, within_s: float) -> list[Path]:
-        """All paths there are, waiting for the first; [] after within_s or once closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._paths or self._closed, within_s)
-            paths, self._paths = self._paths, {}
-        return [Path(path) for path in paths]
-
-    def close(self) -> None:
-        """End every wait, now and later."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-
-class Overflows(logging.Handler):
-    """watchdog tells an overflow of the kernel's queue to its logger only; this passes it on."""
-
-    def __init__(self, hints: Hints) -> None:
-        super().__init__(logging.WARNING)
-        self._hints = hints
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "overflow" in record.getMessage():
-            self._hints.overflowed = True
-
-
-class Watcher:
-    """watchdog's threads over one folder, as one thing that is alive or not."""
-
-    def __init__(self, hints: Hints) -> None:
-        self._hints = hints
-        self._overflows = Overflows(hints)
-        self._threads: list[BaseThread] = []
-        self._stop: Callable[[], object] = _nothing
-
-    @property
-    def alive(self) -> bool:
-        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
-
-    @property
-    def died(self) -> bool:
-        """It was started, and one of its threads has ended since."""
-        return bool(self._threads) and not self.alive
-
-    def start(self, root: Path) -> None:
-        """Watch everything below root. Raises OSError: no inotify watches left, root gone."""
-        before = set(threads_alive())
-        real = os.path.realpath(root)  # a link would be watched itself, not what it leads to
-        self._hints.open(real)
-        observer = Observer()
-        try:
-            observer.schedule(self._hints, real, recursive=True, event_filter=EVENTS)
-            observer.start()
-        finally:
-            self._stop = observer.stop
-            self._threads = [thread for thread in threads_alive() if isinstance(thread, BaseThread)]
-            self._threads = [thread for thread in self._threads if thread not in before]
-        logging.getLogger("watchdog").addHandler(self._overflows)
-
-    def stop(self) -> None:
-        """Stop and join the threads, also of a start that failed. Doing it twice changes nothing."""
-        logging.getLogger("watchdog").removeHandler(self._overflows)
-        self._stop()
-        for thread in self._threads:
-            thread.join(5)
-        self._threads, self._stop = [], _nothing
+    device: int
+    inode: int
+    mounted: bool
 
 
 class FolderInbox:
-    """The ports Inbox and ImageReader over a folder. One thread uses it; read() may be called from any.
+    """The ports Inbox and ImageReader over a folder. One thread uses it; read(), state and problems are for any.
 
     rescan: hints were lost, or the inbox is newly watched: a walk is due now. Starting a walk clears it.
     """
@@ -176,16 +61,28 @@ class FolderInbox:
         self._root, self._log, self._size_max_bytes, self._clock = path.absolute(), log, size_max_bytes, clock
         self._hints = Hints(self._root)
         self._watcher = Watcher(self._hints)
-        self._identity: tuple[int, int] | None = None
-        self._lost = False
-        self._polling = ""
-        self._try_watching = True
-        self._unreadable: set[Path] = set()
+        self._identity: Identity | None = None
+        self._mounted = False
+        self._state = InboxState("polling", "it has not been looked at yet")
+        self._walk_due = self._try_watching = True
+        self._watch_anew = self._polling_told = False
+        self._restart_at = self._rewatch_at = 0.0
+        self._unreadable: dict[Path, str] = {}
         self._empty_since: dict[Path, tuple[int, float]] = {}
 
     @property
     def rescan(self) -> bool:
-        return self._hints.overflowed
+        return self._walk_due or bool(self._hints.lost)
+
+    @property
+    def state(self) -> InboxState:
+        """As check() found it."""
+        return self._state
+
+    @property
+    def problems(self) -> list[str]:
+        """What in the inbox cannot be looked at, in sentences for people."""
+        return [f"cannot look into {folder}: {cause}" for folder, cause in self._unreadable.copy().items()]
 
     def start(self) -> None:
         """Begin to watch; an inbox that is away is waited for."""
@@ -205,67 +102,111 @@ class FolderInbox:
     def check(self) -> bool:
         """Is the inbox there? Watches it (again) where the watcher is dead, or the inbox was away or replaced."""
         identity = self._identity_now()
-        if identity is None or self._identity not in (None, identity):
-            if not self._lost:
-                cause = "it is gone" if identity is None else "another folder has taken its place"
+        if cause := self._why_lost(identity):
+            if self._state.kind != "lost":
                 self._log.warning("inbox_lost", inbox=str(self._root), cause=cause)
-            self._lost, self._identity = True, None
+            self._state, self._identity = InboxState("lost", cause), None
             self._watcher.stop()
             return False
+        assert identity is not None
         if self._identity is None:
-            self._identity, self._try_watching = identity, True
-            self._hints.overflowed = True
-            if self._lost:
+            self._identity, self._mounted = identity, identity.mounted
+            self._walk_due = self._try_watching = True
+            if self._state.kind == "lost":
                 self._log.info("inbox_back", inbox=str(self._root))
-                self._lost = False
-        if not self._watcher.alive and (self._try_watching or self._watcher.died):
-            self._watch()
+                self._state, self._polling_told = InboxState("polling", "it has just come back"), False
+        self._supervise()
         return True
 
+    def _why_lost(self, identity: Identity | None) -> str:
+        """Why the inbox is not the one that was watched; "" if it is. Being lost ends the search for the old one, but
+        below a file system that has been taken out lies only an empty folder: the file system is waited for."""
+        if identity is None:
+            return "it is gone"
+        if self._mounted and not identity.mounted:
+            return "its file system is not mounted"
+        if self._identity not in (None, identity):
+            return "another folder has taken its place"
+        return ""
+
+    def _supervise(self) -> None:
+        """Start the watcher that is lacking or dead, or that may now watch more; set the state."""
+        now = self._clock()
+        if self._watcher.alive:
+            if (self._watcher.refused or self._watch_anew) and now >= self._rewatch_at:
+                self._watch()
+            elif self._watcher.refused:
+                self._poll(self._refusal())  # a folder that appeared since
+        elif self._watcher.died:
+            if now >= self._restart_at:
+                self._restart_at = now + RESTART_S
+                self._log.warning("inbox_watcher_restarted", inbox=str(self._root))
+                self._watch()
+            else:
+                self._poll("its watcher died again")
+        elif self._try_watching:
+            self._watch()
+
     def _watch(self) -> None:
-        """Start the watcher; where it cannot be had, say so once and leave it to the walks. Each walk tries again."""
-        self._try_watching = False
-        if self._watcher.died:
-            self._log.warning("inbox_watcher_restarted", inbox=str(self._root))
+        """Start the watcher. Where it cannot be had, say so once and leave it to the walks; each walk tries again."""
+        self._try_watching = self._watch_anew = False
+        self._rewatch_at = self._clock() + REWATCH_S
         self._watcher.stop()
-        reason = self._eventless()
-        if not reason:
-            try:
-                self._watcher.start(self._root)
-                self._hints.overflowed = True  # whatever came before the watch
-            except OSError as error:
-                self._watcher.stop()
-                reason = f"{error.strerror} (see fs.inotify.max_user_watches and max_user_instances)"
-            except RecursionError:  # watchdog's own walk, before Python 3.12
-                self._watcher.stop()
-                reason = "its folders are nested too deeply to be watched"
-        if reason and reason != self._polling:
+        if reason := self._eventless() or self._start_watcher():
+            self._poll(reason)
+            return
+        self._walk_due = True  # whatever came before the watch
+        if self._polling_told:
+            self._log.info("inbox_watched", inbox=str(self._root))
+        self._state, self._polling_told = InboxState("watched"), False
+
+    def _start_watcher(self) -> str:
+        """ "" if everything is watched, else why not."""
+        try:
+            self._watcher.start(self._root)
+        except OSError as error:
+            self._watcher.stop()
+            return f"{error.strerror} ({LIMITS})"
+        except RecursionError:  # watchdog's own walk, before Python 3.12
+            self._watcher.stop()
+            return "its folders are nested too deeply to be watched"
+        return self._refusal()
+
+    def _refusal(self) -> str:
+        refused = self._watcher.refused
+        return f"{refused}: not all of its folders are watched ({LIMITS})" if refused else ""
+
+    def _poll(self, reason: str) -> None:
+        if not self._polling_told or reason != self._state.reason:
             self._log.warning("inbox_polling", inbox=str(self._root), reason=reason)
-        self._polling = reason
+        self._state, self._polling_told = InboxState("polling", reason), True
 
     def _eventless(self) -> str:
         """Why nobody would tell us of changes on this file system; "" if somebody does."""
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            return ""
-        kind = file_system_of(os.path.realpath(self._root), mounts)
-        return f"{kind} does not tell of changes" if kind in EVENTLESS or kind.startswith("fuse.") else ""
+        kind = kind_at(self._root)
+        return f"{kind} does not tell of changes" if is_shared(kind) else ""
 
-    def _identity_now(self) -> tuple[int, int] | None:
+    def _identity_now(self) -> Identity | None:
         try:
             found = self._root.stat()
+            above = os.stat(self._root / "..")
         except OSError:
             return None
-        return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+        if not stat.S_ISDIR(found.st_mode):
+            return None
+        return Identity(found.st_dev, found.st_ino, found.st_dev != above.st_dev)
 
     # looking
 
     def walk(self) -> Iterator[Path]:
         """Every candidate path, lazily; in name order within a folder of up to SORTED_MAX names, beyond that within
         portions of so many. Linked folders are candidates themselves and are not entered."""
-        self._hints.overflowed = False
-        self._try_watching = True
+        if lost := self._hints.lost:
+            self._log.warning("inbox_overflow", inbox=str(self._root), cause=lost)
+        self._hints.lost = ""
+        self._walk_due, self._try_watching = False, True
+        for folder in [folder for folder in self._unreadable if not os.path.lexists(folder)]:
+            del self._unreadable[folder]
         open_folders = [self._entries(self._root)]
         while open_folders:
             entry = next(open_folders[-1], None)
@@ -286,11 +227,13 @@ class FolderInbox:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            if folder not in self._unreadable:
-                self._unreadable.add(folder)
-                self._log.warning("inbox_folder_unreadable", folder=str(folder), cause=cause_of(error, folder))
+            cause = cause_of(error, folder)
+            if self._unreadable.get(folder) != cause:
+                self._log.warning("inbox_folder_unreadable", folder=str(folder), cause=cause)
+            self._unreadable[folder] = cause
             return
-        self._unreadable.discard(folder)
+        if self._unreadable.pop(folder, ""):
+            self._watch_anew = True  # it may be watched now
 
     def signature(self, path: Path) -> Signature | None:
         """lstat of a candidate; None if gone, a folder, or not a candidate by name."""

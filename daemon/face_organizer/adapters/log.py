@@ -1,43 +1,86 @@
-"""Log lines on stderr: for people on a terminal, JSON for everybody else.
+"""Log lines on stderr: for people on a terminal, JSON for everybody else; fields where stderr is systemd's journal.
 
 Room:    adapters (touches stderr)
-Imports: ports, structlog, stdlib
+Imports: ports, adapters.journal, structlog, stdlib
 
-Names that are not UTF-8 reach us with surrogates, which no encoder takes: they are written as \\udcXX.
+Names that are not UTF-8 reach us with surrogates, which no encoder takes: they are written as \\udcXX, and in the
+journal's fields as the bytes they are.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, cast
+from contextlib import suppress
+from functools import cache
+from typing import Any, TextIO, cast
 
 import structlog
 
+from face_organizer.adapters.journal import Journal, is_journal
 from face_organizer.ports import Log
 
 
 def open_log(style: str, level: str) -> Log:
-    """The process's log. style: "auto" (pretty on a terminal, else JSON), "json" or "pretty"; level: least shown."""
-    pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if pretty
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
+    """The process's log. style: "auto" (pretty on a terminal, fields in the journal, else JSON), "json" or "pretty";
+    level: least shown."""
+    journal = style == "auto" and is_journal(2)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
             structlog.processors.format_exc_info,
-            _printable,
-            renderer,
+            *([_as_entry] if journal else [_printable, _renderer(style)]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: _journal())
+        if journal
+        else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     return cast("Log", structlog.get_logger())
+
+
+class _Unfailing:
+    """A stream whose troubles (a full disk, a reader that left) are its own: telling is not the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+class _ToJournal:
+    """What structlog calls a logger, over the journal."""
+
+    def __init__(self) -> None:
+        self._journal = Journal()
+
+    def info(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self._journal.write(level, event, fields)
+
+    debug = warning = error = critical = info
+
+
+_journal = cache(_ToJournal)
+
+
+def _as_entry(_logger: Any, _method: str, event: structlog.typing.EventDict) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    level, name = event.pop("level"), event.pop("event")
+    return (level, name, dict(event)), {}
+
+
+def _renderer(style: str) -> Any:
+    if style == "pretty" or (style == "auto" and sys.stderr.isatty()):
+        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    return structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
 def _printable(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -9,16 +9,20 @@ above it, so that none can be exchanged for a link between the look and the open
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
 from pathlib import Path
 
-from face_organizer.errors import GoneError, ItemError, UnreadableError
+from face_organizer.errors import DeniedError, GoneError, ItemError, UnreadableError
 from face_organizer.types import ImageRef
 
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 OPEN_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+NOT_REGULAR = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})
+"""Errors of opening something that has become a link, a FIFO or a device since we looked."""
 
 KINDS = {
     stat.S_IFIFO: "a FIFO (named pipe)",
@@ -32,12 +36,12 @@ KINDS = {
 def read_settled(root: Path, ref: ImageRef, size_max_bytes: int) -> bytes:
     """The bytes of a regular file below root that still has the signature it settled with. Thread-safe.
 
-    Raises GoneError; UnreadableError with the cause: a link (the file, or a folder above it), a FIFO, a device,
-    permissions, the size, or (unfinished) a change since it settled.
+    Raises GoneError; DeniedError with the cause: permissions, a failing disk; UnreadableError: a link (the file, or a
+    folder above it), a FIFO, a device, the size, or (unfinished) a change since it settled.
     """
     assert ref.path.is_relative_to(root), ref.path
     try:
-        above = _open_folder(root, ref.path.parent)
+        above = open_below(root, ref.path.parent)
         try:
             return _read(above, ref, size_max_bytes)
         finally:
@@ -45,7 +49,8 @@ def read_settled(root: Path, ref: ImageRef, size_max_bytes: int) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _lost_on_the_way(root, ref.path) from error
     except OSError as error:
-        raise UnreadableError(cause_of(error, ref.path)) from error
+        kind = UnreadableError if error.errno in NOT_REGULAR else DeniedError
+        raise kind(cause_of(error, ref.path)) from error
 
 
 def cause_of(error: OSError, path: Path) -> str:
@@ -60,7 +65,7 @@ def cause_of(error: OSError, path: Path) -> str:
     return f"{cause}: its mode is {stat.filemode(found.st_mode)} and its owner is {_owner(found.st_uid)}"
 
 
-def _open_folder(root: Path, folder: Path) -> int:
+def open_below(root: Path, folder: Path) -> int:
     """A descriptor of a folder below root, reached without passing a link. Where root itself lies may be linked."""
     above = os.open(root, OPEN_FOLDER & ~os.O_NOFOLLOW)
     for part in folder.relative_to(root).parts:

@@ -10,6 +10,9 @@ device it was opened for raises.
 from __future__ import annotations
 
 import importlib.util
+import json
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -202,6 +205,28 @@ class _OrtSession:
         if self._buckets:
             batch = _padded(batch, self.batch_max)
         return [output[:n] for output in self._inference.run(None, {self._input: batch})]
+
+
+def nodes_by_provider(model_path: Path, device: Device) -> dict[str, int]:
+    """How many steps of a network ONNX Runtime really runs where, by its own profile of a run; {} for OpenVINO.
+
+    What a session offers (get_providers) proves little: a provider may be active and run nothing. Raises ModelError.
+    """
+    if device == "openvino":
+        return {}
+    import onnxruntime
+
+    provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        inference = onnxruntime.InferenceSession(str(model_path), options, providers=[provider])
+        (source,) = inference.get_inputs()
+        shape = _smallest([axis if isinstance(axis, int) else None for axis in source.shape])
+        inference.run(None, {source.name: np.zeros(shape, np.float32)})
+        steps = json.loads(Path(inference.end_profiling()).read_bytes())
+    return dict(Counter(step["args"]["provider"] for step in steps if step.get("args", {}).get("provider")))
 
 
 def _open_openvino(model_path: Path, count: int, batch_max: int, recurring: Sequence[Shape]) -> list[_OpenVinoSession]:

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
 from face_organizer.types import Detection, UInt8
 from face_organizer.vision import detect, geometry
@@ -254,6 +255,7 @@ class Find:
             batch_max = max(1, min(self._detector.batch_max, DETECTION_BATCH_PX // (height * width)))
             for start in range(0, len(keys), batch_max):
                 piece = keys[start : start + batch_max]
+                beat()
                 outputs = self._detector.run(detect.network_input([canvases[key] for key in piece]))
                 found.update(zip(piece, detect.decode(outputs, height, width, detection_score_min), strict=True))
         return found

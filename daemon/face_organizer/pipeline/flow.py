@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every Thread, Condition and queue of the package
-Imports: errors, stdlib
+Imports: errors, pulse, stdlib
 
 A pipeline is a list of stages and a sink. Every stage gives one result for each item; an item that a stage rejects
 becomes whatever `reject` makes of it and travels on untouched. The sink gets everything in the order it was submitted,
@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from face_organizer.errors import ItemError
+from face_organizer.pipeline.pulse import Pulses, beat, wait, waiting
 
 T = TypeVar("T")
 Work = Callable[[list[Any]], list[Any]]
@@ -47,7 +48,7 @@ class Channel(Generic[T]):
 
     def put(self, item: T) -> None:
         """Wait for room, then append. Raises Cancelled."""
-        with self._changed:
+        with waiting(), self._changed:
             self._changed.wait_for(lambda: self._cancelled or len(self._items) < self._capacity)
             if self._cancelled:
                 raise Cancelled
@@ -58,7 +59,7 @@ class Channel(Generic[T]):
     def take(self, limit: int = 1, linger_s: float = 0.0) -> list[T]:
         """Wait for a first item, then up to linger_s for more. [] means closed and empty. Raises Cancelled."""
         limit = min(limit, self._capacity)
-        with self._changed:
+        with waiting(), self._changed:
             while True:
                 self._changed.wait_for(lambda: self._cancelled or self._closed or self._items)
                 self._changed.wait_for(lambda: self._cancelled or self._closed or len(self._items) >= limit, linger_s)
@@ -106,6 +107,7 @@ class Ticket:
 
 def attempt(work: Work, batch: list[Any], reject: Reject) -> list[tuple[Any, bool]]:
     """(result, was rejected) for each item: run work on the batch; if that fails on an item, retry one by one."""
+    beat()
     try:
         results = work(batch)
     except ItemError as error:
@@ -126,7 +128,7 @@ class Turnstile:
         self._lock = Lock()
 
     def __call__(self, ticket: Ticket) -> None:
-        with self._lock:
+        with waiting(), self._lock:  # who goes through may wait for room, and the others for him
             self._early[ticket.number] = ticket.item
             while self._next in self._early:
                 self._out(self._early.pop(self._next))
@@ -141,8 +143,16 @@ class Pipeline:
     """
 
     def __init__(
-        self, stages: Sequence[Stage], sink: Sink, sink_batch: int, linger_s: float, reject: Reject, in_flight_max: int
+        self,
+        stages: Sequence[Stage],
+        sink: Sink,
+        sink_batch: int,
+        linger_s: float,
+        reject: Reject,
+        in_flight_max: int,
+        pulses: Pulses | None = None,
     ) -> None:
+        self._pulses = pulses or Pulses()
         self._stages = list(stages)
         self._reject = reject
         self._channels: list[Channel[Ticket]] = [Channel(stage.capacity) for stage in stages]
@@ -167,7 +177,7 @@ class Pipeline:
 
     def submit(self, item: Any) -> None:
         """Waits while in_flight_max items are under way: that is the back-pressure. Raises Cancelled."""
-        with self._changed:
+        with waiting(), self._changed:
             self._changed.wait_for(lambda: self._cancelled or self._in_flight < self._in_flight_max)
             if self._cancelled:
                 raise Cancelled
@@ -195,7 +205,7 @@ class Pipeline:
 
     def wait_empty(self, within_s: float | None = None) -> bool:
         """Wait until nothing is in flight. False after within_s; raises what killed a worker, if anything did."""
-        with self._changed:
+        with waiting(), self._changed:
             empty = self._changed.wait_for(lambda: self._cancelled or self._in_flight == 0, within_s)
         if self.failure is not None:
             raise self.failure
@@ -234,7 +244,8 @@ class Pipeline:
 
     def _guard(self, run: Callable[..., None], *args: Any) -> None:
         try:
-            run(*args)
+            with self._pulses.watching(current_thread().name):
+                run(*args)
         except Cancelled:
             pass
         except BaseException as error:  # the thread's last line of defence: keep the first cause, stop everyone
@@ -263,10 +274,13 @@ class Pipeline:
 
 
 class Service:
-    """One named thread that runs job(stop) until it returns; `failure` keeps what killed it."""
+    """One named thread that runs job(stop) until it returns; `failure` keeps what killed it. patience: see Pulse."""
 
-    def __init__(self, name: str, job: Callable[[Event], None]) -> None:
-        self._job = job
+    def __init__(
+        self, name: str, job: Callable[[Event], None], pulses: Pulses | None = None, patience: float = 1.0
+    ) -> None:
+        self._job, self._name = job, name
+        self._pulses, self._patience = pulses or Pulses(), patience
         self._stop = Event()
         self._thread = Thread(target=self._run, name=name)
         self.failure: BaseException | None = None
@@ -285,7 +299,8 @@ class Service:
 
     def _run(self) -> None:
         try:
-            self._job(self._stop)
+            with self._pulses.watching(self._name, self._patience):
+                self._job(self._stop)
         except Cancelled:
             pass
         except BaseException as error:  # reported by whoever watches `failure`
@@ -311,7 +326,7 @@ class Reply(Generic[T]):
     def wait(self, unless: Callable[[], bool] = lambda: False, within_s: float | None = None) -> T:
         """The value; raises what the other side failed with, Cancelled if unless() turns true or time is up."""
         deadline = None if within_s is None else monotonic() + within_s
-        while not self._done.wait(0.1):
+        while not wait(self._done, 0.1):
             if unless() or (deadline is not None and monotonic() > deadline):
                 raise Cancelled
         if self._error is not None:

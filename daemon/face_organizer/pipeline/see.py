@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from face_organizer.pipeline.find import Find, Found
+from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
 from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8, Whitening
 from face_organizer.vision import align, detect, embed, light
@@ -110,7 +111,11 @@ class See:
         """The network's output, float32 (n, d), for n >= 1 aligned faces."""
         step = self._recogniser.batch_max
         pieces = [aligned[start : start + step] for start in range(0, len(aligned), step)]
-        return np.concatenate([self._recogniser.run(embed.network_input(piece))[0] for piece in pieces])
+        return np.concatenate([self._recognised(piece) for piece in pieces])
+
+    def _recognised(self, aligned: Sequence[UInt8]) -> Float32:
+        beat()
+        return self._recogniser.run(embed.network_input(aligned))[0]
 
     def _seen(self, face: _Face, embedding: Float32, norm: float, image: DecodedImage) -> SeenFace:
         """With box and landmarks in px of the upright original; a guess has no quality and founds nobody."""

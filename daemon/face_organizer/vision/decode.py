@@ -1,17 +1,18 @@
 """From bytes to upright RGB pixels, or a sentence that says why not.
 
 Room:    vision (thinks)
-Imports: errors, types, numpy, Pillow, stdlib
+Imports: errors, types, vision.bounded, numpy, Pillow, stdlib
 
 The bytes may be hostile. Only the formats listed here are looked at, the declared size is checked before anything is
 decoded, the whole image is loaded (half a JPEG is refused), and whatever Pillow throws becomes a DecodeError.
+
+Memory: decoding holds at most BYTES_PER_PIXEL_MAX for each declared pixel, and the bytes themselves a few times over.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import re
 import warnings
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from face_organizer.errors import DecodeError
 from face_organizer.types import UInt8
+from face_organizer.vision.bounded import SCANS_MAX, BoundedBytes, scans_of
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
 """What we read, in Pillow's words; HEIF joins when pillow-heif is installed."""
@@ -38,11 +40,17 @@ BEGINNINGS = {
 }
 """A file that begins so and cannot be read is a damaged image, not a stranger."""
 
+BYTES_PER_PIXEL_MAX = 16
+"""Of each declared pixel while it is decoded: WebP 15, AVIF 9, with alpha 9, palettes 6, RGB 5, a JPEG 1 to 6."""
+
+EXIF_BYTES_MAX = 1 << 16
+"""Of the EXIF looked at for the orientation, which is among its first entries: one JPEG segment."""
+
 SHORTFALL_MAX = 0.1
 """A JPEG's cheap half-size decode may miss side_max_px by this share: 4,000 px become 2,000 where 2,048 are allowed."""
 
-RESIZABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"})
-"""Modes that Pillow shrinks as they are; the others (palettes, 1 and 16 bits) become RGB first."""
+RESIZABLE = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "F"})
+"""Modes that Pillow shrinks as they are; the others (palettes, 1 bit) become RGB first, big-endian 16 bits "I"."""
 
 ORIENTATION_TAG = 0x0112
 TURNS = {
@@ -86,11 +94,15 @@ def decode(data: bytes, *, pixels_max: int, side_max_px: int) -> Pixels:
     _hush_pillow()
     Image.MAX_IMAGE_PIXELS = pixels_max  # Pillow's own guard, for sizes that a header hides (tiles, frames)
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        if data.startswith(b"\xff\xd8\xff") and scans_of(data) > SCANS_MAX:
+            raise DecodeError(f"damaged JPEG: it has more than {SCANS_MAX} scans")
+        with Image.open(BoundedBytes(data), formats=_formats()) as image:
             width_px, height_px = image.size
             if width_px * height_px > pixels_max:
                 raise Image.DecompressionBombError(f"({width_px * height_px} pixels)")
             return _pixels(image, side_max_px)
+    except DecodeError:
+        raise
     except Exception as error:  # whatever a decoder of hostile bytes throws is about the bytes
         raise _refusal(data, error, pixels_max) from error
 
@@ -103,10 +115,7 @@ def _pixels(image: Image.Image, side_max_px: int) -> Pixels:
     image.load()
     orientation = _orientation(image)  # after load: a TIFF comes out upright, its tag removed
     shrink = min(1.0, side_max_px / max(image.size))
-    small = image if shrink == 1 or image.mode in RESIZABLE else _rgb(image)
-    if shrink < 1:
-        small = small.resize(_scaled(small.size, shrink), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    upright = _rgb(small)
+    upright = _rgb(_shrunk(image, shrink) if shrink < 1 else image)
     if orientation in TURNS:
         upright = upright.transpose(TURNS[orientation])
     if orientation >= 5:
@@ -116,6 +125,13 @@ def _pixels(image: Image.Image, side_max_px: int) -> Pixels:
     return Pixels(pixels, width_px, height_px)
 
 
+def _shrunk(image: Image.Image, shrink: float) -> Image.Image:
+    if image.mode not in RESIZABLE:
+        image = image.convert("I") if image.mode.startswith("I;16") else _rgb(image)
+    gap = None if image.mode == "I;16" else 2.0  # Pillow has no quick reduction of 16 bits
+    return image.resize(_scaled(image.size, shrink), Image.Resampling.BILINEAR, reducing_gap=gap)
+
+
 def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
@@ -123,6 +139,8 @@ def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation 1..8; 1 where there is none or it cannot be read: no reason to refuse an image."""
     try:
+        if len(image.info.get("exif", b"")) > EXIF_BYTES_MAX:
+            image.info["exif"] = image.info["exif"][:EXIF_BYTES_MAX]
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:  # hostile bytes again
         return 1
@@ -184,6 +202,8 @@ def _refusal(data: bytes, error: Exception, pixels_max: int) -> DecodeError:
         return DecodeError("a HEIC image, which needs the extra [heic]: pip install 'face-organizer[heic]'")
     if _ends_early(data, kind) or re.search("truncated|not enough|end of file", str(error), re.IGNORECASE):
         return DecodeError(f"truncated {kind}: the file ends after {len(data):,} bytes", unfinished=True)
+    if "MAX_TEXT" in str(error):
+        return DecodeError(f"damaged {kind}: its texts and profiles unpack to more than Pillow allows")
     cause = "its header makes no sense" if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
     return DecodeError(f"damaged {kind}: {cause}", unfinished=kind == "TIFF")  # a TIFF does not say how long it is
 

@@ -1,0 +1,269 @@
+"""Finds out what is so on this machine. Reads only; what may crash or load libraries happens in a process of its own.
+
+Room:    adapters (touches the driver, the loader, /proc and the package folders)
+Imports: facts, adapters.inbox, adapters.models, stdlib
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from face_organizer.adapters.file_systems import kind_at
+from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
+from face_organizer.errors import ModelError
+from face_organizer.facts import Capability, Driver, Folder, Gpu, Library, Limits, Machine, Trial, Version
+
+PACKAGES = re.compile(
+    r"(onnxruntime|openvino|opencv|insightface|faiss|tensorrt|torch)(-.*)?|nvidia-(cudnn|cublas|cuda-runtime|cufft|curand).*"
+)
+TRIAL_WITHIN_S = 180.0
+LINKED = ("libcublas.so", "libcublasLt.so", "libcudart.so", "libcudnn.so", "libcufft.so", "libcurand.so")
+LOADER_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/cuda/lib64", "/usr/lib64")
+SM = re.compile(r"\.sm_(\d+)a?\.")
+
+_COMPUTE_CAPABILITY = (75, 76)
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
+
+
+def examine(devices: str, folders: Mapping[str, Path], models_dir: Path | None) -> Machine:
+    """Everything that the doctor asks for; a few seconds. folders: by role; those that do not exist yet are judged by
+    what they would lie in."""
+    driver, gpus = _driver()
+    packages = dict(_packages())
+    pack, packs = _packs(models_dir)
+    trials = tuple(_trials(pack, packages, devices)) if pack else ()
+    return Machine(
+        python=platform.python_version(),
+        devices_wanted=devices,
+        gpus=gpus,
+        driver=driver,
+        device_files=tuple(sorted(map(str, Path("/dev").glob("nvidia*")))),
+        pci_gpus=_pci_gpus(),
+        container=_in_container(),
+        packages=packages,
+        trials=trials,
+        links=tuple(_links()),
+        missing_libraries=tuple(_missing(packages)),
+        folders=tuple(_folder(role, path) for role, path in folders.items()),
+        limits=_limits(),
+        packs=packs,
+        systemd=_systemd(),
+    )
+
+
+# the driver
+
+
+def _driver() -> tuple[Driver | None, tuple[Gpu, ...]]:
+    """What the CUDA driver API says; None where there is no driver. Needs nothing that CUDA's toolkit brings."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None, ()
+    version = _driver_version()
+    code = cuda.cuInit(0)
+    if code != 0:
+        text = ctypes.c_char_p()
+        cuda.cuGetErrorName(code, ctypes.byref(text))
+        return Driver(version, problem=(text.value or b"").decode() or f"cuInit gives {code}"), ()
+    number = ctypes.c_int()
+    cuda.cuDriverGetVersion(ctypes.byref(number))
+    newest: Version = (number.value // 1000, number.value % 1000 // 10)
+    cuda.cuDeviceGetCount(ctypes.byref(number))
+    return Driver(version, newest), tuple(_gpu(cuda, device) for device in range(number.value))
+
+
+def _gpu(cuda: ctypes.CDLL, ordinal: int) -> Gpu:
+    device, name, size = ctypes.c_int(), ctypes.create_string_buffer(128), ctypes.c_size_t()
+    cuda.cuDeviceGet(ctypes.byref(device), ordinal)
+    cuda.cuDeviceGetName(name, len(name), device)
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+    capability = []
+    for attribute in _COMPUTE_CAPABILITY:
+        value = ctypes.c_int()
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        capability.append(value.value)
+    return Gpu(name.value.decode(errors="replace"), (capability[0], capability[1]), size.value)
+
+
+def _driver_version() -> str:
+    """From the kernel's module: "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  ..."."""
+    text = _read("/proc/driver/nvidia/version")
+    found = re.search(r"Module\s+(?:for \S+\s+)?(\d+\.[\d.]+)", text)
+    return found[1] if found else ""
+
+
+def _pci_gpus() -> int:
+    """Display controllers and accelerators by NVIDIA on the bus, whether or not a driver serves them."""
+    count = 0
+    for device in Path("/sys/bus/pci/devices").glob("*"):
+        if _read(device / "vendor").strip() == "0x10de" and _read(device / "class").startswith("0x03"):
+            count += 1
+    return count
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or "container" in os.environ
+
+
+# packages and libraries
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    for distribution in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        if PACKAGES.fullmatch(name):
+            yield name, distribution.version
+
+
+def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]]]:
+    """The default pack, ready to run, and what is wrong with each."""
+    ready, problems = None, {}
+    for pack in list_packs(models_dir):
+        try:
+            ready = ready or load_pack(pack.name, models_dir)
+            problems[pack.name] = tuple(verify_pack(pack.name, models_dir))
+        except ModelError as error:
+            problems[pack.name] = (str(error),)
+    return ready, problems
+
+
+def _missing(packages: Mapping[str, str]) -> Iterator[str]:
+    """Libraries of the system that the build of OpenCV with windows needs."""
+    if "opencv-python" in packages or "opencv-contrib-python" in packages:
+        for name in ("libGL.so.1", "libxcb.so.1"):
+            try:
+                ctypes.CDLL(name)
+            except OSError:
+                yield name
+
+
+def _links() -> Iterator[tuple[str, str]]:
+    """Links on the loader's path that lead from one major version of a CUDA library to another."""
+    folders = [*LOADER_FOLDERS, *filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":"))]
+    for folder in dict.fromkeys(folders):
+        for name in LINKED:
+            for path in sorted(Path(folder).glob(f"{name}.*")):
+                if path.is_symlink() and _major(path.name) != _major(path.resolve().name):
+                    yield str(path), str(path.resolve())
+
+
+def _major(name: str) -> str:
+    return name.rpartition(".so.")[2].partition(".")[0]
+
+
+# trials
+
+
+def _trials(pack: Pack, packages: Mapping[str, str], devices: str) -> Iterator[Trial]:
+    """The recogniser on each device that is installed or asked for, each in its own process."""
+    wanted = []
+    if "onnxruntime-gpu" in packages or devices.startswith("cuda"):
+        wanted.append("cuda")
+    if "openvino" in packages:
+        wanted.append("openvino")
+    if any(name.startswith("onnxruntime") for name in packages):
+        wanted.append("cpu")
+    for device in wanted:
+        yield _trial(device, pack.recogniser_path)
+
+
+def _trial(device: str, model_path: Path) -> Trial:
+    """A process that loads the runtime, runs the network, and tells; whatever becomes of it is an answer."""
+    command = [sys.executable, "-m", "face_organizer.adapters.trial", device, str(model_path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_WITHIN_S, check=False)
+    except subprocess.TimeoutExpired:
+        return Trial(device, f"no answer within {TRIAL_WITHIN_S:.0f} s")
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return Trial(device, f"the process ended with {done.returncode}: {said}")
+    told = json.loads(lines[-1])
+    libraries = tuple(_library(path) for path in told["libraries"])
+    return Trial(device, told["error"], told["nodes"], libraries, told["runs_per_s"])
+
+
+def _library(path: str) -> Library:
+    real = os.path.realpath(path)
+    name = path.rpartition("/")[2]
+    return Library(name, real, real.rpartition(".so.")[2] if ".so." in real else "", _capabilities(real))
+
+
+def _capabilities(path: str) -> tuple[Capability, ...] | None:
+    """The native code in a library, where NVIDIA's cuobjdump is at hand to look."""
+    tool = shutil.which("cuobjdump")
+    if tool is None or "libcudnn" not in path:
+        return None
+    try:
+        told = subprocess.run([tool, "--list-elf", path], capture_output=True, text=True, timeout=60, check=False)
+    except (subprocess.TimeoutExpired, OSError):
+        return None
+    numbers = sorted({int(number) for number in SM.findall(told.stdout)})
+    return tuple((number // 10, number % 10) for number in numbers) or None
+
+
+# folders and limits
+
+
+def _folder(role: str, path: Path) -> Folder:
+    there = path
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        disk = os.statvfs(there)
+        free = disk.f_bavail * disk.f_frsize
+    except OSError:
+        free = None
+    kind = kind_at(there)
+    return Folder(role, str(path), kind, free, os.access(there, os.W_OK | os.X_OK))  # type: ignore[arg-type]
+
+
+def _limits() -> Limits:
+    return Limits(
+        _number("/proc/sys/fs/inotify/max_user_watches"),
+        _number("/proc/sys/fs/inotify/max_user_instances"),
+        resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        _memory(),
+    )
+
+
+def _memory() -> int | None:
+    """What the machine has, or its control group allows."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = _number("/sys/fs/cgroup/memory.max")
+    return min(total, allowed) if allowed else total
+
+
+def _systemd() -> str:
+    """The version, where systemd is the machine's first process."""
+    if not Path("/run/systemd/system").is_dir():
+        return ""
+    tool = shutil.which("systemctl")
+    if tool is None:
+        return "unknown"
+    told = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    return (told.split() or ["", "unknown"])[1]
+
+
+def _number(path: str) -> int | None:
+    text = _read(path).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(errors="surrogateescape")
+    except OSError:
+        return ""

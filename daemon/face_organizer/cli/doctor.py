@@ -1,0 +1,78 @@
+"""What ails this machine, and what helps: doctor.
+
+Room:    cli (talks)
+Imports: commands, config, facts, shared
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer
+from face_organizer.commands import examined
+from face_organizer.config import load
+from face_organizer.facts import Finding, Machine, Trial
+
+
+@main.command()
+@click.option("--inbox", type=FOLDER, help="Judge this inbox too.")
+@click.option("--library", type=FOLDER, help="Judge this library, and where its state lies.")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="The daemon's TOML file."
+)
+@json_option
+def doctor(inbox: Path | None, library: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Examine this machine: GPUs, runtimes, folders, limits. What is wrong, why it matters, and what cures it.
+
+    Exit code 0: healthy (notes may remain); 1: something is wrong. Nothing is changed.
+    """
+    with exits():
+        config = load(config_path, inbox=str(inbox) if inbox else None, library=str(library) if library else None)
+        machine, findings = examined(config)
+        healthy = not any(finding.problem for finding in findings)
+        answer = {"healthy": healthy, "findings": findings, "machine": machine}
+        print_answer(answer, _in_words(machine, findings), as_json)
+        sys.exit(0 if healthy else EXIT_FAILURE)
+
+
+def _in_words(machine: Machine, findings: list[Finding]) -> str:
+    lines = [*_examined(machine), ""]
+    for finding in findings:
+        lines.append(f"{'PROBLEM' if finding.problem else 'note'}: {finding.what}")
+        lines += [f"    why: {finding.why}"] if finding.why else []
+        lines += [f"    $ {command}" for command in finding.cure.splitlines()]
+    if not any(finding.problem for finding in findings):
+        lines.append("healthy")
+    return "\n".join(lines)
+
+
+def _examined(machine: Machine) -> list[str]:
+    """What was looked at, so that silence about a thing means that it is well."""
+    driver = machine.driver
+    cards = ", ".join(f"{gpu.name} ({gpu.capability[0]}.{gpu.capability[1]})" for gpu in machine.gpus) or "none"
+    packs = ", ".join(f"{name} {'damaged' if wrong else 'as it should be'}" for name, wrong in machine.packs.items())
+    lines = [
+        f"Python {machine.python}; " + ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
+        f"GPUs: {cards}; driver: {driver.version or driver.problem if driver else 'none'}",
+        f"model packs: {packs}",
+    ]
+    lines += [f"{trial.device}: {_trial(trial)}" for trial in machine.trials]
+    lines += [
+        f"{folder.role}: {folder.path}, {folder.kind or 'unknown file system'}"
+        + ("" if folder.free_bytes is None else f", {folder.free_bytes / 1e9:,.1f} GB free")
+        for folder in machine.folders
+    ]
+    limits = machine.limits
+    return [
+        *lines,
+        f"limits: {limits.inotify_watches} inotify watches, {limits.open_files} open files; "
+        f"systemd: {machine.systemd or 'not here'}",
+    ]
+
+
+def _trial(trial: Trial) -> str:
+    nodes = ", ".join(f"{count} steps on {name}" for name, count in trial.nodes.items())
+    return trial.error or f"runs, {trial.runs_per_s:.0f} faces a second in one thread" + (f", {nodes}" if nodes else "")

@@ -1,0 +1,36 @@
+"""What sets up: install-service.
+
+Room:    cli (talks)
+Imports: commands, shared
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from face_organizer.cli.shared import FOLDER, exits, main
+from face_organizer.commands import install_service as install
+
+
+@main.command(name="install-service")
+@click.option("--inbox", type=FOLDER, default=Path("/srv/face-organizer/inbox"), show_default=True)
+@click.option("--library", type=FOLDER, default=Path("/srv/face-organizer/library"), show_default=True)
+@click.option(
+    "--user", default="face-organizer", show_default=True, help="Whom it runs as; made if there is no such user."
+)
+@click.option("--gpu", is_flag=True, help="Let it use NVIDIA GPUs.")
+@click.option("--dry-run", is_flag=True, help="Only print the commands.")
+def install_service(inbox: Path, library: Path, user: str, gpu: bool, dry_run: bool) -> None:
+    """Set up the system service, as root. Doing it twice changes nothing; your settings stay.
+
+    One folder that holds both inbox and library is best: between two, every image would be copied instead of moved.
+    """
+    with exits():
+        lines = install(inbox, library, user, gpu=gpu, dry_run=dry_run)
+        if dry_run:
+            click.echo("\n".join(lines))
+            return
+        click.echo("Set up. Start it: systemctl start face-organizer")
+        click.echo(f"Let somebody drop images into {inbox}: usermod -aG {user} NAME")

@@ -1,0 +1,147 @@
+"""The steps between reading a file and marking its placement done, and those of everything else that changes truth or
+disk: each by the dotted name of the function that does it. A process is killed right before and right after them.
+
+Nothing in the package knows of this table. `test_every_step_names_a_function_that_exists` holds the two together: a
+function that was renamed must fail there, and not silently never be killed at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """target: "module:function" or "module:Class.function". caller: only calls from this module count.
+
+    opens: the function is a context manager; before and after are those of its end, where it commits.
+    """
+
+    target: str
+    caller: str = ""
+    opens: bool = False
+
+
+PACKAGE = "face_organizer"
+LIBRARY, FILES, INDEX = (f"{PACKAGE}.adapters.{name}" for name in ("library", "files", "index"))
+
+
+def _steps(**targets: str) -> dict[str, Step]:
+    return {name: Step(f"{PACKAGE}.{target}") for name, target in targets.items()}
+
+
+OPENING = _steps(
+    lock_taken="adapters.lock:LibraryLock.__init__",
+    store_opened="adapters.store:open_store",
+    store_agreed="adapters.store:_agree",
+    settings_noted="opening:_remembering",
+    index_opened="pipeline.keep_index:IndexKeeper.open",
+    index_loaded="adapters.index:FaceIndex.load",
+    socket_bound="adapters.control:ControlServer.__init__",
+    socket_removed="adapters.control:ControlServer.stop",
+)
+SORTING = {
+    **_steps(
+        file_noticed="adapters.inbox:FolderInbox.signature",
+        file_submitted="pipeline.flow:Pipeline.submit",
+        file_read="adapters.reading:read_settled",
+        image_decoded="pipeline.read:Decode.__call__",
+        faces_seen="pipeline.see:See.__call__",
+        batch_enrolled="pipeline.gallery:Gallery._enrol",
+        image_enrolled="pipeline.gallery:Gallery._enrol_image",
+        file_recorded="pipeline.gallery:Gallery._new_file",
+        content_recorded="adapters.store:StoreTransaction.put_content",
+        vector_recorded="adapters.store:StoreTransaction.put_face_vector",
+        person_born="pipeline.book:Book.new_person",
+        index_grown="adapters.index:FaceIndex.add",
+        images_left="pipeline.ingest:Ingest.done",
+    ),
+    "truth_committed": Step(f"{PACKAGE}.adapters.store:LmdbStore.write", opens=True),
+}
+PLACING = {
+    **_steps(
+        pending_read="pipeline.place:file_to_place",
+        file_reconciled="adapters.library:Folders.reconcile",
+        folder_flushed="adapters.files:flush_folder",
+        file_shown="adapters.library:Placing._show",
+        reason_explained="adapters.library:Placing._explain",
+        reason_written="adapters.files:write_new",
+        old_cleared="adapters.library:Placing._clear",
+        old_removed="adapters.library:Placing._remove",
+        placed_recorded="pipeline.gallery:Gallery._record_placed",
+        placed_told="pipeline.place:Placer._tell",
+        inbox_pruned="adapters.inbox:FolderInbox.prune",
+    ),
+    "folder_made": Step("os:mkdir", FILES),
+    "hard_link": Step("os:link", FILES),
+    "symbolic_link": Step("os:symlink", FILES),
+    "unlink": Step("os:unlink", FILES),
+    "folder_removed": Step("os:rmdir", LIBRARY),
+    "rename": Step(f"{FILES}:rename_new"),
+    "copy": Step(f"{FILES}:copy_new"),
+    "copy_opened": Step("os:open", FILES),
+    "copy_dated": Step("os:utime", FILES),
+    "copy_flushed": Step("os:fsync", FILES),
+}
+RECLUSTERING = _steps(
+    snapshot_read="pipeline.think:load_faces",
+    clusters_found="pipeline.think:clusters_of",
+    clusters_reconciled="pipeline.think:reconciled",
+    run_kept="pipeline.runs:Runs.keep",
+    run_applied="pipeline.runs:Runs.apply",
+    run_rolled_back="pipeline.runs:Runs.rollback",
+)
+CHANGING = _steps(
+    change_written="pipeline.change:write_down",
+    change_begun="pipeline.changes:Changes.begin",
+    chunk_done="pipeline.changes:Changes.step",
+    face_put_back="pipeline.changes:Changes._put_back",
+    change_finished="pipeline.changes:Changes._finish",
+    change_taken_back="pipeline.changes:Changes.take_back",
+    files_laid_back="pipeline.runs:Runs.lay_back",
+    wishes_renewed="pipeline.runs:Runs._renew",
+    laying_back_ended="pipeline.runs:Runs._laid_back",
+    decision_made="pipeline.decide:Decide._make",
+    decision_undone="pipeline.decide:Decide.undo",
+)
+INDEXING = {
+    **_steps(
+        index_saved="adapters.index:FaceIndex.save",
+        index_summed="adapters.index:_sha256",
+        index_flushed="adapters.index:_fsync",
+        index_trained="adapters.index:FaceIndex.train",
+        index_swapped="adapters.index:FaceIndex.swap",
+    ),
+    "index_written": Step("faiss:write_index", INDEX),
+    "index_replaced": Step("os:replace", INDEX),
+}
+WRITES = {
+    f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
+    for owner, calls in {
+        LIBRARY: ("mkdir", "link", "symlink", "unlink", "rmdir"),
+        FILES: ("open", "fchmod", "utime", "fsync", "unlink"),
+        INDEX: ("mkdir", "open", "fsync", "replace"),
+        f"{PACKAGE}.adapters.lock": ("mkdir", "open", "ftruncate", "pwrite"),
+        f"{PACKAGE}.adapters.control": ("open", "chmod", "unlink"),
+        f"{PACKAGE}.adapters.store": ("mkdir",),
+        f"{PACKAGE}.adapters.inbox": ("rmdir",),
+        f"{PACKAGE}.parts": ("mkdir",),
+    }.items()
+    for call in calls
+}
+"""The calls of the adapters that may meet a disk that refuses."""
+
+STEPS = {**OPENING, **SORTING, **PLACING, **RECLUSTERING, **CHANGING, **INDEXING}
+ALL = {**STEPS, **WRITES}
+
+
+def found(target: str) -> tuple[Any, str, Any]:
+    """(module or class, name in it, the function). Raises ImportError, AttributeError, KeyError."""
+    module, _, path = target.partition(":")
+    owner: Any = import_module(module)
+    *classes, name = path.split(".")
+    for each in classes:
+        owner = getattr(owner, each)
+    return owner, name, vars(owner)[name]

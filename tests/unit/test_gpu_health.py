@@ -1,0 +1,221 @@
+"""The doctor on GPUs it never saw: recorded facts in, the right diagnosis and cure out.
+
+The first nine are how a Tesla P4 was not put to work, one attempt after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from face_organizer.facts import Driver, Finding, Gpu, Library, Machine, Trial
+from face_organizer.health.diagnose import diagnose
+from face_organizer.health.gpu import gpu_findings
+from face_organizer.health.versions import BUILDS, build_of, parsed, runs_on
+
+P4 = Gpu("Tesla P4", (6, 1), 8 << 30)
+T4 = Gpu("Tesla T4", (7, 5), 16 << 30)
+H100 = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 80 << 30)
+CUDA_12 = Driver("535.183.01", (12, 2))
+CUDA_13 = Driver("580.95.05", (13, 0))
+CUDNN_9_10 = Library("libcudnn.so.9", "/site-packages/nvidia/cudnn/lib/libcudnn.so.9.10.2", "9.10.2.21")
+ON_GPU = Trial("cuda", nodes={"CUDAExecutionProvider": 113}, libraries=(CUDNN_9_10,))
+
+
+def machine(gpu: Gpu = P4, driver: Driver = CUDA_12, trial: Trial | None = None, **packages: str) -> Machine:
+    named = {name.replace("_", "-"): version for name, version in packages.items()}
+    return Machine(
+        gpus=(gpu,), driver=driver, device_files=("/dev/nvidia0",), packages=named, trials=(trial,) if trial else ()
+    )
+
+
+def failed(error: str, *libraries: Library) -> Trial:
+    return Trial("cuda", error, libraries=libraries)
+
+
+def lacks(library: str, wanted_by: str = "libonnxruntime_providers_cuda.so") -> Trial:
+    return failed(
+        f"Failed to load library {wanted_by} with error: {library}: cannot open shared object file: No such file or "
+        "directory"
+    )
+
+
+ATTEMPTS = {
+    "1: a CUDA 11 build in a CUDA 12 container": (
+        machine(onnxruntime_gpu="1.18.1", nvidia_cuda_runtime_cu12="12.4.127", trial=lacks("libcublasLt.so.11")),
+        "cuda_libraries_missing",
+        "face-organizer[cuda-pascal]",
+    ),
+    "2: CUDA 12's libraries linked under CUDA 11's names": (
+        replace(
+            machine(
+                onnxruntime_gpu="1.18.1",
+                trial=failed("libonnxruntime_providers_cuda.so: undefined symbol: cublasLt, version libcublasLt.so.11"),
+            ),
+            links=(("/usr/local/cuda/lib64/libcublasLt.so.11", "/usr/local/cuda/lib64/libcublasLt.so.12.4.5.8"),),
+        ),
+        "library_links",
+        "rm /usr/local/cuda/lib64/libcublasLt.so.11",
+    ),
+    "3: the CPU package came along with insightface": (
+        machine(
+            onnxruntime="1.32.0",
+            onnxruntime_gpu="1.26.0",
+            insightface="2.1",
+            nvidia_cudnn_cu12="9.10.2.21",
+            trial=Trial("cuda", nodes={"CPUExecutionProvider": 113}),
+        ),
+        "two_runtimes",
+        "pip uninstall -y onnxruntime onnxruntime-gpu",
+    ),
+    "4: the newest build, without code for Pascal": (
+        machine(
+            onnxruntime_gpu="1.31.1",
+            driver=CUDA_13,
+            trial=failed("CUDA failure 209: no kernel image is available for execution on the device"),
+        ),
+        "no_code_for_card",
+        "face-organizer[cuda-pascal]",
+    ),
+    "5: the newest cuDNN, which pip takes by itself": (
+        machine(
+            onnxruntime_gpu="1.26.0",
+            nvidia_cudnn_cu12="9.28.0.5",
+            trial=failed("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0 ; hostname=box ; expr=cudnnConv"),
+        ),
+        "cudnn_without_code",
+        "nvidia-cudnn-cu12==9.10.2.21",
+    ),
+    "6: no cuDNN at all": (
+        machine(onnxruntime_gpu="1.24.4", trial=lacks("libcudnn.so.9")),
+        "cudnn_missing",
+        "face-organizer[cuda-pascal]",
+    ),
+    "7: the container was started without the GPU": (
+        Machine(container=True, devices_wanted="cuda", packages={"onnxruntime-gpu": "1.26.0"}),
+        "container_without_gpu",
+        "docker run --gpus all",
+    ),
+    "8: a driver older than the CUDA that was built for": (
+        machine(T4, onnxruntime_gpu="1.31.1", trial=failed("CUDA driver version is insufficient for CUDA runtime")),
+        "driver_too_old",
+        "face-organizer[cuda12]",
+    ),
+    "9: TensorRT, which serves no Pascal card": (
+        replace(
+            machine(onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.10.2.21", trial=ON_GPU), devices_wanted="tensorrt:0"
+        ),
+        "tensorrt_without_code",
+        'devices = "cuda:0"',
+    ),
+}
+
+
+def problems(facts: Machine) -> list[Finding]:
+    return [finding for finding in gpu_findings(facts) if finding.problem]
+
+
+@pytest.mark.parametrize(("facts", "name", "cure"), ATTEMPTS.values(), ids=ATTEMPTS)
+def test_each_way_a_gpu_was_not_put_to_work_is_told_first_and_with_its_cure(
+    facts: Machine, name: str, cure: str
+) -> None:
+    first = diagnose(facts)[0]
+
+    assert first.name == name
+    assert cure in first.cure
+    assert first.why
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        machine(onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.10.2.21", trial=ON_GPU),
+        machine(onnxruntime_gpu="1.20.2", nvidia_cudnn_cu12="9.5.0.50", trial=ON_GPU),
+        machine(H100, CUDA_13, onnxruntime_gpu="1.31.1", nvidia_cudnn_cu13="9.28.0.5", trial=ON_GPU),
+        machine(T4, CUDA_12, onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.28.0.5", trial=ON_GPU),
+        Machine(packages={"onnxruntime": "1.32.0", "openvino": "2026.4.1"}),
+    ],
+    ids=["pascal cured", "pascal, older", "hopper", "turing with the newest cuDNN", "no GPU at all"],
+)
+def test_a_machine_that_works_is_left_alone(facts: Machine) -> None:
+    assert problems(facts) == []
+
+
+def test_a_loaded_cudnn_counts_more_than_the_package_beside_it() -> None:
+    other = Library("libcudnn.so.9", "/usr/lib/x86_64-linux-gnu/libcudnn.so.9.14.0", "9.14.0")
+    facts = machine(onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.10.2.21", trial=Trial("cuda", libraries=(other,)))
+
+    (finding,) = problems(facts)
+
+    assert finding.name == "cudnn_without_code"
+    assert other.path in finding.what
+
+
+def test_code_seen_in_a_cudnn_counts_more_than_its_version() -> None:
+    bare = replace(CUDNN_9_10, capabilities=((7, 5), (8, 0), (9, 0)))
+
+    (finding,) = problems(
+        machine(onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.10.2.21", trial=Trial("cuda", libraries=(bare,)))
+    )
+
+    assert finding.name == "cudnn_without_code"
+
+
+def test_a_gpu_with_only_the_cpu_package_is_told() -> None:
+    (finding,) = problems(machine(H100, CUDA_13, onnxruntime="1.32.0"))
+
+    assert finding.name == "cpu_package_only"
+    assert finding.cure == "pip uninstall -y onnxruntime\npip install 'face-organizer[cuda]'"
+
+
+def test_a_silent_fallback_that_no_rule_explains_is_still_a_problem() -> None:
+    facts = machine(H100, CUDA_13, onnxruntime_gpu="1.31.1", trial=Trial("cuda", nodes={"CPUExecutionProvider": 113}))
+
+    assert [finding.name for finding in problems(facts)] == ["gpu_not_used"]
+
+
+def test_a_faiss_for_younger_cards_is_told() -> None:
+    facts = machine(onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.10.2.21", faiss_gpu="1.15.1", trial=ON_GPU)
+
+    assert [finding.name for finding in problems(facts)] == ["faiss_without_code"]
+
+
+@pytest.mark.parametrize(
+    ("version", "capability", "runs"),
+    [
+        ("1.20.2", (6, 1), True),
+        ("1.26.0", (6, 1), True),  # by the code for 6.0
+        ("1.26.0", (5, 2), False),
+        ("1.26.0", (8, 9), True),  # by the code for 8.6
+        ("1.26.0", (12, 0), True),  # compiled by the driver from 9.0
+        ("1.27.0", (7, 0), False),
+        ("1.31.1", (9, 0), True),
+        ("1.31.1", (10, 0), False),
+    ],
+)
+def test_the_table_of_builds_knows_which_card_each_serves(
+    version: str, capability: tuple[int, int], runs: bool
+) -> None:
+    build = build_of(parsed(version))
+
+    assert build is not None
+    assert build.runs_on(capability) is runs
+
+
+def test_native_code_runs_on_its_own_major_version_and_an_equal_or_higher_minor_one() -> None:
+    assert runs_on(((6, 0),), (6, 1))
+    assert not runs_on(((6, 1),), (6, 0))
+    assert not runs_on(((6, 0),), (7, 0))
+
+
+def test_versions_are_read_as_numbers() -> None:
+    assert [parsed(text) for text in ("9.10.2.21", "1.27.0rc1", "1.26.0+cu12", "", "dev")] == [
+        (9, 10, 2, 21),
+        (1, 27, 0),
+        (1, 26, 0),
+        (),
+        (),
+    ]
+    assert build_of(()) is None
+    assert [build.first for build in BUILDS] == sorted(build.first for build in BUILDS)

@@ -1,0 +1,58 @@
+"""The doctor on everything but GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from face_organizer.facts import Folder, Limits, Machine, Trial
+from face_organizer.health.diagnose import diagnose
+
+WELL = Machine(
+    packages={"onnxruntime": "1.32.0", "openvino": "2026.4.1", "opencv-python-headless": "5.0.0"},
+    trials=(Trial("openvino", runs_per_s=50), Trial("cpu", nodes={"CPUExecutionProvider": 113}, runs_per_s=30)),
+    folders=(Folder("inbox", "/srv/inbox", "ext4", 1 << 40), Folder("state", "/srv/state", "ext4", 1 << 40)),
+    limits=Limits(65536, 512, 20000, 8 << 30),
+    packs={"opencv-zoo": ()},
+    systemd="252",
+)
+
+
+def test_a_machine_that_is_well_hears_nothing() -> None:
+    assert diagnose(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "problem"),
+    [
+        (replace(WELL, packages={}), "no_runtime", True),
+        (replace(WELL, packages={"onnxruntime": "1.32.0"}), "openvino_missing", False),
+        (replace(WELL, trials=(Trial("cpu", "illegal instruction"),)), "cpu_fails", True),
+        (replace(WELL, missing_libraries=("libGL.so.1",)), "library_missing", True),
+        (replace(WELL, packages={**WELL.packages, "opencv-python": "5.0.0"}), "two_opencvs", False),
+        (replace(WELL, packs={"opencv-zoo": ("detector.onnx is missing or altered",)}), "pack_damaged", True),
+        (replace(WELL, limits=replace(WELL.limits, inotify_watches=100)), "inotify_max_user_watches", False),
+        (replace(WELL, limits=replace(WELL.limits, inotify_instances=8)), "inotify_max_user_instances", False),
+        (replace(WELL, limits=replace(WELL.limits, open_files=256)), "open_files", True),
+        (replace(WELL, limits=replace(WELL.limits, memory_bytes=1 << 29)), "memory", True),
+        (replace(WELL, folders=(Folder("state", "/mnt/nas", "nfs4"),)), "state_on_network", True),
+        (replace(WELL, folders=(Folder("inbox", "/mnt/nas", "cifs"),)), "inbox_without_events", False),
+        (replace(WELL, folders=(Folder("library", "/media/stick", "exfat"),)), "library_without_links", False),
+        (replace(WELL, folders=(Folder("inbox", "/srv", "ext4", writable=False),)), "folder_not_writable", True),
+        (replace(WELL, folders=(Folder("library", "/srv", "ext4", 1 << 20),)), "disk_low", True),
+        (replace(WELL, folders=(Folder("library", "/srv", "ext4", 1 << 29),)), "disk_low", False),
+        (replace(WELL, systemd=""), "no_systemd", False),
+    ],
+)
+def test_what_is_wrong_is_named_and_weighed(facts: Machine, name: str, problem: bool) -> None:
+    (finding,) = diagnose(facts)
+
+    assert (finding.name, finding.problem) == (name, problem)
+    assert finding.why
+
+
+def test_problems_come_before_notes() -> None:
+    facts = replace(WELL, systemd="", limits=replace(WELL.limits, open_files=256))
+
+    assert [finding.problem for finding in diagnose(facts)] == [True, False]
