@@ -20,7 +20,7 @@ TOOK_MAX_S = 20.0
 """For a file of the corpus; the slowest takes 1.5 s on a quiet machine."""
 
 GREW_MAX_BYTES = 160_000_000
-"""By any file of the corpus: the largest that it declares, and may have, is a JPEG of 119 megapixels, at one byte each."""
+"""By any file of the corpus: the largest size that is let through is a JPEG of 119 megapixels, one byte each."""
 
 LARGE, SLACK_BYTES = (2400, 1600), 24_000_000
 
