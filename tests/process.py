@@ -19,14 +19,16 @@ import face_organizer
 
 SOURCE_ROOT = Path(face_organizer.__file__).parents[1]
 COMMAND = [sys.executable, "-m", "face_organizer"]
+NUMBERED = [sys.executable, str(Path(__file__).with_name("numbered.py"))]
+"""The program without its networks, for pictures that numbered.paint made."""
 
 
 def organizer(
-    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = ()
+    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = (), command: Sequence[str] = COMMAND
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end. within: a command that runs it (see disks.py)."""
     done = subprocess.run(
-        [*within, *COMMAND, *map(str, arguments)],
+        [*within, *command, *map(str, arguments)],
         env=environment(),
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import UNIT, Lab, booted
+from lab import Lab, booted
 from PIL import Image
 from process import COMMAND, Daemon, organizer
 from survival import NESTS, SETTINGS, Nest, World, assert_all_is_well, other_file_system, sorting_of
@@ -31,6 +31,17 @@ def start() -> Iterator[Callable[..., Daemon]]:
     yield begin
     for daemon in daemons:
         daemon.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    (tmp_path / "inbox").mkdir()
+    return tmp_path / "inbox"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    return tmp_path / "library"
 
 
 @pytest.fixture(scope="session")
@@ -126,10 +137,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def running(lab: Lab) -> Iterator[Lab]:
+def running(lab: Lab) -> Lab:
+    """With the daemon up; it stays so for the next test."""
     lab.start()
-    yield lab
-    lab.run("systemctl", "stop", UNIT)
+    return lab
+
+
+@pytest.fixture
+def stopped(lab: Lab) -> Lab:
+    lab.stop()
+    return lab
 
 
 @pytest.fixture(scope="session")
