@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from steps import PACKAGE, STEPS, Step, found
+from steps import ALL, PACKAGE, Step, found
 
 IMPORTED = ("cli", "serve", "opening", "commands", "app")
 PASSED_THROUGH = frozenset({"pathlib", "contextlib", __name__})
@@ -53,12 +53,12 @@ def arm(step: str, when: str, nth: int, *, told: str, error: str = "", times: in
             DIRECT["kill"](DIRECT["getpid"](), signal.SIGKILL)
         raise failure(error, arguments)
 
-    wrap(STEPS[step], happen)
+    wrap(ALL[step], happen)
 
 
 def count_all(into: str) -> None:
     """Count the calls of every step, and write {step: calls} at the end."""
-    counts = dict.fromkeys(STEPS, 0)
+    counts = dict.fromkeys(ALL, 0)
 
     def counting(name: str) -> Callable[[str, tuple[Any, ...]], None]:
         def happen(at: str, _: tuple[Any, ...]) -> None:
@@ -66,7 +66,7 @@ def count_all(into: str) -> None:
 
         return happen
 
-    for name, step in STEPS.items():
+    for name, step in ALL.items():
         wrap(step, counting(name))
     atexit.register(lambda: Path(into).write_text(json.dumps(counts)))
 

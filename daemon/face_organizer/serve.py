@@ -173,20 +173,22 @@ def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]
                 organizer.recluster("once")
                 finished = _until_settled(organizer, signals, tick)
                 organizer.prune_inbox()
-            counts = organizer.status()
+            counts, left, lack = organizer.status(), organizer.waiting_in_inbox(), organizer.out_of_room()
         finally:
             organizer.stop(config.flow.stop_within_s)
     keys = ("images", "faces", "persons", "outliers", "no_face", "quarantined", "duplicates")
     summary = {key: counts[key] for key in keys} | {"seconds": round(monotonic() - started, 3)}
     log.info("stopped", **summary)
+    if lack:
+        log.error("no_room", left_in_inbox=left, problem=lack)
     for problem in counts["problems"]:
         log.error("not_placed", problem=problem)
     return summary, 0 if finished and not counts["problems"] else 1
 
 
 def _until_settled(organizer: Organizer, signals: Signals, tick: Tick) -> bool:
-    """Wait until nothing is left to do; False when somebody asked to stop first."""
-    while not signals.stop:
+    """Wait until nothing is left to do; False when somebody asked to stop first, or a full disk stops us."""
+    while not signals.stop and not organizer.out_of_room():
         _raise_failure(organizer)
         if organizer.settled():
             return True

@@ -180,13 +180,15 @@ class FileToPlace:
 class Placed:
     """What disk says now. places: relative paths. problem: "" or why it could not be done (it will be tried again).
 
-    missing: neither the source nor any place holds the file any more; somebody took it away.
+    missing: neither the source nor any place holds the file any more; somebody took it away. no_room: the problem is a
+    full disk.
     """
 
     file_id: FileId
     places: tuple[str, ...]
     problem: str = ""
     missing: bool = False
+    no_room: bool = False
 
 
 # What truth keeps, one record per id. The store writes them by field name, so a field may be added with a default.

@@ -17,7 +17,7 @@ from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from face_organizer.adapters import inbox as inbox_module
 from face_organizer.adapters import watching
-from face_organizer.adapters.inbox import FolderInbox, file_system_of, is_candidate_name
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.watching import Hints
 from face_organizer.errors import DeniedError, GoneError, UnreadableError
 from face_organizer.types import ImageRef, InboxState, Signature
@@ -727,7 +727,7 @@ def test_a_folder_that_may_be_read_again_is_watched_again(
 def test_a_file_system_without_events_is_left_to_the_walk(
     inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "file_system_of", lambda *_: "nfs4")
+    monkeypatch.setattr(inbox_module, "kind_at", lambda _: "nfs4")
 
     inbox.start()
     for _ in range(3):
@@ -738,25 +738,6 @@ def test_a_file_system_without_events_is_left_to_the_walk(
     assert log.fields[0]["reason"] == "nfs4 does not tell of changes"
     assert not inbox.rescan
     assert not watchdog_threads()
-
-
-def test_the_file_system_is_that_of_the_innermost_and_last_mount() -> None:
-    mounts = "\n".join(
-        [
-            "22 1 254:0 / / rw - ext4 /dev/vda rw",
-            "23 22 0:50 / /mnt rw - nfs4 server:/x rw",
-            "24 23 0:51 / /mnt/my\\040photos rw shared:1 - fuse.sshfs host: rw",
-            "25 22 0:52 / /mn rw - tmpfs tmpfs rw",
-            "26 22 0:53 / /mn rw - xfs /dev/vdb rw",
-        ]
-    )
-
-    assert file_system_of("/home", mounts) == "ext4"
-    assert file_system_of("/mnt", mounts) == "nfs4"
-    assert file_system_of("/mnt/a", mounts) == "nfs4"
-    assert file_system_of("/mnt/my photos/inbox", mounts) == "fuse.sshfs"
-    assert file_system_of("/mn/a", mounts) == "xfs"
-    assert file_system_of("/", "") == ""
 
 
 # pruning

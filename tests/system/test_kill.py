@@ -6,127 +6,36 @@ Thirty kills here; some hundreds in the tests marked `long`, which print how oft
 
 from __future__ import annotations
 
-import io
 import itertools
-import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mortal import IMPORTED
-from PIL import Image
 from process import Daemon
 from steps import STEPS, found
 from survival import (
+    PLACEMENTS,
+    SETTINGS,
     Ended,
     Nest,
     World,
+    another,
     assert_all_is_well,
     assert_nothing_is_lost_or_torn,
     library_of,
-    other_file_system,
     side_by_side,
     sorting_of,
 )
 
-from face_organizer.demo import GROUP, locate
-from face_organizer.types import STATE_FOLDER
-
 WHENS = ("before", "after")
-PLACEMENTS = ("move", "hardlink", "symlink", "copy")
-NESTS = 3
-PEOPLE, IMAGES_EACH = ("p0", "p2", "p7"), 3
-SETTINGS = """
-[watch]
-settle_s = 0.02
-[faces]
-threads = 1
-[index]
-save_every_s = 0
-flat_max_faces = 4
-[flow]
-commit_batch_max = 3
-batch_max = 4
-"""
-"""Small batches: many transactions for few images. The index is trained early, and saved whenever it has changed."""
-
 Moment = tuple[str, str, int]
 """Where to die: before or after the n-th call of a step."""
-
-
-@pytest.fixture(scope="module")
-def nests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Nest]]:
-    nests = [Nest(tmp_path_factory.mktemp("nest")) for _ in range(NESTS)]
-    yield nests
-    for nest in nests:
-        nest.close()
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "small.toml"
-    path.write_text(SETTINGS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def dropped(faces: list[Path]) -> dict[str, bytes]:
-    """Three people well apart, in folders of their own; two of them in a group; a twin; no face; half a file."""
-    inbox: dict[str, bytes] = {}
-    for person in PEOPLE:
-        mine = [path for path in faces if path.name.startswith(person)][:IMAGES_EACH]
-        inbox |= {f"album/{person}/{path.name}": path.read_bytes() for path in mine}
-    first, *_, last = inbox.values()
-    grey = io.BytesIO()
-    Image.new("RGB", (64, 64), (90, 90, 90)).save(grey, "png")
-    inbox |= {"album/twin.jpg": first, "half.jpg": last[: len(last) // 2], "grey.png": grey.getvalue()}
-    return inbox | {"group.jpg": locate(GROUP).read_bytes()}
-
-
-@pytest.fixture
-def new_world(dropped: dict[str, bytes], tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Makes a world with everything dropped, its inbox on another file system if that is wanted."""
-    elsewhere: list[Path] = []
-    numbers = itertools.count()
-
-    def make(placement: str, two_file_systems: bool = False) -> World:
-        folder = tmp_path / f"world{next(numbers)}"
-        inbox = folder / "inbox"
-        if two_file_systems:
-            other = other_file_system(tmp_path)
-            if other is None:
-                pytest.skip("there is no second file system to write to")
-            elsewhere.append(other)
-            inbox = other / "inbox"
-        world = World(inbox, folder / "library", placement, dropped)
-        world.drop()
-        return world
-
-    yield make
-    for folder in elsewhere:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def calm(
-    nests: list[Nest], config: Path, dropped: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[World, dict[str, Any]]:
-    """A world that was never disturbed, and what its library says."""
-    folder = tmp_path_factory.mktemp("calm")
-    world = World(folder / "inbox", folder / "library", "move", dropped)
-    world.drop()
-    assert nests[0].run(*world.run_once(config)).code == 0
-    assert_all_is_well(world)
-    says = sorting_of(world)
-    assert len(says["persons"]) == len(PEOPLE)
-    assert says["files"]["group.jpg"] == 2
-    return world, says
 
 
 def test_every_step_names_a_function_that_exists() -> None:
@@ -179,13 +88,14 @@ CHAINS: dict[tuple[str, bool], tuple[Moment, ...]] = {
 }
 
 
+@pytest.mark.timeout(600)
 def test_kill_upon_kill_costs_nothing(
-    nests: list[Nest], config: Path, calm: tuple[World, dict[str, Any]], new_world: Callable[..., World]
+    nests: list[Nest], small_batches: Path, calm: tuple[World, dict[str, Any]], new_world: Callable[..., World]
 ) -> None:
     def die_and_heal(nest: Nest, world: World, moments: tuple[Moment, ...]) -> None:
         for moment in moments:
-            assert kill(nest, world, moment, *world.run_once(config)).happened, f"{moment} was never reached"
-        assert_heals(nest, world, config, calm[1])
+            assert kill(nest, world, moment, *world.run_once(small_batches)).happened, f"{moment} was never reached"
+        assert_heals(nest, world, small_batches, calm[1])
 
     jobs = [partial(die_and_heal, world=new_world(*where), moments=moments) for where, moments in CHAINS.items()]
     side_by_side(nests, jobs)
@@ -233,17 +143,6 @@ class Stage:
     before: dict[str, Any]
     after: dict[str, Any]
     counts: Counter[str]
-
-
-def another(world: World, folder: Path) -> World:
-    """A world with a library of its own to lose: the pictures are hard links, which no run writes to. In the inbox
-    either nothing is left or nothing is ever changed."""
-
-    def copy(source: str, target: str) -> None:
-        (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
-
-    shutil.copytree(world.library, folder / "library", symlinks=True, copy_function=copy)
-    return replace(world, library=folder / "library")
 
 
 def command_in(world: World, command: tuple[str, ...]) -> tuple[str | Path, ...]:
@@ -319,6 +218,7 @@ KILLED_SCENES: dict[str, tuple[Moment, ...]] = {
 }
 
 
+@pytest.mark.timeout(600)
 def test_a_decision_or_a_run_that_was_cut_short_is_done_whole_or_not_at_all(
     nests: list[Nest], strict: World, tmp_path: Path
 ) -> None:
@@ -347,13 +247,13 @@ def died() -> Iterator[Counter[str]]:
 @pytest.mark.timeout(3600)
 def test_wherever_sorting_dies_the_library_is_the_one_of_an_undisturbed_run(
     nests: list[Nest],
-    config: Path,
+    small_batches: Path,
     calm: tuple[World, dict[str, Any]],
     new_world: Callable[..., World],
     died: Counter[str],
 ) -> None:
     places = list(itertools.product(PLACEMENTS, (False, True)))
-    rehearsals = [partial(rehearse, world=new_world(*where), config=config, says=calm[1]) for where in places]
+    rehearsals = [partial(rehearse, world=new_world(*where), config=small_batches, says=calm[1]) for where in places]
     counts = dict(zip(places, side_by_side(nests, rehearsals), strict=True))
     dice, jobs = random.Random(4), []
     for number, (step, when) in enumerate(2 * list(itertools.product(STEPS, WHENS))):
@@ -363,7 +263,9 @@ def test_wherever_sorting_dies_the_library_is_the_one_of_an_undisturbed_run(
             moments = [(step, when, dice.randint(1, max(1, counts[where][step] // 2)))]
             if number % 3 == 0:  # and the restart dies too
                 moments.append((dice.choice([name for name in STEPS if counts[where][name]]), dice.choice(WHENS), 1))
-            jobs.append(partial(die_in, where=where, new_world=new_world, moments=moments, config=config, says=calm[1]))
+            jobs.append(
+                partial(die_in, where=where, new_world=new_world, moments=moments, config=small_batches, says=calm[1])
+            )
 
     for moments in side_by_side(nests, jobs):
         died.update(step for step, _, _ in moments)
@@ -399,14 +301,14 @@ def die_in(
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_wherever_a_decision_or_a_run_dies_it_is_done_whole_or_not_at_all(
     nests: list[Nest],
-    config: Path,
+    small_batches: Path,
     new_world: Callable[..., World],
     tmp_path: Path,
     died: Counter[str],
     placement: str,
 ) -> None:
     world = new_world(placement)
-    assert nests[0].run(*world.run_once(config)).code == 0
+    assert nests[0].run(*world.run_once(small_batches)).code == 0
     be_strict(world, tmp_path)
     dice = random.Random(placement)
     stages = side_by_side(

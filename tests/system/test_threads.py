@@ -25,16 +25,19 @@ def test_every_thread_of_the_daemon_has_a_pulse(tmp_path: Path) -> None:
     try:
         organizer.start(watching=True)
 
-        wait_until(lambda: "lay_back" not in organizer.pulses.states(), within_s=20)
-        # Without one: watchdog's threads, which ingest supervises, and helpers for whom a thread with a pulse waits.
-        ours = [each for each in threading.enumerate() if each not in before and not isinstance(each, BaseThread)]
+        wait_until(lambda: threads_since(before) == set(organizer.pulses.states()), within_s=20)
         watched = organizer.pulses.states()
-        assert {each.name for each in ours if not each.name.startswith("ThreadPoolExecutor")} == set(watched)
         assert {"decode-0", "see-0", "sink", "place", "ingest", "recluster", "control"} <= set(watched)
         assert organizer.pulses.hung(after_s=60.0) == []
     finally:
         organizer.stop()
     assert set(organizer.pulses.states()) <= {"control"}
+
+
+def threads_since(before: set[threading.Thread]) -> set[str]:
+    """Without watchdog's, which ingest supervises, and helpers for whom a thread with a pulse waits."""
+    ours = [each for each in threading.enumerate() if each not in before and not isinstance(each, BaseThread)]
+    return {each.name for each in ours if not each.name.startswith("ThreadPoolExecutor")}
 
 
 def test_a_thread_that_hangs_is_logged_once_with_its_stack_and_shown_by_status(

@@ -10,7 +10,6 @@ none); the walk is the truth. So a watcher that cannot be had is no failure: the
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from face_organizer.adapters.file_systems import is_shared, kind_at
 from face_organizer.adapters.reading import cause_of, read_settled
 from face_organizer.adapters.watching import LIMIT_REACHED, LIMITS, Hints, Watcher
 from face_organizer.ports import Clock, Log
@@ -36,46 +36,11 @@ RESTART_S = 5.0
 REWATCH_S = 60.0
 """How often to try whether there are watches now for the folders that got none."""
 
-EVENTLESS = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "9p",
-        "virtiofs",
-        "ceph",
-        "afs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "gfs2",
-        "ocfs2",
-        "orangefs",
-        "vboxsf",
-        "prl_fs",
-        "fuse",
-    ]
-)
-"""File systems on which others can write without inotify telling us; so does every fuse.* one."""
-
 
 def is_candidate_name(name: str) -> bool:
     """May this be an image somebody finished? Hidden files and the names of downloads and editors under way are not."""
     lowered = name.lower()
     return not (name.startswith(".") or lowered.endswith(TEMPORARY_ENDINGS) or lowered in TEMPORARY_NAMES)
-
-
-def file_system_of(path: str, mountinfo: str) -> str:
-    """The kind of file system a real path lies on, "" if unknown. mountinfo: the text of /proc/self/mountinfo."""
-    best, kind = "", ""
-    for line in mountinfo.splitlines():
-        fields, _, rest = line.partition(" - ")
-        mount_point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split(" ")[4])
-        below = mount_point.rstrip("/") + "/"
-        if (path + "/").startswith(below) and len(below) >= len(best):
-            best, kind = below, rest.split(" ")[0]
-    return kind
 
 
 class Identity(NamedTuple):
@@ -218,12 +183,8 @@ class FolderInbox:
 
     def _eventless(self) -> str:
         """Why nobody would tell us of changes on this file system; "" if somebody does."""
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            return ""
-        kind = file_system_of(os.path.realpath(self._root), mounts)
-        return f"{kind} does not tell of changes" if kind in EVENTLESS or kind.startswith("fuse.") else ""
+        kind = kind_at(self._root)
+        return f"{kind} does not tell of changes" if is_shared(kind) else ""
 
     def _identity_now(self) -> Identity | str:
         """Which folder lies there now, or why none does."""

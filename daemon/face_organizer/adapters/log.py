@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -32,10 +33,28 @@ def open_log(style: str, level: str) -> Log:
             *([_as_entry] if journal else [_printable, _renderer(style)]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=(lambda *_: _journal()) if journal else structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: _journal())
+        if journal
+        else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     return cast("Log", structlog.get_logger())
+
+
+class _Unfailing:
+    """A stream whose troubles (a full disk, a reader that left) are its own: telling is not the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _ToJournal:

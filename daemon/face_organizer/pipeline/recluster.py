@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from face_organizer.errors import NoRoomError
 from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.reconcile import Reconciled
 from face_organizer.pipeline.answers import RUN_FIGURES
@@ -37,6 +38,9 @@ Kept = tuple[int, RunRecord]
 
 Kind = Literal["unasked", "asked", "proposal"]
 """unasked: by the clock, growth or SIGHUP; applied if it is within the margin. asked: applied. proposal: kept only."""
+
+PUT_OFF_S = 60.0
+"""After a run that found a full disk, none runs by itself for so long."""
 
 LITTLE_GROWTH = 1.1
 """A timed run looks only at what is new while the library has grown by less than this since a run over everything."""
@@ -81,10 +85,11 @@ class Recluster:
         chores: Callable[[Event], None] = lambda stop: None,
         on_found: Callable[[Mapping[str, Any]], None] = lambda found: None,
         draw: Callable[[Mapping[str, Any]], Path] | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread. chores: what
         to do meanwhile. on_found(found): the bounds of a run, for streaming to go by. draw(curve): shows a curve of
-        find_elbow; returns where, raises OSError.
+        find_elbow; returns where, raises OSError. has_room(): while not, nothing runs by itself.
         """
         self._store, self._runs = store, runs
         self.rules, self.when, self._seed = rules, when, seed
@@ -93,7 +98,8 @@ class Recluster:
         self._lock = Lock()
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
-        self._last_end = clock()
+        self._last_end = self._not_before = clock()
+        self._has_room = has_room
         self._last = Last()
         self.found: Mapping[str, Any] = {}
         self.running = False
@@ -135,6 +141,8 @@ class Recluster:
                 self._chores(stop)
 
     def _due(self) -> str:
+        if self._clock() < self._not_before or not self._has_room():
+            return ""
         with self._store.read() as txn:
             faces = txn.faces.count()
         grown = faces - self._last.faces
@@ -149,8 +157,13 @@ class Recluster:
 
     def _answer(self, reason: str, kind: Kind, reply: Reply[Kept]) -> None:
         self.running = True
+        last = self._last
         try:
             reply.give(self._recluster(reason, kind))
+        except NoRoomError as error:  # nothing was changed, or what was begun is done later
+            self._last, self._not_before = last, self._clock() + PUT_OFF_S
+            self._log.warning("recluster_put_off", reason=reason, problem=str(error))
+            reply.fail(error)
         except BaseException as error:
             reply.fail(error)
             raise
