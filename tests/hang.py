@@ -7,6 +7,7 @@ ever if it is empty. So no test needs a fault built into the program.
 from __future__ import annotations
 
 import sys
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -21,6 +22,7 @@ def hang_once(name: str, trigger: Path) -> None:
         owner = getattr(owner, each)
     original = getattr(owner, function)
 
+    @wraps(original)
     def hanging(*arguments: Any, **named: Any) -> Any:
         try:
             seconds = trigger.read_text()

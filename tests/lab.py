@@ -60,8 +60,13 @@ class Lab:
         self.write(CONFIG, (ROOT / "config" / "face-organizer.toml").read_text() + extra + "\n")
 
     def start(self) -> None:
+        """Doing it twice changes nothing; what failed before is forgotten."""
         self.control("exec", "systemctl", "reset-failed", UNIT)
         self.run("systemctl", "start", UNIT)
+
+    def stop(self) -> None:
+        self.control("exec", "systemctl", "stop", UNIT)
+        self.control("exec", "systemctl", "reset-failed", UNIT)
 
     def shell(self, script: str) -> str:
         return self.run("sh", "-c", script)
@@ -100,6 +105,10 @@ class Lab:
             self.run(f"{HOME}/.venv/bin/face-organizer", "status", "--json", "--library", LIBRARY)
         )
         return found
+
+    def names_below(self, folder: str, pattern: str) -> set[str]:
+        """Of files: one with several people is in several folders, under one name."""
+        return set(self.run("find", folder, "-type", "f", "-name", pattern, "-printf", "%f\\n").splitlines())
 
     def left_in_inbox(self) -> list[str]:
         return self.run("find", INBOX, "-type", "f").splitlines()

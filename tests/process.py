@@ -19,19 +19,28 @@ import face_organizer
 
 SOURCE_ROOT = Path(face_organizer.__file__).parents[1]
 COMMAND = [sys.executable, "-m", "face_organizer"]
+NUMBERED = [sys.executable, str(Path(__file__).with_name("numbered.py"))]
+"""The program without its networks, for pictures that numbered.paint made."""
 
 
-def organizer(*arguments: str | Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def organizer(
+    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = (), command: Sequence[str] = COMMAND
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. within: a command that runs it (see disks.py)."""
     done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], env=environment(), capture_output=True, text=True, timeout=110, check=False
+        [*within, *command, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert expect is None or done.returncode == expect, (done.returncode, done.stdout, done.stderr)
     return done
 
 
-def as_json(*arguments: str | Path, expect: int | None = 0) -> Any:
-    return json.loads(organizer(*arguments, "--json", expect=expect).stdout)
+def as_json(*arguments: str | Path, expect: int | None = 0, within: Sequence[str] = ()) -> Any:
+    return json.loads(organizer(*arguments, "--json", expect=expect, within=within).stdout)
 
 
 def environment() -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 
 from face_organizer.adapters.chart import write_elbow
 from face_organizer.adapters.control import ControlServer
+from face_organizer.adapters.disk import free_bytes, same_disk
 from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
@@ -30,7 +32,7 @@ from face_organizer.calls import calls_by_name
 from face_organizer.calls.ask import proposal
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import DeniedError, GoneError, ItemError
+from face_organizer.errors import DeniedError, GoneError, ItemError, NoRoomError
 from face_organizer.parts import (
     decode_photo,
     make_folder,
@@ -47,6 +49,7 @@ from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.flow import Cancelled, Pipeline, Service, Stage
+from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.keep_index import IndexKeeper
@@ -58,10 +61,15 @@ from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.roster import load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.see import See
+from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Lack, Space
 from face_organizer.ports import Log
-from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
+
+READERS_EVERY_S = 3600.0
+"""A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
 
 PROBLEMS_SHOWN = 50
+ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 
 class Organizer:
@@ -100,19 +108,44 @@ class Organizer:
         self._device = "none"
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
-        self._folders = Folders(config.library_path, config.inbox_path, config.placement)
-        self._placer = Placer(store, self._folders, self._post, log, monotonic)
+        self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._inbox_away)
+        self._space = Space(
+            {LIBRARY: config.library_path, STATE: config.state_path},
+            free_bytes,
+            config.watch.disk_free_min_bytes,
+            log,
+            monotonic,
+            copies=self._placing_copies,
+        )
+        self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space)
         pack = pack_named(config.faces.pack)
         rules = rules_of(config, pack)
         self._book = Book(store, self._roster, rules, self._folders.holds)
         changes = Changes(store, self._roster, self._book)
-        while changes.step():  # what a crash interrupted
-            beat()
         self._gallery = Gallery(
-            store, self._index, self._roster, self._book, log, monotonic, self._placer.wake, self._left_pipeline
+            store,
+            self._index,
+            self._roster,
+            self._book,
+            log,
+            monotonic,
+            self._placer.wake,
+            self._left_pipeline,
+            self._space,
         )
-        applier = Applier(changes, self._in_gallery, lambda: monotonic() >= self._give_up_at)
+        self._applier = applier = Applier(changes, self._in_gallery, lambda: monotonic() >= self._give_up_at)
         self._runs = Runs(store, changes, applier, self._wait_placed)
+        self._forget = Forget(
+            store,
+            self._roster,
+            self._book,
+            self._keeper,
+            applier,
+            self._in_gallery,
+            self._wait_placed,
+            log,
+            time,
+        )
         self._recluster = Recluster(
             store,
             self._runs,
@@ -123,10 +156,12 @@ class Organizer:
             monotonic,
             time,
             lambda: self._in_gallery(self._roster.picture),
-            self._keeper.tend,
+            self._chores,
             self._go_by,
             partial(write_elbow, state_folder(config)),
+            lambda: self._space.lack is None,
         )
+        self._end_interrupted(changes)
         self._calls = calls_by_name(
             Desk(
                 store=store,
@@ -134,6 +169,7 @@ class Organizer:
                 roster=self._roster,
                 book=self._book,
                 decide=Decide(store, self._roster, changes, applier, self._runs, time),
+                forget=self._forget,
                 runs=self._runs,
                 recluster=self._recluster,
                 keeper=self._keeper,
@@ -146,6 +182,7 @@ class Organizer:
                 failed=lambda: self.failure() is not None,
             )
         )
+        self._readers_at = monotonic() + READERS_EVERY_S
         self._recluster.remember(last_run)
         self._go_by(self._recluster.found)
         self._pipeline = self._new_pipeline([])
@@ -159,7 +196,7 @@ class Organizer:
 
     def start(self, *, watching: bool = False, once: bool = False) -> None:
         """Start the threads. watching: networks and inbox too. once: nothing runs by itself, no second looks."""
-        jobs = {"place": self._placer.run, "recluster": self._recluster.run, "lay_back": self._lay_back}
+        jobs = {"place": self._placer.run, "recluster": self._recluster.run, "catch_up": self._catch_up}
         self._recluster.by_itself = watching and not once
         if watching:
             self._ingest = self._open_inbox(once)
@@ -196,7 +233,7 @@ class Organizer:
 
         try:
             stop("ingest")
-            stop("lay_back")
+            stop("catch_up")
             drained = self._pipeline.wait_empty(max(0.0, deadline - monotonic())) and self.wait_settled(deadline)
         except BaseException:
             drained = False
@@ -227,6 +264,13 @@ class Organizer:
         if self._ingest is not None and not self._ingest.idle():
             return False
         return not self._pipeline.in_flight and self._is_placed()
+
+    def out_of_room(self) -> str:
+        """Why nothing moves any more: a disk has been full for a while, and all that can be done is done. "" if not."""
+        lack = self._space.lack
+        if lack is None or self._pipeline.in_flight or not self._is_placed() or not self._space.is_lasting():
+            return ""
+        return f"{lack.folder} has {lack.free_bytes} bytes free and {lack.needed_bytes} are needed: {lack.problem}"
 
     @property
     def taken_in(self) -> int:
@@ -269,7 +313,8 @@ class Organizer:
             "library": answers.printable(str(self._library_path)),
             "people": self.config.people,
             **self._in_gallery(read),
-            "in_flight": self._pipeline.in_flight,
+            "in_flight": self._pipeline.in_flight + self._gallery.held,
+            "paused": self._told_of(self._space.lack),
             "queues": self._pipeline.queues(),
             "threads": self.pulses.states(),
             "device": self._device,
@@ -288,6 +333,9 @@ class Organizer:
         shown = sorted(map(answers.printable, problems))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 
+    def _inbox_away(self) -> bool:
+        return self._inbox is not None and self._inbox.state.kind == "lost"
+
     def _inbox_state(self) -> dict[str, str | None] | None:
         """watched, polling or lost, and why it is not watched; None where nobody looks at the inbox."""
         if self._inbox is None:
@@ -305,9 +353,15 @@ class Organizer:
 
     def summary(self) -> str:
         """One line for people."""
-        doing = "re-clustering" if self._recluster.running else f"watching {ascii(str(self.config.inbox_path))[1:-1]}"
-        persons, faces = len(self._roster.faces_of), self._index.count
-        return f"{doing}: {persons} persons, {faces} faces, {self._pipeline.in_flight} in flight"
+        state = self._inbox.state if self._inbox is not None else InboxState("lost", "nobody looks at it")
+        doing = f"{ATTENTION[state.kind]} {ascii(str(self.config.inbox_path))[1:-1]}"
+        doing += f" ({state.reason})" if state.reason else ""
+        if self._recluster.running:
+            doing = "re-clustering"
+        if lack := self._space.lack:
+            doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        counted = f"{len(self._roster.faces_of)} persons, {self._index.count} faces"
+        return f"{doing}: {counted}, {self._pipeline.in_flight + self._gallery.held} in flight"
 
     def embed(self, photos: list[tuple[str, str]]) -> Float32:
         """The faces in pictures (name, content in base64) as unit rows, float32 (n, d). Raises ItemError."""
@@ -321,6 +375,7 @@ class Organizer:
         """Take over what can change while running; gallery and re-clustering see it at their next step."""
         self.config = config
         rules = rules_of(config, pack_named(config.faces.pack))
+        self._space.free_min_bytes = config.watch.disk_free_min_bytes
         self._recluster.rules = rules
         self._go_by(self._recluster.found)
         self._recluster.when = when_of(config)
@@ -333,12 +388,18 @@ class Organizer:
 
     # the parts
 
+    @staticmethod
+    def _told_of(lack: Lack | None) -> dict[str, Any] | None:
+        return asdict(lack) | {"folder": answers.printable(lack.folder)} if lack else None
+
     def _wait_placed(self, file_ids: Sequence[int]) -> None:
         """Wait until disk shows what truth wants of these files, or cannot. Raises Cancelled when we stop first."""
         self._placer.wake()
         never = Event()
         for file_id in file_ids:
             while self._is_pending(file_id):
+                if self._placer.blocked and (lack := self._space.lack):
+                    raise NoRoomError(lack.problem)
                 if self.failure() is not None or monotonic() >= self._give_up_at:
                     raise Cancelled
                 wait(never, 0.02)
@@ -347,11 +408,51 @@ class Organizer:
         with self.store.read() as txn:
             return txn.pending(1, file_id) == [file_id] and file_id not in self._placer.problems
 
-    def _lay_back(self, stop: Event) -> None:
-        """The service that ends what a crash interrupted; what a stop interrupts, the next start ends."""
-        self._runs.resume()
+    def _end_interrupted(self, changes: Changes) -> None:
+        """A change that a crash cut short is ended before anything else; on a full disk, later."""
+        try:
+            while changes.step():
+                beat()
+        except NoRoomError:
+            self._applier.behind = True
+
+    def _catch_up(self, stop: Event) -> None:
+        """The service that does what a crash or a full disk cut short; what a stop cuts short, the next start does."""
+        self._runs.behind = True
+        while True:
+            if self._ingest is not None:
+                self._space.look()
+            if self._gallery.held:
+                self._post(Call(self._gallery.enrol_held))
+            try:
+                if self._applier.behind:
+                    self._applier.catch_up()
+                if self._runs.behind:
+                    self._runs.resume()
+                if self._forget.behind:
+                    self._forget.resume(stop)
+                pause_s = 1.0
+            except NoRoomError:
+                pause_s = RETRY_S
+            if wait(stop, pause_s):
+                return
+
+    def _placing_copies(self) -> bool:
+        """Does an image that is placed take its room once more?"""
+        mode, paths = self.config.placement, (self.config.inbox_path, self._library_path)
+        return mode == "copy" or (mode != "symlink" and not same_disk(*paths))
+
+    def _chores(self, stop: Event) -> None:
+        """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
+        self._keeper.tend(stop)
+        if monotonic() >= self._readers_at:
+            self._readers_at = monotonic() + READERS_EVERY_S
+            if dead := self.store.clear_dead_readers():
+                self._log.warning("dead_readers_cleared", readers=dead)
 
     def _is_placed(self) -> bool:
+        if self._placer.blocked:
+            return True
         with self.store.read() as txn:
             return txn.pending_count() <= len(self._placer.problems)
 
@@ -402,11 +503,13 @@ class Organizer:
             ]
         )
         patience = patience_of(config, once=once)
-        return Ingest(inbox, self._known, self._pipeline.submit, self._log, monotonic, patience)
+        return Ingest(inbox, self._known, self._pipeline.submit, self._log, monotonic, patience, self._space)
 
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
         with self.store.read() as txn:
+            if txn.is_forgotten(os.fsencode(path), signature):
+                return True
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
         return file is not None and file.signature == signature and not file.missing
 

@@ -33,6 +33,7 @@ class WatchConfig(Section, frozen=True):
     prune_empty_s: Seconds = 60.0
     pixels_max: Count = 120_000_000
     size_max_bytes: Count = 512 * 1024 * 1024
+    disk_free_min_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
 
 
 class FacesConfig(Section, frozen=True):

@@ -4,6 +4,11 @@ Room:    names
 Imports: stdlib
 """
 
+import errno
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when a disk, or somebody's share of it, is full."""
+
 
 class FaceOrganizerError(Exception):
     """A failure whose message a person will read: it names the thing, the cause and the way out."""
@@ -51,6 +56,17 @@ class RequestError(FaceOrganizerError):
 
 class StoreError(FaceOrganizerError):
     """The truth is in danger: stop."""
+
+
+class NoRoomError(FaceOrganizerError):
+    """A disk is full: pause and try again, nothing is lost. What was to be written is undone, whole.
+
+    again: room has been made meanwhile; to do it once more is all it takes.
+    """
+
+    def __init__(self, reason: str, *, again: bool = False) -> None:
+        super().__init__(reason)
+        self.again = again
 
 
 class AlreadyRunningError(FaceOrganizerError):

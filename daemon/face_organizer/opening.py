@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from face_organizer.adapters.file_systems import refuse_shared
 from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import StoreError
+from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.parts import make_folder, pack_named, state_folder
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
@@ -25,14 +27,20 @@ SETTINGS = "settings"
 
 
 def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Organizer:
-    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError."""
+    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError
+    where a new one finds a full disk; one that is there opens all the same."""
     check_folders(config)
+    refuse_shared(config.state_path)
     pack = pack_named(config.faces.pack)
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
     try:
+        keep_private(state)
+        make_folder(config.inbox_path, "inbox")
+        lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
+        _tell_of_backup(store, log)
         return _with_store(store, lambda: _remembering(store, config, log, lock, pulses))
     except BaseException:
         lock.release()
@@ -40,26 +48,36 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Or
 
 
 def open_existing(library: Path, log: Log) -> Organizer:
-    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError."""
+    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
     if not (state / "truth").is_dir():
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
         )
+    refuse_shared(state)
     lock = LibraryLock(state)
     try:
         store = open_store(state / "truth", "", 0)
+        _tell_of_backup(store, log)
         return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
     except BaseException:
         lock.release()
         raise
 
 
+def _tell_of_backup(store: LmdbStore, log: Log) -> None:
+    if store.backup is not None:
+        log.warning("store_migrated", copy_of_the_old=str(store.backup))
+
+
 def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
-    with store.write() as txn:
-        txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    try:
+        with store.write() as txn:
+            txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+    except NoRoomError as error:  # commands without a daemon go by the settings of the start before
+        log.warning("settings_not_noted", problem=str(error))
     return Organizer(config, log, lock, store, pulses)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from face_organizer.adapters.models import Pack, list_packs, load_pack
 from face_organizer.adapters.session import Device, choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
-from face_organizer.errors import ConfigError, DecodeError
+from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import RECURRING_SHAPES
 from face_organizer.pipeline.ingest import Patience
@@ -60,10 +60,12 @@ def make_eyes(
 
 
 def make_folder(path: Path, what: str) -> None:
-    """Raises ConfigError where it cannot be made."""
+    """Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in DISK_FULL:
+            raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
         raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -58,3 +59,11 @@ def test_the_level_decides_what_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     log.warning("shown")
 
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["shown"]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb", buffering=0) as full:
+        monkeypatch.setattr("sys.stderr", io.TextIOWrapper(full, write_through=True))
+        open_log("json", "info").info("lost")
+
+    open_log("json", "info").info("lost too, for it is closed")

@@ -144,13 +144,13 @@ def test_only_the_stage_that_hangs_is_hung_though_all_the_others_wait_for_it(
     def reject(item: int, error: ItemError) -> int:
         return item
 
-    stages = [Stage(name, (work(f"{name}-0"),), capacity=1) for name in ("early", "late")]
+    stages = [Stage(name, (work(f"{name}-0"), work(f"{name}-1")), capacity=1) for name in ("early", "late")]
     pipeline = Pipeline(stages, work("sink"), 1, 0.0, reject, in_flight_max=64, pulses=pulses)
     pipeline.start()
     feeding = Service("ingest", lambda stop: [pipeline.submit(n) for n in range(64)] and None, pulses)
     feeding.start()
     try:
-        others = {"early-0", "late-0", "sink"} - {culprit}
+        others = {"early-0", "early-1", "late-0", "late-1", "sink"} - {culprit}
         wait_until(
             lambda: state(pulses, culprit) == "working" and all(state(pulses, name) == "waiting" for name in others),
             within_s=20,

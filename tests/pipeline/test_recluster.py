@@ -12,12 +12,13 @@ import pytest
 from support import wait_until
 from test_gallery import RUN, Desk
 
+from face_organizer.errors import NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
-from face_organizer.pipeline.recluster import Kind, Recluster, When
-from face_organizer.pipeline.think import Faces, join_nearest
-from face_organizer.types import Float32, Impostors, People, RunRecord
+from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
+from face_organizer.pipeline.think import Faces, clusters_of, join_nearest, reconciled
+from face_organizer.types import Float32, Impostors, Neighbours, People, RunRecord
 
 WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 
@@ -37,7 +38,9 @@ class Bench:
             lambda: 1.0,
             self.desk.roster.picture,
             draw=self._draw,
+            has_room=lambda: self.has_room,
         )
+        self.has_room = True
         self.drawn: list[Mapping[str, Any]] = []
         self.disk_full = False
 
@@ -384,3 +387,51 @@ def test_the_timer_looks_at_everything_again_after_a_run_that_was_not_applied(be
 
     started = [fields["everything"] for event, fields in bench.desk.log.events if event == "recluster_started"]
     assert started == [True, True]
+
+
+def test_a_run_that_finds_no_room_is_put_off_and_made_up_for_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.desk.drop(1)
+    bench.desk.drop(1)
+
+    def full(*_: object, **__: object) -> None:
+        raise NoRoomError("no room")
+
+    with monkeypatch.context() as patch, pytest.raises(NoRoomError):
+        patch.setattr(bench.desk.runs, "keep", full)
+        bench.run("unasked")
+    assert bench.runs() == []
+    assert bench.desk.log.names().count("recluster_put_off") == 1
+    bench.has_room, bench.now = False, 3 * PUT_OFF_S
+    assert bench.recluster._due() == ""
+
+    bench.has_room = True
+    service = Service("recluster", bench.recluster.run)
+    service.start()
+    try:
+        wait_until(lambda: len(bench.runs()) == 1, within_s=20)
+    finally:
+        service.stop()
+    assert bench.runs()[0].reason == "test"
+    assert bench.recluster._due() == ""
+    bench.desk.store.close()
+
+
+def test_a_face_that_a_raised_bound_just_misses_stays_where_the_last_run_put_it(bench: Bench) -> None:
+    """One of three faces ends .01 below the bound: a new library has no reason to move it, one that never ran has."""
+    rows = np.eye(3, 32, dtype=np.float32)
+    rows[1], rows[2] = rows[0], 0.6 * rows[0] + 0.8 * rows[2]
+    faces = faces_of(rows, [True] * 3, [1, 2, 3])
+    faces = replace(faces, person_of=np.array([7, 7, 7]))
+    none = np.full((3, 1), -1, np.int64)
+    edges = Neighbours(faces.face_ids, none, none.astype(np.float32))
+    clusters = replace(clusters_of(faces, edges, rules_with(0.61), 0), labels=np.array([0, 0, 1]))
+
+    seen_before = reconciled(faces, clusters, rules_with(0.61), frozenset(), last_face_id=3)
+    never_seen = reconciled(faces, clusters, rules_with(0.61), frozenset())
+
+    assert seen_before.person_of.tolist() == [7, 7, 7]
+    assert seen_before.moved == 0
+    assert never_seen.person_of.tolist() == [7, 7, 0]

@@ -6,9 +6,11 @@ systemd, ...) everything here is skipped with the lab's reason.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from lab import HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
@@ -42,7 +44,8 @@ def test_the_unit_is_well_hardened(either: Lab) -> None:
     assert float(exposure[1]) <= EXPOSURE_MAX
 
 
-def test_with_the_drop_in_for_gpus_it_starts_and_no_other_device_comes_in(lab: Lab) -> None:
+def test_with_the_drop_in_for_gpus_it_starts_and_no_other_device_comes_in(stopped: Lab) -> None:
+    lab = stopped
     lab.install("--gpu")
     try:
         lab.start()
@@ -51,19 +54,19 @@ def test_with_the_drop_in_for_gpus_it_starts_and_no_other_device_comes_in(lab: L
         assert lab.show("DevicePolicy") == "closed"
         assert "char-nvidia* rw" in lab.show("DeviceAllow")
     finally:
-        lab.run("systemctl", "stop", UNIT)
+        lab.stop()
         lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d")
         lab.run("systemctl", "daemon-reload")
 
 
-def test_start_returns_once_the_daemon_is_ready(lab: Lab) -> None:
+def test_start_returns_once_the_daemon_is_ready(stopped: Lab) -> None:
+    lab = stopped
     before = len(lab.events("ready"))
 
     lab.start()
 
     assert (lab.show("ActiveState"), lab.show("SubState")) == ("active", "running")
     wait_until(lambda: len(lab.events("ready")) == before + 1, within_s=5)
-    lab.run("systemctl", "stop", UNIT)
 
 
 def test_reload_reclusters_in_the_same_process(running: Lab) -> None:
@@ -132,7 +135,8 @@ def test_a_second_daemon_on_the_same_library_gives_up_with_75(running: Lab) -> N
     assert second.returncode == 75, second.stderr
 
 
-def test_a_mistake_in_the_configuration_is_not_tried_again(lab: Lab) -> None:
+def test_a_mistake_in_the_configuration_is_not_tried_again(stopped: Lab) -> None:
+    lab = stopped
     try:
         lab.configure("levle = 3")
         start = lab.control("exec", "systemctl", "start", UNIT)
@@ -152,23 +156,20 @@ def test_stop_is_clean(running: Lab) -> None:
     wait_until(lambda: len(running.events("stopped")) == before + 1, within_s=5)
 
 
-def test_a_hangup_at_any_moment_of_the_start_does_not_kill(lab: Lab) -> None:
-    lab.control("exec", "systemctl", "reset-failed", UNIT)
+def test_a_hangup_at_any_moment_of_the_start_does_not_kill(stopped: Lab) -> None:
+    lab = stopped
     before, reclustered = len(lab.events("ready")), len(lab.events("recluster_finished"))
     lab.run("systemctl", "start", "--no-block", UNIT)
-    try:
-        wait_until(lambda: lab.show("MainPID") != "0", within_s=START_WITHIN_S)
-        # As fast as a shell can, from before Python's first instruction to well after READY.
-        lab.shell(
-            f"for n in $(seq 100000); do kill -HUP {lab.show('MainPID')} || exit 1;"
-            f" systemctl --quiet is-active {UNIT} && exit 0; done; exit 1"
-        )
+    wait_until(lambda: lab.show("MainPID") != "0", within_s=START_WITHIN_S)
+    # As fast as a shell can, from when systemd names the process to READY.
+    lab.shell(
+        f"for n in $(seq 100000); do kill -HUP {lab.show('MainPID')} || exit 1;"
+        f" systemctl --quiet is-active {UNIT} && exit 0; done; exit 1"
+    )
 
-        wait_until(lambda: len(lab.events("ready")) == before + 1, within_s=START_WITHIN_S)
-        wait_until(lambda: len(lab.events("recluster_finished")) > reclustered, within_s=30)
-        assert (lab.show("ActiveState"), lab.show("NRestarts")) == ("active", "0")
-    finally:
-        lab.run("systemctl", "stop", UNIT)
+    wait_until(lambda: len(lab.events("ready")) == before + 1, within_s=START_WITHIN_S)
+    wait_until(lambda: len(lab.events("recluster_finished")) > reclustered, within_s=30)
+    assert (lab.show("ActiveState"), lab.show("NRestarts")) == ("active", "0")
 
 
 def test_fifty_hangups_are_one_reclustering_or_two(running: Lab) -> None:
@@ -181,8 +182,8 @@ def test_fifty_hangups_are_one_reclustering_or_two(running: Lab) -> None:
     assert len(running.events("recluster_finished")) - before <= 2
 
 
-def test_after_five_failures_in_five_minutes_it_stays_down(lab: Lab) -> None:
-    lab.control("exec", "systemctl", "reset-failed", UNIT)
+def test_after_five_failures_in_five_minutes_it_stays_down(stopped: Lab) -> None:
+    lab = stopped
     lab.drop_in("ExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n")
     try:
         assert lab.control("exec", "systemctl", "start", UNIT).returncode != 0
@@ -210,9 +211,70 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
         running.run("systemctl", "start", *sockets, "systemd-journald.service")
     assert running.show("MainPID") == pid
 
-    running.run("systemctl", "reload", UNIT)  # something to say
     wait_until(lambda: away(running) == {f"away_{number:02}" for number in range(12)}, within_s=30)
 
 
 def away(lab: Lab) -> set[str]:
     return {Path(entry["IMAGE"]).stem for entry in lab.events("image_enrolled") if "away_" in str(entry["IMAGE"])}
+
+
+@pytest.mark.parametrize("size", [60_000, 1_000_000])
+def test_an_error_of_many_lines_stays_one_entry(lab: Lab, size: int) -> None:
+    unit = f"large-{size}"
+    script = (
+        "from face_organizer.adapters.log import open_log;"
+        f"open_log('auto', 'info').error('large', problem='line of ten\\n' * ({size} // 12))"
+    )
+
+    lab.run(
+        *("systemd-run", "--quiet", "--wait", f"--unit={unit}", f"--setenv=PYTHONPATH={HOME}/daemon"),
+        *(f"{HOME}/.venv/bin/python", "-c", script),
+    )
+
+    entries = lab.run("journalctl", "-u", unit, "EVENT=large", "-o", "json", "--all").splitlines()
+    assert [json.loads(entry)["PROBLEM"] for entry in entries] == ["line of ten\n" * (size // 12)]
+
+
+@pytest.mark.long
+def test_other_folders_and_another_user_serve_as_well_whatever_they_are_called(stopped: Lab) -> None:
+    lab, inbox, library = stopped, "/srv/my photos/in 100% $HOME", "/srv/my photos/out"
+    try:
+        lab.install("--inbox", inbox, "--library", library, "--user", "family")
+
+        verified = lab.control("exec", "systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+        assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+        lab.start()
+        assert lab.events("ready")[-1]["INBOX"] == inbox
+        lab.feed(b"no image", "sh", "-c", f"cat >'{inbox}/x.jpg'")
+        wait_until(lambda: "x.jpg" in lab.names_below(library, "x.jpg"), within_s=60)
+        assert lab.run("stat", "-c", "%U:%G", library) == "family:family"
+    finally:
+        lab.stop()
+        lab.install()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_stop_with_a_thousand_queued_is_quick_and_the_rest_is_done_at_the_next_start(
+    running: Lab, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    faces = sorted(path for path in images.rglob("*") if path.is_file())
+    for number in range(1_000):
+        data = faces[number % len(faces)].read_bytes() + b"%d" % number  # other content, the same face
+        (tmp_path / "images" / f"queued_{number:04}.jpg").write_bytes(data)
+    running.drop_images(tmp_path / "images")
+    wait_until(lambda: len(running.names_below(LIBRARY, "queued_*")) >= 50, within_s=120)
+
+    begun = monotonic()
+    running.run("systemctl", "stop", UNIT)
+    took_s = monotonic() - begun
+
+    placed, left = running.names_below(LIBRARY, "queued_*"), running.names_below(INBOX, "queued_*")
+    print(f"stopped after {took_s:.1f} s with {len(placed)} placed and {len(left)} left")  # noqa: T201
+    assert took_s < 60 / 2  # TimeoutStopSec
+    assert running.show("Result") == "success"
+    assert len(placed | left) == 1_000 and left and not placed & left
+    running.start()
+    wait_until(lambda: not running.left_in_inbox(), within_s=600)
+    assert len(running.names_below(LIBRARY, "queued_*")) == 1_000

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours
+from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours, UInt8
 
 EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
+LOOK_BYTES = 16
 EDGE_BYTES = EDGE_ID.itemsize + EDGE_SIMILARITY.itemsize
 
 
@@ -32,6 +33,12 @@ class _Face(msgspec.Struct, gc=False):
     quality: float
 
 
+class _Image(msgspec.Struct, gc=False):
+    """What of an ImageRecord is read for all images."""
+
+    look: bytes = b""
+
+
 class _Assignment(msgspec.Struct, gc=False):
     """What of an AssignmentRecord is read for all faces."""
 
@@ -39,6 +46,7 @@ class _Assignment(msgspec.Struct, gc=False):
 
 
 _face = msgspec.msgpack.Decoder(_Face).decode
+_image = msgspec.msgpack.Decoder(_Image).decode
 _assignment = msgspec.msgpack.Decoder(_Assignment).decode
 
 
@@ -74,6 +82,17 @@ def edge_table(pages: Iterable[Page], k: int) -> Neighbours:
     return Neighbours(*(np.concatenate(column) for column in zip(nothing, *columns, strict=True)))
 
 
+def look_table(images: Iterable[Page]) -> tuple[Int64, UInt8]:
+    """The images that have a look: ids int64 (n,), and looks uint8 (n, LOOK_BYTES)."""
+    ids, looks = [np.empty(0, np.int64)], [b""]
+    for keys, values in images:
+        of_page = [_image(value).look for value in values]
+        has = [len(each) == LOOK_BYTES for each in of_page]
+        ids.append(ids_of(list(compress(keys, has))))
+        looks += compress(of_page, has)
+    return np.concatenate(ids), np.frombuffer(b"".join(looks), np.uint8).reshape(-1, LOOK_BYTES)
+
+
 def face_table(faces: Iterable[Page], assignments: Iterable[Page]) -> FaceTable:
     """All these faces, and whose they are: nobody's where no assignment tells."""
     columns = [_face_columns(keys, values) for keys, values in (([], []), *faces)]
@@ -93,3 +112,16 @@ def _face_columns(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Int64
         np.fromiter((face.founder for face in faces), np.bool_, n),
         np.fromiter((face.quality for face in faces), np.float32, n),
     )
+
+
+def without_edges(keys: Sequence[bytes], values: Sequence[bytes], gone: Int64) -> Iterable[tuple[bytes, bytes]]:
+    """The rows of the graph that lead to faces which are gone, without those edges: (key, value)."""
+    counts = [len(value) // EDGE_BYTES for value in values]
+    ids = np.frombuffer(b"".join(v[: n * EDGE_ID.itemsize] for v, n in zip(values, counts, strict=True)), EDGE_ID)
+    hit = np.isin(ids, gone)
+    ends = np.cumsum(counts)
+    for row in np.unique(np.searchsorted(ends, np.flatnonzero(hit), side="right")).tolist():
+        n = counts[row]
+        kept = ~hit[ends[row] - n : ends[row]]
+        similarities = np.frombuffer(values[row], EDGE_SIMILARITY, n, n * EDGE_ID.itemsize)
+        yield keys[row], np.frombuffer(values[row], EDGE_ID, n)[kept].tobytes() + similarities[kept].tobytes()

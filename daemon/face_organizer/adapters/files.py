@@ -180,8 +180,10 @@ def copy_new(source: Spot, target: Spot, staged: str, digest: bytes) -> None:
             raise OSError(errno.ESTALE, "the content has changed", os.fspath(source.path))
         told = os.fstat(content.fileno())
         copy.flush()
-        os.fchmod(copy.fileno(), stat.S_IMODE(told.st_mode) & 0o777)
-        os.utime(copy.fileno(), ns=(told.st_atime_ns, told.st_mtime_ns))
+        with _where_there_are_any():
+            os.fchmod(copy.fileno(), stat.S_IMODE(told.st_mode) & 0o777)
+        with _where_there_are_any():
+            os.utime(copy.fileno(), ns=(told.st_atime_ns, told.st_mtime_ns))
         os.fsync(copy.fileno())
     flush_folder(target.folder)
 
@@ -190,7 +192,18 @@ def write_new(text: bytes, target: Spot, staged: str) -> None:
     """A file with this text under a name that must be free: whole or not at all."""
     with _arriving(target.beside(staged), target) as file:
         file.write(text)
-        os.fchmod(file.fileno(), 0o644)
+        with _where_there_are_any():
+            os.fchmod(file.fileno(), 0o644)
+
+
+@contextlib.contextmanager
+def _where_there_are_any() -> Iterator[None]:
+    """Permissions and times of one's own are not to be had on every file system (FAT, network drives)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
 
 
 def flush_folder(folder: int) -> None:

@@ -1,7 +1,7 @@
 """The folders people look at: disk follows truth by comparing what is there with what should be there.
 
 Room:    adapters (touches)
-Imports: types, adapters.files, adapters.reading, stdlib
+Imports: types, errors, adapters.files, adapters.reading, stdlib
 
 One rule keeps the only copy safe whenever the process dies: first everything new appears, and only then does anything
 old go. Names prove nothing: a thing on disk is the file by its inode and time, or by its content. What else stands in
@@ -18,7 +18,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from face_organizer.adapters.files import (
     write_new,
 )
 from face_organizer.adapters.reading import open_below
+from face_organizer.errors import DISK_FULL
 from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER, FileToPlace, Placed, PlacementMode
 
 LINK_REFUSED = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -81,11 +82,19 @@ class Folders:
     """The library's folders. Not thread-safe: one thread places.
 
     mode: "move" empties the inbox (a hard link into each folder, then the source goes); "hardlink", "symlink" and
-    "copy" leave the source alone. Where a hard link cannot be made, a copy is.
+    "copy" leave the source alone. Where a hard link cannot be made, a copy is. inbox_away(): what lies at the inbox's
+    path now is not the inbox (its file system is not mounted), so that a source that is not there is not missing.
     """
 
-    def __init__(self, library_root: Path, inbox_root: Path, mode: PlacementMode) -> None:
+    def __init__(
+        self,
+        library_root: Path,
+        inbox_root: Path,
+        mode: PlacementMode,
+        inbox_away: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.root, self.inbox, self.mode = library_root.absolute(), inbox_root.absolute(), mode
+        self.inbox_away = inbox_away
 
     def reconcile(self, file: FileToPlace) -> Placed:
         """Make disk show the file in exactly its folders. Doing it twice is the same as once.
@@ -96,16 +105,17 @@ class Folders:
         assert file.source.is_absolute(), file
         for part in (file.name, *file.folders):
             assert _is_plain(part), part
-        placing = Placing(self, file)
+        placing, no_room = Placing(self, file), False
         try:
             with placing.opened:
                 return placing.run()
         except CannotPlaceError as problem:
             sentence = f"cannot place {file.name}: {problem}"
         except OSError as error:
+            no_room = error.errno in DISK_FULL
             where = error.filename2 or error.filename
             sentence = f"cannot place {file.name}: {error.strerror}" + (f": {os.fsdecode(where)}" if where else "")
-        return Placed(file.file_id, tuple(placing.standing), problem=sentence)
+        return Placed(file.file_id, tuple(placing.standing), problem=sentence, no_room=no_room)
 
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path?"""
@@ -131,6 +141,7 @@ class Placing:
 
     def __init__(self, folders: Folders, file: FileToPlace) -> None:
         self._root, self._inbox, self._mode = folders.root, folders.inbox, folders.mode
+        self._inbox_away = folders.inbox_away
         self._file = file
         self._wanted = tuple(dict.fromkeys(file.folders))
         self._staged = f".face-organizer-{file.file_id}.part"
@@ -164,7 +175,7 @@ class Placing:
         return Placed(self._file.file_id, tuple(shown[folder] for folder in self._wanted))
 
     def _missing(self) -> Placed:
-        if not self._inbox.is_dir():
+        if self._inbox_away() or not self._inbox.is_dir():
             raise CannotPlaceError(f"the inbox {self._inbox} is away")
         return Placed(self._file.file_id, tuple(self.standing), missing=True)
 

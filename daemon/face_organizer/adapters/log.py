@@ -12,8 +12,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -33,20 +34,44 @@ def open_log(style: str, level: str) -> Log:
             *([_as_entry] if journal else [_printable, _renderer(style)]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=(lambda *_: _journal()) if journal else structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: _journal())
+        if journal
+        else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     return cast("Log", structlog.get_logger())
+
+
+def flush_log() -> None:
+    """Send what the journal did not take at once. Call it now and then."""
+    if _journal.cache_info().currsize:
+        _journal().journal.flush()
+
+
+class _Unfailing:
+    """A stream whose troubles (a full disk, a reader that left) are its own: telling is not the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _ToJournal:
     """What structlog calls a logger, over the journal."""
 
     def __init__(self) -> None:
-        self._journal = Journal()
+        self.journal = Journal()
 
     def info(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._journal.write(level, event, fields)
+        self.journal.write(level, event, fields)
 
     debug = warning = error = critical = info
 

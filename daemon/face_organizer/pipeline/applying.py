@@ -1,7 +1,7 @@
 """Drives a change to its end, chunk by chunk through the gallery's thread, with enrolment going on in between.
 
 Room:    pipeline (moves)
-Imports: changes, flow, pulse
+Imports: errors, changes, flow, pulse
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar, cast
 
+from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.flow import Cancelled
 from face_organizer.pipeline.pulse import waiting
@@ -30,21 +31,31 @@ class Applier:
         in_gallery: Callable[[Callable[[], Any]], Any],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """stopping(): the process wants to end; what is left of a change is done at the next start."""
+        """stopping(): the process wants to end; what is left of a change is done at the next start. behind: a full disk
+        cut one short, and catch_up is to be tried again."""
         self._changes, self._in_gallery, self._stopping = changes, in_gallery, stopping
         self._one_at_a_time = Lock()
+        self.behind = False
 
     def run(self, begin: Callable[[], T]) -> T:
         """Call begin() in the gallery's thread, where it may begin a change; then do that to its end.
 
         Returns what begin() returned; raises what it raised, and then nothing was changed. Raises Cancelled when the
-        process stops before the end.
+        process stops before the end, NoRoomError when a full disk does not let it be done to its end, or begun.
         """
         with self._alone():
             self._end()  # of one that was cut short
             answer = cast("T", self._in_gallery(begin))
-            self._end()
+            try:
+                self._end()
+            except NoRoomError as error:
+                raise NoRoomError(f"{error}; what was asked for is kept, and done as soon as there is room") from error
             return answer
+
+    def catch_up(self) -> None:
+        """End a change that was cut short, if there is one. Raises Cancelled, NoRoomError."""
+        with self._alone():
+            self._end()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -56,6 +67,11 @@ class Applier:
             self._one_at_a_time.release()
 
     def _end(self) -> None:
-        while self._in_gallery(self._changes.step):
-            if self._stopping():
-                raise Cancelled
+        try:
+            while self._in_gallery(self._changes.step):
+                if self._stopping():
+                    raise Cancelled
+        except NoRoomError:
+            self.behind = True
+            raise
+        self.behind = False

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 
@@ -50,6 +51,20 @@ class Book:
         self.constraints = Constraints()
         with store.read() as txn:
             self.learn(txn)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that the roster and the constraints follow: where it is undone, so are they.
+
+        Raises NoRoomError, StoreError.
+        """
+        constraints = self.constraints
+        try:
+            with self._roster.follows(), self._store.write() as txn:
+                yield txn
+        except BaseException:
+            self.constraints = constraints
+            raise
 
     def learn(self, txn: Transaction) -> None:
         """Fold the decisions anew."""

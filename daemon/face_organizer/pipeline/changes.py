@@ -82,7 +82,7 @@ class Changes:
 
     def step(self) -> bool:
         """Do one chunk of the change under way. False when there is nothing to do."""
-        with self._store.write() as txn:
+        with self.book.write() as txn:
             change_id, done = _unpacked(txn.note(APPLYING))
             change = txn.changes.get(change_id) if change_id else None
             if change is None:

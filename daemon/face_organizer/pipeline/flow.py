@@ -128,7 +128,7 @@ class Turnstile:
         self._lock = Lock()
 
     def __call__(self, ticket: Ticket) -> None:
-        with self._lock:
+        with waiting(), self._lock:  # who goes through may wait for room, and the others for him
             self._early[ticket.number] = ticket.item
             while self._next in self._early:
                 self._out(self._early.pop(self._next))

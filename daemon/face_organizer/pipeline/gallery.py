@@ -6,6 +6,8 @@ Imports: types, ports, identity
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
+On a full disk nothing is half done: what cannot be enrolled is held, in its order, and tried again; questions are
+answered meanwhile.
 """
 
 from __future__ import annotations
@@ -14,17 +16,19 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 import numpy as np
 
-from face_organizer.errors import FaceOrganizerError, StoreError
+from face_organizer.errors import FaceOrganizerError, NoRoomError, StoreError
 from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, wanted_folders
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Roster
+from face_organizer.pipeline.space import RETRY_S, STATE, Space, boundless
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
 from face_organizer.types import (
     NOBODY,
@@ -41,6 +45,10 @@ from face_organizer.types import (
     SeenImage,
 )
 
+ENROL = "enrol"
+HELD_AT_ONCE = 64
+T = TypeVar("T")
+
 
 @dataclass
 class NewFace:
@@ -54,7 +62,8 @@ class NewFace:
 
 
 class Gallery:
-    """See the module's text. on_pending: called after a commit that left something to place."""
+    """See the module's text. on_pending: called after a commit that left something to place. on_done: these images have
+    left. space: hears of a full disk."""
 
     def __init__(
         self,
@@ -66,10 +75,19 @@ class Gallery:
         clock: Clock,
         on_pending: Callable[[], None],
         on_done: Callable[[list[ImageRef]], None],
+        space: Space | None = None,
     ) -> None:
         self._store, self._index, self._roster, self._book = store, index, roster, book
         self._log, self._clock = log, clock
         self._on_pending, self._on_done = on_pending, on_done
+        self._space = space or boundless(log, clock)
+        self._held: list[SeenImage | Rejected | Skipped] = []
+        self._again_at = -inf
+
+    @property
+    def held(self) -> int:
+        """How many images wait for room."""
+        return len(self._held)
 
     @property
     def rules(self) -> Rules:
@@ -79,7 +97,8 @@ class Gallery:
         """The pipeline's sink: inputs that follow one another are one transaction, commands are one each."""
         for kind, group in groupby(messages, lambda message: isinstance(message, SeenImage | Rejected | Skipped)):
             if kind:
-                self._enrol(list(group))  # type: ignore[arg-type]  # groupby keeps the type to itself
+                self._held += group  # type: ignore[arg-type]  # groupby keeps the type to itself
+                self.enrol_held()
                 continue
             for command in group:
                 beat()
@@ -90,10 +109,10 @@ class Gallery:
         reply: Reply[Any] = command.reply
         try:
             if isinstance(command, RecordPlaced):
-                self._record_placed(command.placed)
+                _once_more(lambda: self._record_placed(command.placed))
                 reply.give(None)
             else:
-                reply.give(command.work())
+                reply.give(_once_more(command.work))
         except BaseException as error:
             reply.fail(error)
             if not isinstance(error, FaceOrganizerError) or isinstance(error, StoreError):
@@ -102,11 +121,24 @@ class Gallery:
 
     # enrolment
 
+    def enrol_held(self) -> None:
+        """Enrol what waits, in its order; what finds no room waits on, and is not tried again before RETRY_S."""
+        while self._held and self._clock() >= self._again_at:
+            batch = self._held[:HELD_AT_ONCE]
+            try:
+                _once_more(lambda: self._enrol(batch))  # noqa: B023 - called at once
+            except NoRoomError as error:
+                self._again_at = self._clock() + RETRY_S
+                self._space.refused(ENROL, STATE, str(error))
+                return
+            del self._held[: len(batch)]
+            self._space.accepted(ENROL)
+
     def _enrol(self, arrivals: list[SeenImage | Rejected | Skipped]) -> None:
         start = self._clock()
         lines: list[tuple[str, dict[str, Any]]] = []
         batch: list[NewFace] = []
-        with self._store.write() as txn:
+        with self._book.write() as txn:
             for arrival in arrivals:
                 beat()
                 match arrival:
@@ -125,6 +157,8 @@ class Gallery:
         for arrival, (event, fields) in zip(arrivals, lines, strict=True):
             if event != "image_skipped":
                 self._log.info(event, image=str(arrival.ref.path), **fields, batch=len(arrivals), commit_ms=commit_ms)
+            else:
+                self._space.placed(arrival.ref.path)
         self._on_done([arrival.ref for arrival in arrivals])
         self._on_pending()
 
@@ -138,7 +172,9 @@ class Gallery:
         faces = [self._new_face(txn, face, image_id, batch) for face in image.faces]
         txn.images.put(
             image_id,
-            ImageRecord(image.digest, image.width_px, image.height_px, tuple(f.face_id for f in faces), (file_id,)),
+            ImageRecord(
+                image.digest, image.width_px, image.height_px, tuple(f.face_id for f in faces), (file_id,), image.look
+            ),
         )
         txn.put_content(image.digest, image_id)
         persons = self._assign(txn, faces)
@@ -250,7 +286,7 @@ class Gallery:
     # placement
 
     def _record_placed(self, outcomes: Iterable[tuple[Placed, tuple[str, ...]]]) -> None:
-        with self._store.write() as txn:
+        with self._book.write() as txn:
             for placed, folders in outcomes:
                 file = txn.files.get(placed.file_id)
                 if file is None:
@@ -263,6 +299,16 @@ class Gallery:
                     txn.set_pending(placed.file_id, False)
                 if self.rules.placement == "move" and txn.file_of_source(file.source) == placed.file_id:
                     txn.delete_source(file.source)  # the source is gone; the same path may come again
+
+
+def _once_more(work: Callable[[], T]) -> T:
+    """Do it, and once more where that is all it takes (the store has grown). Raises NoRoomError."""
+    try:
+        return work()
+    except NoRoomError as error:
+        if not error.again:
+            raise
+    return work()
 
 
 def as_stored(embedding: Float32) -> Float32:

@@ -13,12 +13,16 @@ from pathlib import Path
 from threading import Event, Lock
 
 from face_organizer.pipeline.pulse import beat, wait
+from face_organizer.pipeline.space import Space
 from face_organizer.ports import Clock, Inbox, Log
 from face_organizer.types import ImageRef, Signature
 
 WATCHED_MAX = 4096
 """Files that may be settling at once; the walk waits for room, hints beyond it are left to the walk. As many may be put
 off; what is put off beyond it comes again with every walk."""
+
+LOOK_S = 0.2
+"""The walk goes on for so long before hints, and files that have settled, have their turn."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
 """A file that cannot be read is tried again after the first, then after twice as long each time, up to the second."""
@@ -62,7 +66,8 @@ class Ingest:
     """Follows the inbox and submits each file once it has settled: same size, mtime and inode for
     settle_s.
 
-    known(path, signature): truth already has exactly this file. submit(ref) waits for room in the pipeline.
+    known(path, signature): truth already has exactly this file. submit(ref) waits for room in the pipeline. space:
+    while it admits nothing, settled files wait where they lie.
     A file that looked unfinished (empty, cut short) gets unfinished_grace_s from its last change before its verdict; an
     empty one is put off then, for it holds nothing yet, and so is one that cannot be read for now.
     """
@@ -75,9 +80,10 @@ class Ingest:
         log: Log,
         clock: Clock,
         patience: Patience,
+        space: Space | None = None,
     ) -> None:
         self._inbox, self._known, self._submit = inbox, known, submit
-        self._log, self._clock = log, clock
+        self._log, self._clock, self._space = log, clock, space
         self.patience = patience
         self._settling: dict[Path, Settling] = {}
         self._under_way: set[Path] = set()
@@ -162,6 +168,8 @@ class Ingest:
     def _pause_s(self) -> float:
         if self._walk is not None and len(self._settling) < WATCHED_MAX:
             return 0.0
+        if self._space is not None and self._space.lack:
+            return 0.5
         return min(0.05, self.patience.settle_s / 4) if self._settling else 0.2
 
     def _advance_walk(self) -> None:
@@ -171,7 +179,7 @@ class Ingest:
             if began < self._next_walk() and not self._inbox.rescan:
                 return
             self._walk, self._walk_took_s, self._found = self._inbox.walk(), 0.0, 0
-        while len(self._settling) < WATCHED_MAX:
+        while len(self._settling) < WATCHED_MAX and self._clock() < began + LOOK_S:
             path = next(self._walk, None)
             if path is None:
                 self._end_walk(began)
@@ -251,6 +259,8 @@ class Ingest:
                     self._put_off.pop(path, None)
                 elif signature != settling.signature:
                     self._settling[path] = Settling(signature, now, settling.not_before)
+                elif self._space is not None and not self._space.admits(path, signature.size_bytes):
+                    break
                 else:
                     del self._settling[path]
                     self._under_way.add(path)

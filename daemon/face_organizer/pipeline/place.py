@@ -8,39 +8,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from threading import Event
 
+from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.pulse import beat, wait
+from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Space, boundless
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
 
 BATCH = 128
-RETRY_S = 5.0
+REFUSED_MAX = 3
+"""So many files, at most, run into a full disk in one pass: each may have been copied half before it shows."""
+
+PLACE, RECORD = "place", "record"
 
 
 class Placer:
     """Reads pending files from the truth, lets the library bring disk in line, and reports back to the gallery.
 
-    wake() after a commit that left something pending. A file that could not be placed (a full disk, a folder without
-    permission) is tried again after RETRY_S, and the log says so when its problem is new.
+    wake() after a commit that left something pending. A file that could not be placed (a folder without permission) is
+    tried again after RETRY_S, and the log says so when its problem is new. On a full disk, of which `space` hears, a
+    few are tried, others each time, until there is room for all.
     """
 
     def __init__(
-        self, store: Store, library: Library, post: Callable[[RecordPlaced], None], log: Log, clock: Clock
+        self,
+        store: Store,
+        library: Library,
+        post: Callable[[RecordPlaced], None],
+        log: Log,
+        clock: Clock,
+        space: Space | None = None,
     ) -> None:
         self._store, self._library, self._post = store, library, post
         self._log, self._clock = log, clock
+        self._space = space or boundless(log, clock)
         self._work = Event()
         self._problems: dict[int, str] = {}
-        self._retry_at = 0.0
+        self._without_room: dict[int, str] = {}
+        self._retry_at = self._not_before = -inf
+        self._start = 0
+        self.blocked = False
 
     @property
     def problems(self) -> dict[int, str]:
         """file id -> why it could not be placed yet."""
-        return dict(self._problems)
+        return {**self._problems, **self._without_room}
 
     def wake(self) -> None:
         self._work.set()
@@ -51,6 +68,8 @@ class Placer:
             wait(self._work, 0.2)
             self._work.clear()
             began = self._clock()
+            if began < self._not_before:
+                continue
             if began >= self._retry_at:
                 self.place_all(stop, skip=frozenset())
                 # Thousands of files that cannot be placed must not become the daemon's main occupation.
@@ -59,29 +78,68 @@ class Placer:
                 self.place_all(stop, skip=frozenset(self._problems))
 
     def place_all(self, stop: Event, skip: frozenset[int]) -> None:
-        """One pass over the pending files, in id order, in batches."""
-        start = 0
+        """One pass over the pending files, in id order, in batches; it ends early where a disk is full."""
+        start, first, refused = self._start, self._start, 0
         while not stop.is_set():
             with self._store.read() as txn:
                 file_ids = txn.pending(BATCH, start)
                 files = [file for file_id in file_ids if file_id not in skip and (file := file_to_place(txn, file_id))]
             if not file_ids:
+                self._end_pass(is_clean=first == 0 and not refused)
                 return
             start = file_ids[-1] + 1
-            if files:
-                outcomes = [self._place(file) for file in files]
-                command = RecordPlaced(outcomes)
-                self._post(command)
-                command.reply.wait(unless=stop.is_set)
-                for file, (placed, _) in zip(files, outcomes, strict=True):
-                    self._tell(file, placed)
+            done: list[tuple[FileToPlace, Placed]] = []
+            for file in files:
+                beat()
+                placed = self._library.reconcile(file)
+                done.append((file, placed))
+                refused += placed.no_room
+                if refused >= REFUSED_MAX:
+                    break
+            if done and not self._report(done, stop):
+                return
+            if refused >= REFUSED_MAX:
+                self._wait_for_room(done[-1][0].file_id + 1)
+                return
 
-    def _place(self, file: FileToPlace) -> tuple[Placed, tuple[str, ...]]:
-        beat()
-        return self._library.reconcile(file), file.folders
+    def _report(self, done: list[tuple[FileToPlace, Placed]], stop: Event) -> bool:
+        """Let the gallery record what was done. False where there is no room for that: it will be found done."""
+        command = RecordPlaced([(placed, file.folders) for file, placed in done])
+        self._post(command)
+        try:
+            command.reply.wait(unless=stop.is_set)
+        except NoRoomError as error:
+            self._space.refused(RECORD, STATE, str(error))
+            self._wait_for_room(self._start)
+            return False
+        self._space.accepted(RECORD)
+        for file, placed in done:
+            self._tell(file, placed)
+        return True
+
+    def _end_pass(self, *, is_clean: bool) -> None:
+        """Everything pending was looked at. is_clean: and there was room for all of it."""
+        self._start = 0
+        if is_clean:
+            self.blocked = False
+            self._without_room.clear()
+            self._space.accepted(PLACE)
+        elif self.blocked or self._without_room:
+            self._wait_for_room(0)
+
+    def _wait_for_room(self, start: int) -> None:
+        """Go on after RETRY_S, with the files from `start` on."""
+        self.blocked, self._start = True, start
+        self._not_before = self._clock() + RETRY_S
 
     def _tell(self, file: FileToPlace, placed: Placed) -> None:
         known = self._problems.pop(file.file_id, "")
+        self._without_room.pop(file.file_id, None)
+        if placed.no_room:
+            self._without_room[file.file_id] = placed.problem
+            self._space.refused(PLACE, LIBRARY, placed.problem)
+            return
+        self._space.placed(file.source)
         if placed.problem:
             self._problems[file.file_id] = placed.problem
             if placed.problem != known:

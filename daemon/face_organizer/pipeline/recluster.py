@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from face_organizer.errors import NoRoomError
 from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.reconcile import Reconciled
 from face_organizer.pipeline.answers import RUN_FIGURES
@@ -24,10 +25,20 @@ from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.positives import positives_of
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
-from face_organizer.pipeline.think import Clusters, Faces, calibrated, clusters_of, load_faces, pictured, reconciled
+from face_organizer.pipeline.think import (
+    Clusters,
+    Faces,
+    calibrated,
+    clusters_of,
+    load_faces,
+    moves_bounds,
+    pictured,
+    reconciled,
+)
 from face_organizer.ports import Clock, Log, Store, Transaction
 from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, Neighbours, RunRecord
 
@@ -37,6 +48,9 @@ Kept = tuple[int, RunRecord]
 
 Kind = Literal["unasked", "asked", "proposal"]
 """unasked: by the clock, growth or SIGHUP; applied if it is within the margin. asked: applied. proposal: kept only."""
+
+PUT_OFF_S = 60.0
+"""After a run that found a full disk, none runs by itself for so long."""
 
 LITTLE_GROWTH = 1.1
 """A timed run looks only at what is new while the library has grown by less than this since a run over everything."""
@@ -81,10 +95,11 @@ class Recluster:
         chores: Callable[[Event], None] = lambda stop: None,
         on_found: Callable[[Mapping[str, Any]], None] = lambda found: None,
         draw: Callable[[Mapping[str, Any]], Path] | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """now(): seconds since 1970, to date a run. picture(): of the roster, from the gallery's thread. chores: what
         to do meanwhile. on_found(found): the bounds of a run, for streaming to go by. draw(curve): shows a curve of
-        find_elbow; returns where, raises OSError.
+        find_elbow; returns where, raises OSError. has_room(): while not, nothing runs by itself.
         """
         self._store, self._runs = store, runs
         self.rules, self.when, self._seed = rules, when, seed
@@ -93,7 +108,8 @@ class Recluster:
         self._lock = Lock()
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
-        self._last_end = clock()
+        self._last_end = self._not_before = clock()
+        self._has_room, self._owed = has_room, ""
         self._last = Last()
         self.found: Mapping[str, Any] = {}
         self.running = False
@@ -135,6 +151,10 @@ class Recluster:
                 self._chores(stop)
 
     def _due(self) -> str:
+        if self._clock() < self._not_before or not self._has_room():
+            return ""
+        if self._owed:
+            return self._owed
         with self._store.read() as txn:
             faces = txn.faces.count()
         grown = faces - self._last.faces
@@ -149,8 +169,14 @@ class Recluster:
 
     def _answer(self, reason: str, kind: Kind, reply: Reply[Kept]) -> None:
         self.running = True
+        last, self._owed = self._last, ""
         try:
             reply.give(self._recluster(reason, kind))
+        except NoRoomError as error:  # nothing was changed, or what was begun is done later
+            self._last, self._not_before = last, self._clock() + PUT_OFF_S
+            self._owed = reason if kind == "unasked" else self._owed
+            self._log.warning("recluster_put_off", reason=reason, problem=str(error))
+            reply.fail(error)
         except BaseException as error:
             reply.fail(error)
             raise
@@ -167,6 +193,8 @@ class Recluster:
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
             last_decision = txn.last_id("decisions")
             if picture is None:
+                if moves_bounds(self.rules):
+                    faces = replace(faces, positives=positives_of(txn, faces.face_ids, self._seed))
                 edges = txn.neighbours(self.rules.neighbours)
             else:
                 clusters = self._growth(txn, faces, picture)
@@ -174,12 +202,13 @@ class Recluster:
             beat()
             clusters = self._everything(faces, edges)
         beat()
+        seen_before = self._last.last_face_id
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
         touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
         beat()
-        found = reconciled(faces, clusters, self.rules, touched)
+        found = reconciled(faces, clusters, self.rules, touched, seen_before)
         run = replace(
             self._run(reason, kind, faces, found, touched),
             found=self._shown(clusters.found),
@@ -252,8 +281,8 @@ class Recluster:
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
         calibration = run.found.get("calibration", {})
-        keys = ("similarity_link_min", "false_merge_rate")
-        told = {key: round(calibration[key], 4) if calibration else None for key in keys}
+        keys = ("similarity_link_min", "false_merge_rate", "false_split_rate")
+        told = {key: round(calibration[key], 4) if key in calibration else None for key in keys}
         self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in RUN_FIGURES}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)

@@ -8,6 +8,8 @@ A view (law 1): `load_roster` remakes it from truth. Owned by one thread; nobody
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +44,31 @@ class Roster:
         self.image_of: Int64 = np.zeros(1024, np.int64)
         self.founder: NDArray[np.bool_] = np.zeros(1024, np.bool_)
         self.faces_of: dict[int, int] = {}
+        self._undo: list[tuple[int, int, Float32] | int] = []
+        self._keeps_undo = False
+
+    @contextmanager
+    def follows(self) -> Iterator[None]:
+        """What happens inside is undone where an exception ends it: the transaction it belongs to is undone too."""
+        assert not self._keeps_undo, "transactions do not nest"
+        self._keeps_undo = True
+        try:
+            yield
+        except BaseException:
+            self._keeps_undo = False
+            self._take_back()
+            raise
+        finally:
+            self._keeps_undo = False
+            self._undo.clear()
+
+    def _take_back(self) -> None:
+        for step in reversed(self._undo):
+            if isinstance(step, int):
+                self.person_of[step] = self.image_of[step] = 0
+                self.founder[step] = False
+            else:
+                self.give(*step)
 
     def enter(self, face_id: int, image_id: int, founder: bool) -> None:
         """A new face, nobody's yet."""
@@ -50,12 +77,16 @@ class Roster:
                 np.concatenate([a, np.zeros_like(a)]) for a in (self.person_of, self.image_of, self.founder)
             )
         self.person_of[face_id], self.image_of[face_id], self.founder[face_id] = NOBODY, image_id, founder
+        if self._keeps_undo:
+            self._undo.append(face_id)
 
     def give(self, face_id: int, person_id: int, vector: Float32) -> None:
         """The face is person_id's from now on. vector: float32 (d,), the face's embedding."""
         before = int(self.person_of[face_id])
         if before == person_id:
             return
+        if self._keeps_undo:
+            self._undo.append((face_id, before, vector))
         self.person_of[face_id] = person_id
         for person, change in ((before, -1), (person_id, +1)):
             if person == NOBODY:
@@ -66,6 +97,13 @@ class Roster:
             if self.faces_of[person] == 0:
                 del self.faces_of[person]
                 self.centroids.drop(PersonId(person))
+
+    def forget(self, person_id: int) -> None:
+        """A person's faces are no more, and neither is the person."""
+        gone = np.flatnonzero(self.person_of == person_id)
+        self.person_of[gone], self.image_of[gone], self.founder[gone] = NOBODY, 0, False
+        self.faces_of.pop(person_id, None)
+        self.centroids.drop(PersonId(person_id))
 
     def nobodys(self, face_ids: Int64) -> NDArray[np.bool_]:
         """Which of these faces (-1: none) belong to nobody and may found a person."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from face_organizer.errors import RequestError
+from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.change import laying_back, put_laying_back, write_down
@@ -24,19 +24,23 @@ HELD = "held_by"
 
 
 class Runs:
-    """Any thread but the gallery's. wait_placed(file_ids): returns when disk shows what truth wants of them."""
+    """Any thread but the gallery's. wait_placed(file_ids): returns when disk shows what truth wants of them.
+
+    behind: a full disk kept files from their names, and resume is to be tried again.
+    """
 
     def __init__(
         self, store: Store, changes: Changes, applier: Applier, wait_placed: Callable[[Sequence[int]], None]
     ) -> None:
         self._store, self._changes, self._applier, self._wait_placed = store, changes, applier, wait_placed
+        self.behind = False
 
     def keep(self, run: RunRecord, change: ChangeRecord, *, asked: bool) -> tuple[int, RunRecord]:
         """Write a run down, and apply it unless it waits (run.waits). asked: by a human, who may go on after a
         rollback. Older proposals are out of date from here on."""
 
         def begin() -> int:
-            with self._store.write() as txn:
+            with self._changes.book.write() as txn:
                 for older_id, older in list(txn.runs.items()):
                     if older.state == "proposed":
                         txn.runs.put(older_id, replace(older, state="replaced"))
@@ -59,7 +63,7 @@ class Runs:
         """Apply a proposal, the waiting one if run_id is None. Raises RequestError."""
 
         def begin() -> int:
-            with self._store.write() as txn:
+            with self._changes.book.write() as txn:
                 chosen = run_id or newest(txn, "proposed")
                 run = txn.runs.get(chosen)
                 if run is None or run.state != "proposed":
@@ -89,7 +93,7 @@ class Runs:
 
     def _rollback_one(self, run_id: int) -> None:
         def begin() -> int:
-            with self._store.write() as txn:
+            with self._changes.book.write() as txn:
                 run = txn.runs.get(run_id)
                 assert run is not None, run_id
                 back = self._changes.take_back(txn, run.change_id, run_id)
@@ -104,8 +108,18 @@ class Runs:
     def lay_back(self, change_id: int) -> None:
         """After a change was taken back: wait until its files lie under just the names they had before.
 
-        A name may only become free when the file that has it has moved on, so look again while that gets further.
+        Raises NoRoomError where a full disk keeps them from it for now.
         """
+        try:
+            self._lay_back(change_id)
+        except NoRoomError as error:
+            self.behind = True
+            raise NoRoomError(
+                f"{error}; it is taken back, and files get their names as soon as there is room"
+            ) from error
+
+    def _lay_back(self, change_id: int) -> None:
+        """A name may only become free when the file that has it has moved on, so look again while that gets further."""
         with self._store.read() as txn:
             change = txn.changes.get(change_id)
             files = sorted(set(_files(txn, change_id, change))) if change else []
@@ -118,14 +132,15 @@ class Runs:
         self._applier.run(partial(self._laid_back, change_id))
 
     def resume(self) -> None:
-        """Lay back what a crash, or a stop, left under other names."""
+        """Lay back what a crash, a stop, or a full disk left under other names."""
         with self._store.read() as txn:
             change_ids = laying_back(txn)
         for change_id in change_ids:
             self.lay_back(change_id)
+        self.behind = False
 
     def _laid_back(self, change_id: int) -> None:
-        with self._store.write() as txn:
+        with self._changes.book.write() as txn:
             put_laying_back(txn, [each for each in laying_back(txn) if each != change_id])
 
     def _look_again(self, files: list[int], *, last: bool) -> int:
@@ -135,7 +150,7 @@ class Runs:
 
     def _renew(self, file_ids: list[int], last: bool) -> int:
         again = 0
-        with self._store.write() as txn:
+        with self._changes.book.write() as txn:
             for file_id in file_ids:
                 file = txn.files.get(file_id)
                 if file is None or not file.wished:
