@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from steps import PACKAGE, STEPS, Step, found
+from steps import ALL, PACKAGE, Step, found
 
 IMPORTED = ("cli", "serve", "opening", "commands", "app")
 PASSED_THROUGH = frozenset({"pathlib", "contextlib", __name__})
@@ -38,7 +38,7 @@ DIRECT = {name: getattr(os, name) for name in ("open", "write", "close", "kill",
 def arm(step: str, when: str, nth: int, *, told: str, error: str = "", times: int = 1) -> None:
     """Die before or after the nth call of a step; or, with an error ("ENOSPC"), let so many calls from it on fail.
 
-    told: a file that is made when it happens. times: of failing; -1 for ever.
+    told: a file that is written when it happens. times: of failing; -1 for ever.
     """
     numbers = itertools.count(1)
 
@@ -48,17 +48,19 @@ def arm(step: str, when: str, nth: int, *, told: str, error: str = "", times: in
         number = next(numbers)
         if number < nth or (error and times >= 0 and number >= nth + times):
             return
-        DIRECT["close"](DIRECT["open"](told, os.O_WRONLY | os.O_CREAT, 0o600))
+        file = DIRECT["open"](told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        DIRECT["write"](file, f"{when} {step}\n".encode())
+        DIRECT["close"](file)
         if not error:
             DIRECT["kill"](DIRECT["getpid"](), signal.SIGKILL)
         raise failure(error, arguments)
 
-    wrap(STEPS[step], happen)
+    wrap(ALL[step], happen)
 
 
 def count_all(into: str) -> None:
     """Count the calls of every step, and write {step: calls} at the end."""
-    counts = dict.fromkeys(STEPS, 0)
+    counts = dict.fromkeys(ALL, 0)
 
     def counting(name: str) -> Callable[[str, tuple[Any, ...]], None]:
         def happen(at: str, _: tuple[Any, ...]) -> None:
@@ -66,7 +68,7 @@ def count_all(into: str) -> None:
 
         return happen
 
-    for name, step in STEPS.items():
+    for name, step in ALL.items():
         wrap(step, counting(name))
     atexit.register(lambda: Path(into).write_text(json.dumps(counts)))
 

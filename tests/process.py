@@ -19,6 +19,8 @@ import face_organizer
 
 SOURCE_ROOT = Path(face_organizer.__file__).parents[1]
 COMMAND = [sys.executable, "-m", "face_organizer"]
+NUMBERED = [sys.executable, str(Path(__file__).with_name("numbered.py"))]
+"""The program without its networks, for pictures that numbered.paint made."""
 
 
 def organizer(

@@ -74,10 +74,10 @@ PLACING = {
         placed_told="pipeline.place:Placer._tell",
         inbox_pruned="adapters.inbox:FolderInbox.prune",
     ),
-    "folder_made": Step("os:mkdir", LIBRARY),
-    "hard_link": Step("os:link", LIBRARY),
-    "symbolic_link": Step("os:symlink", LIBRARY),
-    "unlink": Step("os:unlink", LIBRARY),
+    "folder_made": Step("os:mkdir", FILES),
+    "hard_link": Step("os:link", FILES),
+    "symbolic_link": Step("os:symlink", FILES),
+    "unlink": Step("os:unlink", FILES),
     "folder_removed": Step("os:rmdir", LIBRARY),
     "rename": Step(f"{FILES}:rename_new"),
     "copy": Step(f"{FILES}:copy_new"),
@@ -117,7 +117,42 @@ INDEXING = {
     "index_written": Step("faiss:write_index", INDEX),
     "index_replaced": Step("os:replace", INDEX),
 }
+FORGETTING = _steps(
+    person_scrubbed="pipeline.scrub:scrub",
+    person_left="pipeline.roster:Roster.forget",
+    index_discarded="adapters.index:FaceIndex.discard",
+    index_remade="pipeline.keep_index:IndexKeeper.rebuild",
+    placed="pipeline.gallery:Gallery._record_placed",
+    copies_deleted="adapters.store:LmdbStore.delete_backups",
+    truth_copied="adapters.schema:copy_compact",
+    truth_swapped="adapters.store:LmdbStore._use",
+    truth_rewritten="adapters.store:LmdbStore.rewrite",
+    forgetting_done="pipeline.forget:Forget._done",
+)
+MIGRATING = {
+    "copy_renamed": Step("pathlib:Path.rename", f"{PACKAGE}.adapters.schema"),
+    "schema_raised": Step(f"{PACKAGE}.adapters.schema:_raise_schema"),
+}
+"""What a command may be doing that is no part of a run: see test_forget.py and test_migrate.py."""
+
+WRITES = {
+    f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
+    for owner, calls in {
+        LIBRARY: ("mkdir", "link", "symlink", "unlink", "rmdir"),
+        FILES: ("open", "fchmod", "utime", "fsync", "unlink"),
+        INDEX: ("open", "fsync", "replace"),
+        f"{PACKAGE}.adapters.private": ("mkdir", "open"),
+        f"{PACKAGE}.adapters.lock": ("mkdir", "open", "ftruncate", "pwrite"),
+        f"{PACKAGE}.adapters.control": ("open", "chmod", "unlink"),
+        f"{PACKAGE}.adapters.inbox": ("rmdir",),
+        f"{PACKAGE}.parts": ("mkdir",),
+    }.items()
+    for call in calls
+}
+"""The calls of the adapters that may meet a disk that refuses."""
+
 STEPS = {**OPENING, **SORTING, **PLACING, **RECLUSTERING, **CHANGING, **INDEXING}
+ALL = {**STEPS, **WRITES, **FORGETTING, **MIGRATING}
 
 
 def found(target: str) -> tuple[Any, str, Any]:

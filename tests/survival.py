@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -27,11 +28,27 @@ from process import environment
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.store import LmdbStore, StoreTransaction, open_store
+from face_organizer.errors import StoreError
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.keep_index import GENERATION
 from face_organizer.types import STATE_FOLDER
 
 TRAILER = b"original path: "
+NESTS = 3
+PLACEMENTS = ("move", "hardlink", "symlink", "copy")
+SETTINGS = """
+[watch]
+settle_s = 0.02
+[faces]
+threads = 1
+[index]
+save_every_s = 0
+flat_max_faces = 4
+[flow]
+commit_batch_max = 3
+batch_max = 4
+"""
+"""Small batches: many transactions for few images. The index is trained early, and saved whenever it has changed."""
 Tree = dict[str, bytes]
 T = TypeVar("T")
 
@@ -76,9 +93,10 @@ class Nest:
 
 def side_by_side(nests: Sequence[Nest], jobs: Sequence[Callable[[Nest], T]]) -> list[T]:
     """The answers of all jobs, in their order; each nest does one at a time. Most of a job is waiting for a disk or a
-    network to be read, so that two cores serve three."""
-    waiting = iter(list(enumerate(jobs)))
-    taking, answers = Lock(), dict[int, T]()
+    network to be read, so that two cores serve three. Raises what went wrong, all of it."""
+    waiting, taking = iter(list(enumerate(jobs))), Lock()
+    answers: dict[int, T] = {}
+    wrong: list[Exception] = []
 
     def work(nest: Nest) -> None:
         while True:
@@ -86,11 +104,16 @@ def side_by_side(nests: Sequence[Nest], jobs: Sequence[Callable[[Nest], T]]) -> 
                 number, job = next(waiting, (-1, None))
             if job is None:
                 return
-            answers[number] = job(nest)
+            try:
+                answers[number] = job(nest)
+            except Exception as error:  # the others may still show more
+                wrong.append(error)
 
     with ThreadPoolExecutor(len(nests)) as pool:
         for done in [pool.submit(work, nest) for nest in nests]:
             done.result()
+    if wrong:
+        raise ExceptionGroup(f"{len(wrong)} of {len(jobs)} went wrong", wrong)
     return [answers[number] for number in range(len(jobs))]
 
 
@@ -102,7 +125,7 @@ class Ended:
     happened: bool
     out: str
     err: str
-    counts: Counter[str]
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +151,17 @@ class World:
         return ["run", "--once", "--json", "--config", config, *self.arguments]
 
 
+def another(world: World, folder: Path) -> World:
+    """A world with a library of its own to lose: the pictures are hard links, which no run writes to. In the inbox
+    either nothing is left or nothing is ever changed."""
+
+    def copy(source: str, target: str) -> None:
+        (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
+
+    shutil.copytree(world.library, folder / "library", symlinks=True, copy_function=copy)
+    return replace(world, library=folder / "library")
+
+
 # at once
 
 
@@ -145,9 +179,20 @@ def assert_nothing_is_lost_or_torn(world: World) -> None:
                     f"{path} is torn: {len(content)} bytes"
                 )
     assert not (lost := [name for content, name in known.items() if content not in shown]), lost
-    if (world.library / STATE_FOLDER / "truth" / "data.mdb").exists():
+    if begun(world.library):
         with truth_of(world.library) as txn:
             assert_no_face_is_there_twice(txn)
+
+
+def begun(library: Path) -> bool:
+    """Does it hold a truth? False where a process died before it had made one."""
+    try:
+        with opened(library):
+            return True
+    except StoreError as error:
+        if "holds no store yet" in str(error):
+            return False
+        raise
 
 
 def assert_no_face_is_there_twice(txn: StoreTransaction) -> None:

@@ -49,6 +49,7 @@ from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.flow import Cancelled, Pipeline, Service, Stage
+from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.keep_index import IndexKeeper
@@ -62,9 +63,13 @@ from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.see import See
 from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Lack, Space
 from face_organizer.ports import Log
-from face_organizer.types import DecodedImage, Float32, ImageRef, Rejected, Signature
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
+
+READERS_EVERY_S = 3600.0
+"""A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
 
 PROBLEMS_SHOWN = 50
+ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 
 class Organizer:
@@ -103,9 +108,9 @@ class Organizer:
         self._device = "none"
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
-        self._folders = Folders(config.library_path, config.inbox_path, config.placement)
+        self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._inbox_away)
         self._space = Space(
-            {LIBRARY: config.library_path, STATE: state_folder(config)},
+            {LIBRARY: config.library_path, STATE: config.state_path},
             free_bytes,
             config.watch.disk_free_min_bytes,
             log,
@@ -130,6 +135,17 @@ class Organizer:
         )
         self._applier = applier = Applier(changes, self._in_gallery, lambda: monotonic() >= self._give_up_at)
         self._runs = Runs(store, changes, applier, self._wait_placed)
+        self._forget = Forget(
+            store,
+            self._roster,
+            self._book,
+            self._keeper,
+            applier,
+            self._in_gallery,
+            self._wait_placed,
+            log,
+            time,
+        )
         self._recluster = Recluster(
             store,
             self._runs,
@@ -140,7 +156,7 @@ class Organizer:
             monotonic,
             time,
             lambda: self._in_gallery(self._roster.picture),
-            self._keeper.tend,
+            self._chores,
             self._go_by,
             partial(write_elbow, state_folder(config)),
             lambda: self._space.lack is None,
@@ -153,6 +169,7 @@ class Organizer:
                 roster=self._roster,
                 book=self._book,
                 decide=Decide(store, self._roster, changes, applier, self._runs, time),
+                forget=self._forget,
                 runs=self._runs,
                 recluster=self._recluster,
                 keeper=self._keeper,
@@ -165,6 +182,7 @@ class Organizer:
                 failed=lambda: self.failure() is not None,
             )
         )
+        self._readers_at = monotonic() + READERS_EVERY_S
         self._recluster.remember(last_run)
         self._go_by(self._recluster.found)
         self._pipeline = self._new_pipeline([])
@@ -315,6 +333,9 @@ class Organizer:
         shown = sorted(map(answers.printable, problems))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 
+    def _inbox_away(self) -> bool:
+        return self._inbox is not None and self._inbox.state.kind == "lost"
+
     def _inbox_state(self) -> dict[str, str | None] | None:
         """watched, polling or lost, and why it is not watched; None where nobody looks at the inbox."""
         if self._inbox is None:
@@ -332,10 +353,14 @@ class Organizer:
 
     def summary(self) -> str:
         """One line for people."""
-        lack, counted = self._space.lack, f"{len(self._roster.faces_of)} persons, {self._index.count} faces"
-        doing = "re-clustering" if self._recluster.running else f"watching {ascii(str(self.config.inbox_path))[1:-1]}"
-        if lack:
+        state = self._inbox.state if self._inbox is not None else InboxState("lost", "nobody looks at it")
+        doing = f"{ATTENTION[state.kind]} {ascii(str(self.config.inbox_path))[1:-1]}"
+        doing += f" ({state.reason})" if state.reason else ""
+        if self._recluster.running:
+            doing = "re-clustering"
+        if lack := self._space.lack:
             doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        counted = f"{len(self._roster.faces_of)} persons, {self._index.count} faces"
         return f"{doing}: {counted}, {self._pipeline.in_flight + self._gallery.held} in flight"
 
     def embed(self, photos: list[tuple[str, str]]) -> Float32:
@@ -404,6 +429,8 @@ class Organizer:
                     self._applier.catch_up()
                 if self._runs.behind:
                     self._runs.resume()
+                if self._forget.behind:
+                    self._forget.resume(stop)
                 pause_s = 1.0
             except NoRoomError:
                 pause_s = RETRY_S
@@ -414,6 +441,14 @@ class Organizer:
         """Does an image that is placed take its room once more?"""
         mode, paths = self.config.placement, (self.config.inbox_path, self._library_path)
         return mode == "copy" or (mode != "symlink" and not same_disk(*paths))
+
+    def _chores(self, stop: Event) -> None:
+        """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
+        self._keeper.tend(stop)
+        if monotonic() >= self._readers_at:
+            self._readers_at = monotonic() + READERS_EVERY_S
+            if dead := self.store.clear_dead_readers():
+                self._log.warning("dead_readers_cleared", readers=dead)
 
     def _is_placed(self) -> bool:
         if self._placer.blocked:
@@ -473,6 +508,8 @@ class Organizer:
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
         with self.store.read() as txn:
+            if txn.is_forgotten(os.fsencode(path), signature):
+                return True
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
         return file is not None and file.signature == signature and not file.missing
 

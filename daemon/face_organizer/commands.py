@@ -14,7 +14,7 @@ from typing import Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
-from face_organizer.adapters.files import digest_of
+from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
@@ -46,7 +46,7 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
 def picture(path: Path) -> dict[str, str]:
     """A picture as a command may send it: by its content. Raises RequestError."""
     try:
-        digest = digest_of(path)
+        digest = digest_at(path)
     except OSError as error:
         raise RequestError(f"cannot read {str(path)!a}: {error.strerror}") from error
     folder = os.fsencode(path.absolute().parent.name).decode("utf-8", "replace")

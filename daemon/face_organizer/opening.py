@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from face_organizer.adapters.file_systems import refuse_shared
 from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
@@ -28,12 +30,17 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Or
     """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError
     where a new one finds a full disk; one that is there opens all the same."""
     check_folders(config)
+    refuse_shared(config.state_path)
     pack = pack_named(config.faces.pack)
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
     try:
+        keep_private(state)
+        make_folder(config.inbox_path, "inbox")
+        lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
+        _tell_of_backup(store, log)
         return _with_store(store, lambda: _remembering(store, config, log, lock, pulses))
     except BaseException:
         lock.release()
@@ -41,19 +48,26 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Or
 
 
 def open_existing(library: Path, log: Log) -> Organizer:
-    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError."""
+    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
     if not (state / "truth").is_dir():
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
         )
+    refuse_shared(state)
     lock = LibraryLock(state)
     try:
         store = open_store(state / "truth", "", 0)
+        _tell_of_backup(store, log)
         return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
     except BaseException:
         lock.release()
         raise
+
+
+def _tell_of_backup(store: LmdbStore, log: Log) -> None:
+    if store.backup is not None:
+        log.warning("store_migrated", copy_of_the_old=str(store.backup))
 
 
 def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:

@@ -17,9 +17,9 @@ from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from face_organizer.adapters import inbox as inbox_module
 from face_organizer.adapters import watching
-from face_organizer.adapters.inbox import FolderInbox, file_system_of, is_candidate_name
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.watching import Hints
-from face_organizer.errors import GoneError, UnreadableError
+from face_organizer.errors import DeniedError, GoneError, UnreadableError
 from face_organizer.types import ImageRef, InboxState, Signature
 
 SIZE_MAX_BYTES = 1000
@@ -345,7 +345,25 @@ def test_permission_denied_names_mode_and_owner(
 
     monkeypatch.setattr(os, "open", refusing)
 
-    with pytest.raises(UnreadableError, match=r"permission denied: its mode is ---------- and its owner is \w+"):
+    with pytest.raises(DeniedError, match=r"permission denied: its mode is ---------- and its owner is \w+"):
+        inbox.read(ref(root / "a.jpg"))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
+def test_a_disk_or_a_system_that_fails_for_now_says_nothing_against_the_file(
+    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (root / "a.jpg").write_bytes(b"x")
+    real_open = os.open
+
+    def failing(path: Any, *args: Any, **options: Any) -> int:
+        if path == "a.jpg":
+            raise OSError(code, os.strerror(code), path)
+        return real_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", failing)
+
+    with pytest.raises(DeniedError, match=os.strerror(code).lower()):
         inbox.read(ref(root / "a.jpg"))
 
 
@@ -413,6 +431,15 @@ def test_every_way_to_arrive_is_hinted_at(inbox: FolderInbox, root: Path, tmp_pa
 
     names = ("written", "linked", "moved", "download", "new/deep/nested", "folder/in", "link")
     hinted(inbox, *(root / f"{name}.jpg" for name in names))
+
+
+def test_a_change_of_permissions_is_hinted_at(inbox: FolderInbox, root: Path) -> None:
+    (root / "a.jpg").touch()
+    inbox.start()
+
+    (root / "a.jpg").chmod(0o600)
+
+    hinted(inbox, root / "a.jpg")
 
 
 def test_temporary_names_are_not_hinted_at(inbox: FolderInbox, root: Path) -> None:
@@ -553,6 +580,45 @@ def test_an_inbox_replaced_behind_our_back_is_noticed(inbox: FolderInbox, root: 
     hinted(inbox, root / "a.jpg")
 
 
+def test_an_inbox_that_cannot_be_reached_is_lost_with_its_cause(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.start()
+    list(inbox.walk())
+    with monkeypatch.context() as patch:
+
+        def refusing(path: Path, **_: Any) -> Any:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+        patch.setattr(Path, "stat", refusing)
+        assert not inbox.check()
+    assert inbox.state == InboxState("lost", "stale file handle")
+
+    assert inbox.check()
+    assert inbox.state == InboxState("watched")
+    assert log.events == ["inbox_lost", "inbox_back"]
+
+
+def test_a_file_in_the_place_of_the_inbox_is_no_inbox(inbox: FolderInbox, root: Path) -> None:
+    inbox.start()
+    root.rmdir()
+    root.touch()
+
+    assert not inbox.check()
+    assert inbox.state == InboxState("lost", "it is gone")
+
+
+def test_an_inbox_that_may_not_be_looked_into_is_polled_and_says_so(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    inbox.start()
+
+    assert inbox.state.kind == "polling"
+    assert inbox.state.reason.startswith("permission denied: its mode is d")
+
+
 def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: ListLog) -> None:
     inbox = FolderInbox(tmp_path / "later", log, size_max_bytes=SIZE_MAX_BYTES)
     inbox.start()
@@ -593,10 +659,75 @@ def test_without_inotify_watches_the_walk_does_the_work_and_each_walk_tries_agai
     hinted(inbox, root / "b.jpg")
 
 
+def test_folders_that_got_no_watch_are_polled_and_watched_once_they_can_be(
+    inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "sub").mkdir()
+    real = watching.InotifyFD.add_callback
+    full = True
+
+    def add_callback(self: Any, path: bytes, *rest: Any) -> Any:
+        if full and path != os.fsencode(root):
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
+        return real(self, path, *rest)
+
+    monkeypatch.setattr(watching.InotifyFD, "add_callback", add_callback)
+
+    inbox.start()
+    for _ in range(3):
+        list(inbox.walk())
+        assert inbox.check()
+    assert inbox.state.kind == "polling"
+    assert "limit reached: not all of its folders are watched" in inbox.state.reason
+    (root / "outer.jpg").touch()
+    hinted(inbox, root / "outer.jpg")
+
+    full = False
+    clock.now_s += inbox_module.REWATCH_S
+    assert inbox.check()
+    assert inbox.state == InboxState("watched")
+    assert inbox.rescan
+    (root / "sub" / "inner.jpg").touch()
+    hinted(inbox, root / "sub" / "inner.jpg")
+    assert log.events == ["inbox_polling", "inbox_watched"]
+
+
+def test_a_folder_that_may_be_read_again_is_watched_again(
+    inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "closed").mkdir()
+    with monkeypatch.context() as patch:  # root may read everything, so the refusal is played
+        real_access, scandir = os.access, os.scandir
+        patch.setattr(
+            os, "access", lambda path, mode: not os.fsdecode(path).endswith("closed") and real_access(path, mode)
+        )
+
+        def refusing(folder: Path) -> Any:
+            if os.fsdecode(folder).endswith("closed"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+            return scandir(folder)
+
+        patch.setattr(os, "scandir", refusing)
+        inbox.start()
+        list(inbox.walk())
+        assert inbox.check()
+    (problem,) = inbox.problems
+    assert problem.startswith(f"cannot look into {root / 'closed'}: permission denied")
+    assert inbox.state == InboxState("watched")
+
+    list(inbox.walk())
+    clock.now_s += inbox_module.REWATCH_S
+    assert inbox.check()
+    assert inbox.problems == []
+    (root / "closed" / "a.jpg").touch()
+    hinted(inbox, root / "closed" / "a.jpg")
+    assert log.events == ["inbox_folder_unreadable"]
+
+
 def test_a_file_system_without_events_is_left_to_the_walk(
     inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "file_system_of", lambda *_: "nfs4")
+    monkeypatch.setattr(inbox_module, "kind_at", lambda _: "nfs4")
 
     inbox.start()
     for _ in range(3):
@@ -607,25 +738,6 @@ def test_a_file_system_without_events_is_left_to_the_walk(
     assert log.fields[0]["reason"] == "nfs4 does not tell of changes"
     assert not inbox.rescan
     assert not watchdog_threads()
-
-
-def test_the_file_system_is_that_of_the_innermost_and_last_mount() -> None:
-    mounts = "\n".join(
-        [
-            "22 1 254:0 / / rw - ext4 /dev/vda rw",
-            "23 22 0:50 / /mnt rw - nfs4 server:/x rw",
-            "24 23 0:51 / /mnt/my\\040photos rw shared:1 - fuse.sshfs host: rw",
-            "25 22 0:52 / /mn rw - tmpfs tmpfs rw",
-            "26 22 0:53 / /mn rw - xfs /dev/vdb rw",
-        ]
-    )
-
-    assert file_system_of("/home", mounts) == "ext4"
-    assert file_system_of("/mnt", mounts) == "nfs4"
-    assert file_system_of("/mnt/a", mounts) == "nfs4"
-    assert file_system_of("/mnt/my photos/inbox", mounts) == "fuse.sshfs"
-    assert file_system_of("/mn/a", mounts) == "xfs"
-    assert file_system_of("/", "") == ""
 
 
 # pruning

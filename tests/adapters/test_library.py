@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from face_organizer.adapters import files, library
-from face_organizer.adapters.files import digest_of, numbered
+from face_organizer.adapters.files import Spot, digest_of, numbered
 from face_organizer.adapters.library import Folders
 from face_organizer.types import QUARANTINE, FileId, FileToPlace, PlacementMode, Signature
 from face_organizer.vision.decode import content_digest
@@ -158,8 +158,8 @@ def test_contents_are_read_only_where_names_collide(box: Box, monkeypatch: pytes
     file = wanted(box.drop(), A, B)
     other = wanted(box.drop("b.jpg", OTHER), A)
     reads: list[Path] = []
-    monkeypatch.setattr(library, "digest_of", lambda path: (reads.append(path), digest_of(path))[1])
-    monkeypatch.setattr(library, "same_content", lambda *paths: reads.extend(paths))
+    monkeypatch.setattr(library, "digest_of", lambda spot: (reads.append(spot.path), digest_of(spot))[1])
+    monkeypatch.setattr(library, "same_content", lambda *spots: reads.extend(spot.path for spot in spots))
 
     file = place(box, file)
     place(box, replace(file, folders=(C,)))
@@ -287,6 +287,21 @@ def test_a_source_replaced_by_another_file_is_not_placed_as_the_first(box: Box, 
 
     assert placed.missing
     assert box.tree() == {"inbox/a.jpg": OTHER}
+
+
+def test_with_an_empty_folder_in_the_place_of_the_inbox_a_file_is_a_problem_not_missing(box: Box) -> None:
+    file = wanted(box.drop(), A)
+    (box.inbox / "a.jpg").rename(box.inbox.parent / "kept")
+    away = True
+    folders = Folders(box.library, box.inbox, "move", lambda: away)
+
+    placed = folders.reconcile(file)
+    assert not placed.missing
+    assert "the inbox" in placed.problem and "is away" in placed.problem
+
+    (box.inbox.parent / "kept").rename(box.inbox / "a.jpg")
+    away = False
+    assert folders.reconcile(file).places == (f"{A}/a.jpg",)
 
 
 def test_with_the_inbox_or_the_library_away_a_file_is_a_problem_not_missing(box: Box) -> None:
@@ -459,21 +474,21 @@ def refusing(code: int) -> Callable[..., None]:
 
 def two_file_systems(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """Play that the inbox and the library lie on two file systems: neither link nor rename between them."""
-    link, rename = os.link, files.rename_new
+    link, rename = files.link, files.rename_new
 
-    def guard(source: Path, target: Path) -> None:
-        if box.inbox in Path(source).parents and box.library in Path(target).parents:
+    def guard(source: Spot, target: Spot) -> None:
+        if box.inbox in source.path.parents and box.library in target.path.parents:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    def guarded_link(source: Path, target: Path, **options: Any) -> None:
+    def guarded_link(source: Spot, target: Spot) -> None:
         guard(source, target)
-        link(source, target, **options)
+        link(source, target)
 
-    def guarded_rename(source: Path, target: Path) -> None:
+    def guarded_rename(source: Spot, target: Spot) -> None:
         guard(source, target)
         rename(source, target)
 
-    monkeypatch.setattr(os, "link", guarded_link)
+    monkeypatch.setattr(library, "link", guarded_link)
     for module in (files, library):
         monkeypatch.setattr(module, "rename_new", guarded_rename)
 
@@ -498,7 +513,7 @@ def test_a_copy_is_flushed_before_its_source_goes(box: Box, monkeypatch: pytest.
     file, steps = wanted(box.drop(), A), []
 
     def told(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *paths: (steps.append(name), call(*paths))[1]
+        return lambda *paths, **options: (steps.append(name), call(*paths, **options))[1]
 
     for name in ("fsync", "unlink"):
         monkeypatch.setattr(os, name, told(name, getattr(os, name)))
@@ -530,19 +545,21 @@ def test_without_renameat2_nothing_is_overwritten_either(box: Box, monkeypatch: 
     box.put("person_A/a.jpg", OTHER)
 
     assert place(box, wanted(box.drop(), A)).places == ("person_A/a~2.jpg",)
+    folder = os.open(box.library / A, os.O_RDONLY)
     with pytest.raises(FileExistsError):
-        files.rename_new(box.library / "person_A/a~2.jpg", box.library / "person_A/a.jpg")
+        files.rename_new(Spot(folder, box.library / A / "a~2.jpg"), Spot(folder, box.library / A / "a.jpg"))
+    os.close(folder)
 
 
 def test_a_name_taken_at_the_last_moment_is_not_overwritten(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = os.link
+    link = files.link
 
-    def late(source: Path, target: Path, **options: Any) -> None:
+    def late(source: Spot, target: Spot) -> None:
         if target.name == "a.jpg":
-            target.write_bytes(OTHER)
-        link(source, target, **options)
+            target.path.write_bytes(OTHER)
+        link(source, target)
 
-    monkeypatch.setattr(os, "link", late)
+    monkeypatch.setattr(library, "link", late)
 
     assert folders_of(box).reconcile(wanted(box.drop(), A)).places == ("person_A/a~2.jpg",)
     assert box.tree() == {"library/person_A/a.jpg": OTHER, "library/person_A/a~2.jpg": PHOTO}
@@ -578,6 +595,20 @@ def test_a_disk_that_fills_up_during_a_copy_leaves_no_trace(box: Box, monkeypatc
 
     assert "No space left" in placed.problem
     assert box.tree() == {"inbox/a.jpg": PHOTO}
+
+
+def test_where_a_file_system_has_no_permissions_or_times_a_copy_does_without(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_file_systems(box, monkeypatch)
+    file = wanted(box.drop(), A)
+    monkeypatch.setattr(os, "fchmod", refusing(errno.EPERM))
+    monkeypatch.setattr(os, "utime", refusing(errno.ENOTSUP))
+
+    placed = folders_of(box).reconcile(file)
+
+    assert placed.problem == ""
+    assert box.tree() == {"library/person_A/a.jpg": PHOTO}
 
 
 def test_a_source_that_cannot_be_removed_is_placed_and_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,3 +220,158 @@ def test_a_folder_that_cannot_be_a_store_is_named(tmp_path: Path) -> None:
         open_store(tmp_path / "file", "m", 4)
     with pytest.raises(StoreError, match="holds no store yet"):
         open_store(tmp_path / "new", "", 0)
+
+
+# readers, forks, writing anew
+
+READERS = """
+import os, signal, sys
+import lmdb
+folder, count = sys.argv[1], int(sys.argv[2])
+for _ in range(count):
+    if (child := os.fork()) == 0:
+        env = lmdb.open(folder, max_dbs=32, max_readers=126, lock=True)
+        try:
+            txn = env.begin()
+        except lmdb.ReadersFullError:
+            os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+def kill_readers(folder: Path, count: int) -> None:
+    """So many other processes read the store and are killed while they do."""
+    done = subprocess.run([sys.executable, "-c", READERS, str(folder), str(count)], check=False, timeout=100)
+    assert done.returncode == 0
+
+
+def test_130_killed_readers_neither_stop_a_reader_nor_let_the_file_grow(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "truth", "m", 4)
+
+    def rewrite_all(times: int) -> int:
+        for _ in range(times):
+            with store.write() as txn:
+                for number in range(20):
+                    txn.put_note(str(number), bytes(4000))
+        return (tmp_path / "truth" / "data.mdb").stat().st_size
+
+    before = rewrite_all(20)
+    kill_readers(tmp_path / "truth", 130)
+    with store.read() as txn:  # all places are taken by the dead: they are cleared, not waited for
+        assert len(txn.note("1")) == 4000
+    after = rewrite_all(200)
+    store.close()
+
+    assert after <= 1.2 * before, (before, after)
+
+
+def test_dead_readers_keep_old_pages_alive_until_they_are_cleared(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "truth", "m", 4)
+    kill_readers(tmp_path / "truth", 3)
+
+    assert store.clear_dead_readers() == 3
+    assert store.clear_dead_readers() == 0
+    store.close()
+
+
+def test_a_store_that_too_many_read_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "READERS_MAX", 3)
+    store = open_store(tmp_path / "truth", "m", 4)
+
+    with store.read(), store.read(), store.read():
+        with pytest.raises(StoreError, match="3 transactions read the store"), store.read():
+            pass
+        with store.write() as txn:
+            txn.put_note("a", b"1")
+    with store.read() as txn:
+        assert txn.note("a") == b"1"
+    store.close()
+
+
+def test_a_store_is_refused_in_a_process_that_was_forked(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from face_organizer.adapters.store import open_store\n"
+        "from face_organizer.errors import StoreError\n"
+        "s = open_store(Path(sys.argv[1]), 'm', 4)\n"
+        "if (child := os.fork()) == 0:\n"
+        "    for enter in (s.read, s.write):\n"
+        "        try:\n"
+        "            with enter(): os._exit(1)\n"
+        "        except StoreError as error:\n"
+        "            assert 'was forked' in str(error)\n"
+        "    os._exit(0)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "with s.write() as t: t.put_note('a', b'1')\n"
+    )
+    daemon = Path(store_module.__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=daemon, check=True, timeout=60)
+
+
+def test_written_anew_a_store_holds_the_same_and_nothing_of_what_was_deleted(tmp_path: Path) -> None:
+    store, rng = open_store(tmp_path / "truth", "m", 128), np.random.default_rng(0)
+    vectors = rng.standard_normal((400, 128)).astype(np.float32)
+    with store.write() as txn:
+        for face_id, vector in enumerate(vectors, 1):
+            txn.put_face_vector(face_id, vector)
+            txn.put_neighbours(face_id, np.array([1, 2 + face_id % 398]), np.array([0.9, 0.8], np.float32))
+        txn.put_note("kept", b"1" * 9000)
+    gone = list(range(1, 401, 3))
+    with store.write() as txn:
+        txn.delete_vectors(gone)
+    with store.read() as txn:
+        ids, left = txn.vectors_from()
+        edges = txn.neighbours(2)
+
+    assert store.rewrite()
+
+    data = (tmp_path / "truth" / "data.mdb").read_bytes()
+    traces = [face_id for face_id in gone if vectors[face_id - 1].astype("<f2").tobytes() in data]
+    assert traces == []
+    assert vectors[1].astype("<f2").tobytes() in data
+    with store.read() as txn:
+        np.testing.assert_array_equal(txn.vectors_from()[0], ids)
+        np.testing.assert_array_equal(txn.vectors_from()[1], left)
+        np.testing.assert_array_equal(txn.neighbours(2).neighbours, edges.neighbours)
+        assert not np.isin(edges.neighbours, gone).any()
+        assert txn.note("kept") == b"1" * 9000
+    with store.write() as txn:
+        txn.put_note("later", b"2")
+    store.close()
+    assert sorted(path.name for path in (tmp_path / "truth").iterdir()) == ["data.mdb", "lock.mdb"]
+    again = open_store(tmp_path / "truth", "m", 128)
+    with again.read() as txn:
+        assert txn.note("later") == b"2"
+        assert txn.vectors_from()[1].shape == left.shape
+    again.close()
+
+
+def test_a_store_that_somebody_reads_is_not_swapped_below_him(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "ALONE_WITHIN_S", 0.05)
+    store = open_store(tmp_path / "truth", "m", 4)
+    with store.write() as txn:
+        txn.put_note("a", b"1")
+
+    with store.read() as txn:
+        assert store.rewrite() is False
+        assert txn.note("a") == b"1"
+    assert store.rewrite() is True
+    with store.read() as txn:
+        assert txn.note("a") == b"1"
+    store.close()
+
+
+def test_a_file_that_was_forgotten_is_known_by_where_it_lies_and_as_it_was(store: LmdbStore) -> None:
+    as_it_was, touched = Signature(5, 6, 7), Signature(5, 7, 7)
+    with store.write() as txn:
+        txn.put_forgotten(b"/in/a.jpg", as_it_was)
+        txn.put_forgotten(b"Alice/a.jpg")
+
+    with store.read() as txn:
+        assert txn.is_forgotten(b"/in/a.jpg", as_it_was)
+        assert not txn.is_forgotten(b"/in/a.jpg", touched)
+        assert not txn.is_forgotten(b"/in/b.jpg", as_it_was)
+        assert txn.is_forgotten(b"Alice/a.jpg")
+        assert not txn.is_forgotten(b"Bob/a.jpg")

@@ -14,7 +14,7 @@ from disks import Disks
 from process import environment
 
 from face_organizer.adapters import store as store_module
-from face_organizer.adapters.growth import Gate
+from face_organizer.adapters.gate import Gate
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.store import LmdbStore, fate_of, open_store
 from face_organizer.errors import NoRoomError, StoreError

@@ -36,7 +36,7 @@ class DictInbox:
     """Files by path; hints are given by the test. Stops the service after so many turns of its loop."""
 
     def __init__(self, clock: ManualClock) -> None:
-        self.clock, self.walk_takes_s = clock, 0.0
+        self.clock, self.walk_takes_s, self.file_takes_s = clock, 0.0, 0.0
         self.files: dict[Path, Signature] = {}
         self.hinted: list[Path] = []
         self.here = True
@@ -51,7 +51,9 @@ class DictInbox:
         return hinted
 
     def walk(self) -> Iterator[Path]:
-        yield from sorted(self.files)
+        for path in sorted(self.files):
+            self.clock.now += self.file_takes_s
+            yield path
         self.clock.now += self.walk_takes_s
 
     def signature(self, path: Path) -> Signature | None:
@@ -359,6 +361,22 @@ def test_an_inbox_that_takes_long_to_walk_is_not_walked_more_than_a_tenth_of_the
     assert bench.ingest.walks == 1
     bench.turn(1.0)
     assert bench.ingest.walks == 2
+
+
+def test_a_long_walk_leaves_the_others_their_turn() -> None:
+    bench = Bench()
+    for number in range(1000):
+        bench.known.add((path := bench.write(f"{number:03d}.jpg"), Signature(1, 1, 1)))
+        bench.inbox.files[path] = Signature(1, 1, 1)
+    bench.inbox.file_takes_s = 0.1
+    bench.turn()
+    assert bench.ingest.walks == 0
+
+    bench.inbox.hinted = [bench.write("zzz.jpg", size=9)]
+    bench.turn(turns=6)
+
+    assert [ref.path.name for ref in bench.submitted] == ["zzz.jpg"]
+    assert bench.ingest.walks == 0
 
 
 def test_the_time_that_the_pipeline_needs_does_not_count_as_walking() -> None:

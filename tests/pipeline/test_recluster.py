@@ -12,10 +12,11 @@ import pytest
 from support import wait_until
 from test_gallery import RUN, Desk
 
+from face_organizer.errors import NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
-from face_organizer.pipeline.recluster import Kind, Recluster, When
+from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
 from face_organizer.pipeline.think import Faces, join_nearest
 from face_organizer.types import Float32, Impostors, People, RunRecord
 
@@ -37,7 +38,9 @@ class Bench:
             lambda: 1.0,
             self.desk.roster.picture,
             draw=self._draw,
+            has_room=lambda: self.has_room,
         )
+        self.has_room = True
         self.drawn: list[Mapping[str, Any]] = []
         self.disk_full = False
 
@@ -384,3 +387,33 @@ def test_the_timer_looks_at_everything_again_after_a_run_that_was_not_applied(be
 
     started = [fields["everything"] for event, fields in bench.desk.log.events if event == "recluster_started"]
     assert started == [True, True]
+
+
+def test_a_run_that_finds_no_room_is_put_off_and_made_up_for_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.desk.drop(1)
+    bench.desk.drop(1)
+
+    def full(*_: object, **__: object) -> None:
+        raise NoRoomError("no room")
+
+    with monkeypatch.context() as patch, pytest.raises(NoRoomError):
+        patch.setattr(bench.desk.runs, "keep", full)
+        bench.run("unasked")
+    assert bench.runs() == []
+    assert bench.desk.log.names().count("recluster_put_off") == 1
+    bench.has_room, bench.now = False, 3 * PUT_OFF_S
+    assert bench.recluster._due() == ""
+
+    bench.has_room = True
+    service = Service("recluster", bench.recluster.run)
+    service.start()
+    try:
+        wait_until(lambda: len(bench.runs()) == 1, within_s=20)
+    finally:
+        service.stop()
+    assert bench.runs()[0].reason == "test"
+    assert bench.recluster._due() == ""
+    bench.desk.store.close()

@@ -1,79 +1,18 @@
-"""Events are hints: whatever the kernel, the watcher or the file system does, every file of the inbox is taken in once.
-
-The real process, real inotify, real mounts. Files that are no images go to quarantine within a millisecond: where only
-the way of a file through the inbox matters, they stand for images.
-"""
+"""Events are hints: however files arrive, and whatever events are lost, every file of the inbox is taken in once."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from time import monotonic
 
+import psutil
 import pytest
-from process import Daemon, as_json
+from intake import NEVER_S, Start, in_quarantine, pause, ready, settings, status_of, taken_in, wait_taken_in, write_text
+from process import Daemon
 from support import wait_until
-
-Start = Callable[..., Daemon]
-
-NEVER_S = 100_000
-"""A rescan_s that leaves everything to the events."""
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    (tmp_path / "inbox").mkdir()
-    return tmp_path / "inbox"
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Path:
-    return tmp_path / "library"
-
-
-def settings(tmp_path: Path, **watch: float) -> list[str | Path]:
-    """Arguments for the daemon: its folders, and a configuration with these keys of [watch]."""
-    path = tmp_path / "settings.toml"
-    path.write_text("[watch]\n" + "".join(f"{key} = {value}\n" for key, value in watch.items()))
-    return ["--inbox", tmp_path / "inbox", "--library", tmp_path / "library", "--config", path]
-
-
-def ready(daemon: Daemon) -> Daemon:
-    daemon.wait_for("ready", within_s=90)
-    return daemon
-
-
-def taken_in(daemon: Daemon) -> Counter[str]:
-    """How often each file was taken in, by its name."""
-    events = ("image_enrolled", "image_quarantined", "image_duplicate", "image_known")
-    return Counter(Path(line["image"]).name for event in events for line in daemon.events(event))
-
-
-def wait_taken_in(daemon: Daemon, names: Sequence[str], within_s: float = 60.0) -> None:
-    """Wait until each of these files has been taken in and has left the inbox; fail where one was taken in twice."""
-    wait_until(
-        lambda: taken_in(daemon).keys() >= set(names) or daemon.process.poll() is not None,
-        within_s,
-        lambda: f"missing {sorted(set(names) - taken_in(daemon).keys())[:5]}; last: {daemon.lines[-8:]}",
-    )
-    wait_until(lambda: {line["image"] for line in daemon.events("image_placed")} >= set(names), within_s)
-    assert {name: times for name, times in taken_in(daemon).items() if times != 1} == {}
-    assert taken_in(daemon).keys() >= set(names)
-
-
-def write_text(paths: Sequence[Path]) -> list[str]:
-    """Files that differ, and are no images; returns their names."""
-    for path in paths:
-        path.write_text(f"this is no image but {path.name}")
-    return [path.name for path in paths]
-
-
-def in_quarantine(library: Path) -> set[str]:
-    return {path.name for path in (library / "quarantine").iterdir() if not path.name.endswith(".reason.txt")}
 
 
 def overflow_while_stopped(daemon: Daemon, inbox: Path, count: int, noise: int) -> list[str]:
@@ -96,7 +35,8 @@ def test_files_whose_events_were_lost_while_it_was_stopped_are_found_by_a_walk_a
     tmp_path: Path, inbox: Path, library: Path, start: Start
 ) -> None:
     daemon = ready(start(*settings(tmp_path, rescan_s=NEVER_S)))
-    wait_until(lambda: as_json("status", "--library", library)["inbox_state"]["state"] == "watched", 30)
+    before = write_text([inbox / "before.jpg"])
+    wait_taken_in(daemon, before)  # the first walk is over
     queue_max = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
     names = overflow_while_stopped(daemon, inbox, count=500, noise=queue_max + 100)
@@ -104,7 +44,7 @@ def test_files_whose_events_were_lost_while_it_was_stopped_are_found_by_a_walk_a
     wait_taken_in(daemon, names)
     assert daemon.events("inbox_overflow")[0]["cause"] == "the kernel's queue of events was full"
     assert sum(line["images"] for line in daemon.events("rescan_found")) == 500
-    assert in_quarantine(library) == set(names)
+    assert in_quarantine(library) == {*before, *names}
     assert daemon.end() == 0
 
 
@@ -119,7 +59,7 @@ def test_8000_files_written_while_it_was_stopped_are_taken_in_once_each(
     wait_taken_in(daemon, names, within_s=90)
     assert daemon.events("inbox_overflow") or daemon.events("rescan_found")
     assert in_quarantine(library) == set(names)
-    assert as_json("status", "--library", library)["quarantined"] == 8000
+    assert status_of(library)["quarantined"] == 8000
     assert daemon.end() == 0
 
 
@@ -129,11 +69,6 @@ def test_8000_files_written_while_it_was_stopped_are_taken_in_once_each(
 SETTLE_S, GRACE_S = 0.4, 4.0
 
 
-def pause(for_s: float) -> None:
-    """Between two writes of a slow writer: the time itself is what is tested."""
-    Event().wait(for_s)
-
-
 @pytest.fixture(scope="module")
 def arriving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Path]]:
     """A daemon, and the folder that holds its inbox and its library."""
@@ -141,7 +76,7 @@ def arriving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon,
     daemon = Daemon(*settings(folder, rescan_s=20, settle_s=SETTLE_S, unfinished_grace_s=GRACE_S))
     try:
         daemon.wait_for("ready", within_s=90)
-        wait_until(lambda: as_json("status", "--library", folder / "library")["inbox_state"]["state"] == "watched", 30)
+        wait_until(lambda: status_of(folder / "library")["inbox_state"]["state"] == "watched", 30)
         yield daemon, folder
         assert daemon.end() == 0
     finally:
@@ -219,13 +154,11 @@ def test_an_empty_file_stays_until_it_is_filled_however_long_that_takes(
     wait_taken_in(daemon, ["early.jpg"])
     (said,) = daemon.wait_for("image_put_off")  # once the grace is over
     assert (said["image"], said["cause"]) == (str(late), "the file is empty")
-    assert as_json("status", "--library", folder / "library")["problems"] == [
-        f"{late} stays in the inbox: the file is empty"
-    ]
+    assert status_of(folder / "library")["problems"] == [f"{late} stays in the inbox: the file is empty"]
     late.write_bytes(faces[21].read_bytes())
     wait_taken_in(daemon, ["late.jpg"])
     assert not {"early.jpg", "late.jpg"} & in_quarantine(folder / "library")
-    assert as_json("status", "--library", folder / "library")["problems"] == []
+    assert status_of(folder / "library")["problems"] == []
 
 
 def test_dates_far_in_the_past_and_in_the_future_are_as_good_as_any(arriving: tuple[Daemon, Path]) -> None:
@@ -244,7 +177,7 @@ def test_touches_and_renames_while_it_is_being_looked_at_leave_one_image_in_one_
     arriving: tuple[Daemon, Path], faces: list[Path]
 ) -> None:
     _, folder = arriving
-    before = as_json("status", "--library", folder / "library")["images"]
+    before = status_of(folder / "library")["images"]
     path = folder / "inbox" / "restless-0.jpg"
     path.write_bytes(faces[30].read_bytes())
     for number in range(1, 11):
@@ -257,7 +190,7 @@ def test_touches_and_renames_while_it_is_being_looked_at_leave_one_image_in_one_
             break  # it has been taken
 
     def settled() -> bool:
-        status = as_json("status", "--library", folder / "library")
+        status = status_of(folder / "library")
         return status["images"] == before + 1 and not status["pending"] and not status["in_flight"]
 
     wait_until(settled, 30)
@@ -265,3 +198,32 @@ def test_touches_and_renames_while_it_is_being_looked_at_leave_one_image_in_one_
     assert settled()
     assert len(list((folder / "library").glob("*/restless-*.jpg"))) == 1
     assert list((folder / "inbox").glob("restless-*.jpg")) == []
+
+
+# a huge inbox
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_of_100000_files_the_first_is_placed_at_once_and_memory_stays_bounded(
+    tmp_path: Path, inbox: Path, library: Path, start: Start
+) -> None:
+    for number in range(100_000):
+        (inbox / f"{number:06}.jpg").write_text(f"{number}")
+    began = monotonic()
+    daemon = ready(start(*settings(tmp_path, rescan_s=30)))
+    ready_s = monotonic() - began
+
+    daemon.wait_for("image_placed", within_s=30)
+    first_s = monotonic() - began
+    peaks: list[int] = []
+
+    def all_placed() -> bool:
+        peaks.append(psutil.Process(daemon.process.pid).memory_info().rss)
+        return len(daemon.events("image_placed")) >= 100_000
+
+    wait_until(all_placed, 800)
+    assert (first_s - ready_s < 10, max(peaks) < 1_000_000_000) == (True, True), (ready_s, first_s, max(peaks))
+    assert status_of(library)["quarantined"] == 100_000
+    assert list(inbox.iterdir()) == []
+    assert daemon.end() == 0

@@ -6,127 +6,38 @@ Thirty kills here; some hundreds in the tests marked `long`, which print how oft
 
 from __future__ import annotations
 
-import io
 import itertools
-import os
 import random
-import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from mortal import IMPORTED
-from PIL import Image
 from process import Daemon
 from steps import STEPS, found
 from survival import (
+    PLACEMENTS,
+    SETTINGS,
     Ended,
     Nest,
     World,
+    another,
     assert_all_is_well,
     assert_nothing_is_lost_or_torn,
     library_of,
-    other_file_system,
     side_by_side,
     sorting_of,
 )
 
-from face_organizer.demo import GROUP, locate
-from face_organizer.types import STATE_FOLDER
-
 WHENS = ("before", "after")
-PLACEMENTS = ("move", "hardlink", "symlink", "copy")
-NESTS = 3
-PEOPLE, IMAGES_EACH = ("p0", "p2", "p7"), 3
-SETTINGS = """
-[watch]
-settle_s = 0.02
-[faces]
-threads = 1
-[index]
-save_every_s = 0
-flat_max_faces = 4
-[flow]
-commit_batch_max = 3
-batch_max = 4
-"""
-"""Small batches: many transactions for few images. The index is trained early, and saved whenever it has changed."""
-
 Moment = tuple[str, str, int]
 """Where to die: before or after the n-th call of a step."""
-
-
-@pytest.fixture(scope="module")
-def nests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Nest]]:
-    nests = [Nest(tmp_path_factory.mktemp("nest")) for _ in range(NESTS)]
-    yield nests
-    for nest in nests:
-        nest.close()
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "small.toml"
-    path.write_text(SETTINGS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def dropped(faces: list[Path]) -> dict[str, bytes]:
-    """Three people well apart, in folders of their own; two of them in a group; a twin; no face; half a file."""
-    inbox: dict[str, bytes] = {}
-    for person in PEOPLE:
-        mine = [path for path in faces if path.name.startswith(person)][:IMAGES_EACH]
-        inbox |= {f"album/{person}/{path.name}": path.read_bytes() for path in mine}
-    first, *_, last = inbox.values()
-    grey = io.BytesIO()
-    Image.new("RGB", (64, 64), (90, 90, 90)).save(grey, "png")
-    inbox |= {"album/twin.jpg": first, "half.jpg": last[: len(last) // 2], "grey.png": grey.getvalue()}
-    return inbox | {"group.jpg": locate(GROUP).read_bytes()}
-
-
-@pytest.fixture
-def new_world(dropped: dict[str, bytes], tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Makes a world with everything dropped, its inbox on another file system if that is wanted."""
-    elsewhere: list[Path] = []
-    numbers = itertools.count()
-
-    def make(placement: str, two_file_systems: bool = False) -> World:
-        folder = tmp_path / f"world{next(numbers)}"
-        inbox = folder / "inbox"
-        if two_file_systems:
-            other = other_file_system(tmp_path)
-            if other is None:
-                pytest.skip("there is no second file system to write to")
-            elsewhere.append(other)
-            inbox = other / "inbox"
-        world = World(inbox, folder / "library", placement, dropped)
-        world.drop()
-        return world
-
-    yield make
-    for folder in elsewhere:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def calm(
-    nests: list[Nest], config: Path, dropped: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[World, dict[str, Any]]:
-    """A world that was never disturbed, and what its library says."""
-    folder = tmp_path_factory.mktemp("calm")
-    world = World(folder / "inbox", folder / "library", "move", dropped)
-    world.drop()
-    assert nests[0].run(*world.run_once(config)).code == 0
-    assert_all_is_well(world)
-    says = sorting_of(world)
-    assert len(says["persons"]) == len(PEOPLE)
-    assert says["files"]["group.jpg"] == 2
-    return world, says
 
 
 def test_every_step_names_a_function_that_exists() -> None:
@@ -179,13 +90,14 @@ CHAINS: dict[tuple[str, bool], tuple[Moment, ...]] = {
 }
 
 
+@pytest.mark.timeout(600)
 def test_kill_upon_kill_costs_nothing(
-    nests: list[Nest], config: Path, calm: tuple[World, dict[str, Any]], new_world: Callable[..., World]
+    nests: list[Nest], small_batches: Path, calm: tuple[World, dict[str, Any]], new_world: Callable[..., World]
 ) -> None:
     def die_and_heal(nest: Nest, world: World, moments: tuple[Moment, ...]) -> None:
         for moment in moments:
-            assert kill(nest, world, moment, *world.run_once(config)).happened, f"{moment} was never reached"
-        assert_heals(nest, world, config, calm[1])
+            assert kill(nest, world, moment, *world.run_once(small_batches)).happened, f"{moment} was never reached"
+        assert_heals(nest, world, small_batches, calm[1])
 
     jobs = [partial(die_and_heal, world=new_world(*where), moments=moments) for where, moments in CHAINS.items()]
     side_by_side(nests, jobs)
@@ -233,17 +145,6 @@ class Stage:
     before: dict[str, Any]
     after: dict[str, Any]
     counts: Counter[str]
-
-
-def another(world: World, folder: Path) -> World:
-    """A world with a library of its own to lose: the pictures are hard links, which no run writes to. In the inbox
-    either nothing is left or nothing is ever changed."""
-
-    def copy(source: str, target: str) -> None:
-        (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
-
-    shutil.copytree(world.library, folder / "library", symlinks=True, copy_function=copy)
-    return replace(world, library=folder / "library")
 
 
 def command_in(world: World, command: tuple[str, ...]) -> tuple[str | Path, ...]:
@@ -319,6 +220,7 @@ KILLED_SCENES: dict[str, tuple[Moment, ...]] = {
 }
 
 
+@pytest.mark.timeout(600)
 def test_a_decision_or_a_run_that_was_cut_short_is_done_whole_or_not_at_all(
     nests: list[Nest], strict: World, tmp_path: Path
 ) -> None:
@@ -343,27 +245,35 @@ def died() -> Iterator[Counter[str]]:
     print("\n".join([f"{died.total():4}  kills", *lines]))  # noqa: T201 - the figures
 
 
+WORLDS = list(itertools.product(PLACEMENTS, (False, True)))
+SHARE = 4
+RARE = frozenset({"symbolic_link", "copy", "copy_dated", "reason_written", "index_trained", "index_swapped"})
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "number", range(len(WORLDS)), ids=[f"{each}-{'two' if two else 'one'}" for each, two in WORLDS]
+)
 def test_wherever_sorting_dies_the_library_is_the_one_of_an_undisturbed_run(
     nests: list[Nest],
-    config: Path,
+    small_batches: Path,
     calm: tuple[World, dict[str, Any]],
     new_world: Callable[..., World],
     died: Counter[str],
+    number: int,
 ) -> None:
-    places = list(itertools.product(PLACEMENTS, (False, True)))
-    rehearsals = [partial(rehearse, world=new_world(*where), config=config, says=calm[1]) for where in places]
-    counts = dict(zip(places, side_by_side(nests, rehearsals), strict=True))
-    dice, jobs = random.Random(4), []
-    for number, (step, when) in enumerate(2 * list(itertools.product(STEPS, WHENS))):
-        possible = [where for where in places if counts[where][step]]
-        if possible:
-            where = possible[number % len(possible)]
-            moments = [(step, when, dice.randint(1, max(1, counts[where][step] // 2)))]
-            if number % 3 == 0:  # and the restart dies too
-                moments.append((dice.choice([name for name in STEPS if counts[where][name]]), dice.choice(WHENS), 1))
-            jobs.append(partial(die_in, where=where, new_world=new_world, moments=moments, config=config, says=calm[1]))
+    """Every fourth moment in each world; together the worlds have them all, most of them twice."""
+    where, dice = WORLDS[number], random.Random(number)
+    counts = rehearse(nests[0], new_world(*where), small_batches, calm[1])
+    jobs = []
+    for turn, (step, when) in enumerate(itertools.product([step for step in STEPS if counts[step]], WHENS)):
+        if (turn + number) % SHARE and step not in RARE:
+            continue
+        moments = [(step, when, dice.randint(1, max(1, counts[step] // 2)))]
+        if turn % 3 == 0:  # and the restart dies too
+            moments.append((dice.choice([name for name in STEPS if counts[name]]), dice.choice(WHENS), 1))
+        jobs.append(partial(die_in, world=new_world(*where), moments=moments, config=small_batches, says=calm[1]))
 
     for moments in side_by_side(nests, jobs):
         died.update(step for step, _, _ in moments)
@@ -378,18 +288,10 @@ def rehearse(nest: Nest, world: World, config: Path, says: dict[str, Any]) -> Co
     return ended.counts
 
 
-def die_in(
-    nest: Nest,
-    where: tuple[str, bool],
-    new_world: Callable[..., World],
-    moments: list[Moment],
-    config: Path,
-    says: dict[str, Any],
-) -> list[Moment]:
+def die_in(nest: Nest, world: World, moments: list[Moment], config: Path, says: dict[str, Any]) -> list[Moment]:
     """Die at one moment after the other, heal; returns the moments that came. The first one must."""
-    world = new_world(*where)
     came = [moment for moment in moments if kill(nest, world, moment, *world.run_once(config)).happened]
-    assert moments[0] in came, f"{moments[0]} was never reached in {where}"
+    assert moments[0] in came, f"{moments[0]} was never reached in {world}"
     assert_heals(nest, world, config, says)
     return came
 
@@ -399,14 +301,14 @@ def die_in(
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_wherever_a_decision_or_a_run_dies_it_is_done_whole_or_not_at_all(
     nests: list[Nest],
-    config: Path,
+    small_batches: Path,
     new_world: Callable[..., World],
     tmp_path: Path,
     died: Counter[str],
     placement: str,
 ) -> None:
     world = new_world(placement)
-    assert nests[0].run(*world.run_once(config)).code == 0
+    assert nests[0].run(*world.run_once(small_batches)).code == 0
     be_strict(world, tmp_path)
     dice = random.Random(placement)
     stages = side_by_side(
@@ -423,3 +325,49 @@ def test_wherever_a_decision_or_a_run_dies_it_is_done_whole_or_not_at_all(
     for moment, happened in zip(moments, side_by_side(nests, jobs), strict=True):
         assert happened, f"{moment} was never reached"
         died[moment[0]] += 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_daemon_killed_at_random_moments_under_load_loses_nothing_that_it_said_was_done(
+    faces: list[Path], small_batches: Path, nests: list[Nest], tmp_path: Path, died: Counter[str]
+) -> None:
+    """Images keep coming and people are named while it dies, over and over. A name whose command returned is kept."""
+    dropped = {path.name: path.read_bytes() for path in faces}
+    world = World(tmp_path / "inbox", tmp_path / "library", "move", {})
+    world.drop()
+    world.inbox.mkdir()
+    dice, names, coming = random.Random(9), dict[str, str](), iter(sorted(dropped))
+    for number in range(24):
+        daemon = Daemon(*world.arguments, "--config", small_batches)
+        daemon.wait_for("ready", within_s=100)
+        for name in itertools.islice(coming, 3):
+            (world.inbox / name).write_bytes(dropped[name])
+            world = replace(world, dropped={**world.dropped, name: dropped[name]})
+        if number % 4 == 3:
+            names |= name_somebody(nests[0], world, f"Name {number}")
+        else:
+            daemon.wait_for(dice.choice(("ready", "image_enrolled", "image_placed")), dice.randint(1, 2), within_s=100)
+            Event().wait(dice.uniform(0.0, 0.3))
+        daemon.end(signal.SIGKILL)
+        died["(random moments)"] += 1
+        assert_nothing_is_lost_or_torn(world)
+
+    assert not list(coming)
+    assert nests[0].run(*world.run_once(small_batches)).code == 0
+    assert_all_is_well(world)
+    people = library_of(world.library)["persons"].values()
+    for image, name in names.items():
+        assert name in {folder for _, folder, *_ in people}, name
+        assert (world.library / name / image).exists(), (name, image)
+    shown = {folder: {path.name[:2] for path in (world.library / folder).iterdir()} for _, folder, *_ in people}
+    assert all(len(who) == 1 for who in shown.values()), shown
+
+
+def name_somebody(nest: Nest, world: World, name: str) -> dict[str, str]:
+    """Name the person of an image that has one; {image: name} once the command has returned. {} where nobody is yet."""
+    for path in sorted(world.library.glob("person_*/*.jpg")):
+        ended = nest.run("name", path, name, "--library", world.library)
+        assert ended.code == 0, ended
+        return {path.name: name}
+    return {}

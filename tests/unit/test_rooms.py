@@ -45,7 +45,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "cv2": ("vision/",),
     "faiss": ("adapters/index.py", "adapters/neighbours.py"),
     "fcntl": ("adapters/",),
-    "lmdb": ("adapters/store.py",),
+    "lmdb": ("adapters/store.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
@@ -64,7 +64,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "pillow_heif": ("vision/decode.py",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
-    "shutil": ("adapters/library.py", "adapters/examine.py"),
+    "shutil": ("adapters/library.py", "adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
     "signal": ("__main__.py", "serve.py"),
     "subprocess": ("adapters/examine.py", "adapters/install.py"),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
@@ -171,6 +171,41 @@ def test_thinking_and_touching_never_import_each_other() -> None:
         "cli",
     }
     assert not MAY_IMPORT["adapters"] & {"vision", "identity", "health", "pipeline", "app", "cli"}
+
+
+FORKS = frozenset({"fork", "forkpty", "fork_exec", "ProcessPoolExecutor", "multiprocessing"})
+
+
+def forks_in(source: str) -> list[str]:
+    """Every name in a source that makes a second process of this one; a new program (subprocess) is another matter."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            names.append(node.attr)
+        elif isinstance(node, ast.Name):
+            names.append(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names += [part for name in imports_of(ast.unparse(node)) for part in name.split(".")]
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name in FORKS]
+
+
+def test_nobody_forks_for_a_store_does_not_survive_it() -> None:
+    assert {file.name: found for file in FILES if (found := forks_in(file.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.fork()",
+        "from os import fork as split",
+        "import multiprocessing as m",
+        "from multiprocessing.pool import Pool",
+        "from concurrent.futures import ProcessPoolExecutor",
+    ],
+)
+def test_a_fork_would_be_seen(source: str) -> None:
+    assert forks_in(source)
 
 
 def test_the_whole_house_was_walked() -> None:

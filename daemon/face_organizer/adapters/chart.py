@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from face_organizer.adapters.private import keep_private, write_private
+
 
 def write_elbow(folder: Path, curve: Mapping[str, Any]) -> Path:
     """Write elbow.json and elbow.png into the folder, in place of those of the run before. Returns the picture's path.
@@ -24,6 +26,7 @@ def write_elbow(folder: Path, curve: Mapping[str, Any]) -> Path:
     # Its caches belong where the state is: a service has no home, and would make them anew at every start.
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     _replace(folder / "elbow.png", _drawn(curve))
+    keep_private(folder / "matplotlib")
     return folder / "elbow.png"
 
 
@@ -53,7 +56,7 @@ def _replace(path: Path, content: bytes) -> None:
     """Whole or not at all, also for somebody who looks while it is written."""
     staged = path.with_name(f".{path.name}.part")
     try:
-        staged.write_bytes(content)
+        write_private(staged, content)
         os.replace(staged, path)
     except OSError:
         staged.unlink(missing_ok=True)

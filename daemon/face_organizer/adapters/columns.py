@@ -93,3 +93,16 @@ def _face_columns(keys: Sequence[bytes], values: Sequence[bytes]) -> tuple[Int64
         np.fromiter((face.founder for face in faces), np.bool_, n),
         np.fromiter((face.quality for face in faces), np.float32, n),
     )
+
+
+def without_edges(keys: Sequence[bytes], values: Sequence[bytes], gone: Int64) -> Iterable[tuple[bytes, bytes]]:
+    """The rows of the graph that lead to faces which are gone, without those edges: (key, value)."""
+    counts = [len(value) // EDGE_BYTES for value in values]
+    ids = np.frombuffer(b"".join(v[: n * EDGE_ID.itemsize] for v, n in zip(values, counts, strict=True)), EDGE_ID)
+    hit = np.isin(ids, gone)
+    ends = np.cumsum(counts)
+    for row in np.unique(np.searchsorted(ends, np.flatnonzero(hit), side="right")).tolist():
+        n = counts[row]
+        kept = ~hit[ends[row] - n : ends[row]]
+        similarities = np.frombuffer(values[row], EDGE_SIMILARITY, n, n * EDGE_ID.itemsize)
+        yield keys[row], np.frombuffer(values[row], EDGE_ID, n)[kept].tobytes() + similarities[kept].tobytes()

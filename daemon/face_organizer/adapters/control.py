@@ -23,7 +23,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from face_organizer import errors
-from face_organizer.errors import FaceOrganizerError, RequestError
+from face_organizer.errors import FaceOrganizerError, RequestError, StoreError
 
 Calls = Mapping[str, Callable[..., Any]]
 SOCKET = "control.sock"
@@ -33,11 +33,15 @@ class ControlServer:
     """Answers calls until stop(). Each connection has a thread, for one call."""
 
     def __init__(self, state_dir: Path, calls: Calls) -> None:
-        (state_dir / SOCKET).unlink(missing_ok=True)  # a dead daemon's; whoever is here holds the lock
-        with _short_address(state_dir) as address:
-            self._server = _Server(address, _handler(calls))
-        (state_dir / SOCKET).chmod(0o600)
+        """Raises StoreError where the socket cannot be made."""
         self._path = state_dir / SOCKET
+        try:
+            self._path.unlink(missing_ok=True)  # a dead daemon's; whoever is here holds the lock
+            with _short_address(state_dir) as address:
+                self._server = _Server(address, _handler(calls))
+            self._path.chmod(0o600)
+        except OSError as error:
+            raise StoreError(f"cannot make the socket for commands, {self._path}: {error.strerror}") from error
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="control")
 
     def start(self, beat: Callable[[], None] = lambda: None) -> None:
@@ -51,7 +55,8 @@ class ControlServer:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # the next start removes what stays
+            self._path.unlink(missing_ok=True)
 
 
 def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:

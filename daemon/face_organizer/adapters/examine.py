@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from face_organizer.adapters.inbox import file_system_of
+from face_organizer.adapters.file_systems import kind_at
 from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
 from face_organizer.errors import ModelError
 from face_organizer.facts import Capability, Driver, Folder, Gpu, Library, Limits, Machine, Trial, Version
@@ -226,7 +226,7 @@ def _folder(role: str, path: Path) -> Folder:
         free = disk.f_bavail * disk.f_frsize
     except OSError:
         free = None
-    kind = file_system_of(os.path.realpath(there), _read("/proc/self/mountinfo"))
+    kind = kind_at(there)
     return Folder(role, str(path), kind, free, os.access(there, os.W_OK | os.X_OK))  # type: ignore[arg-type]
 
 

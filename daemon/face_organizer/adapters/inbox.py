@@ -10,7 +10,6 @@ none); the walk is the truth. So a watcher that cannot be had is no failure: the
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from face_organizer.adapters.file_systems import is_shared, kind_at
 from face_organizer.adapters.reading import cause_of, read_settled
-from face_organizer.adapters.watching import LIMITS, Hints, Watcher
+from face_organizer.adapters.watching import LIMIT_REACHED, LIMITS, Hints, Watcher
 from face_organizer.ports import Clock, Log
 from face_organizer.types import ImageRef, InboxState, Signature
 
@@ -36,26 +36,11 @@ RESTART_S = 5.0
 REWATCH_S = 60.0
 """How often to try whether there are watches now for the folders that got none."""
 
-EVENTLESS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "afs", "lustre", "vboxsf", "fuse"})
-"""File systems on which others can write without inotify telling us; so does every fuse.* one."""
-
 
 def is_candidate_name(name: str) -> bool:
     """May this be an image somebody finished? Hidden files and the names of downloads and editors under way are not."""
     lowered = name.lower()
     return not (name.startswith(".") or lowered.endswith(TEMPORARY_ENDINGS) or lowered in TEMPORARY_NAMES)
-
-
-def file_system_of(path: str, mountinfo: str) -> str:
-    """The kind of file system a real path lies on, "" if unknown. mountinfo: the text of /proc/self/mountinfo."""
-    best, kind = "", ""
-    for line in mountinfo.splitlines():
-        fields, _, rest = line.partition(" - ")
-        mount_point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split(" ")[4])
-        below = mount_point.rstrip("/") + "/"
-        if (path + "/").startswith(below) and len(below) >= len(best):
-            best, kind = below, rest.split(" ")[0]
-    return kind
 
 
 class Identity(NamedTuple):
@@ -123,7 +108,7 @@ class FolderInbox:
             self._state, self._identity = InboxState("lost", cause), None
             self._watcher.stop()
             return False
-        assert identity is not None
+        assert isinstance(identity, Identity)
         if self._identity is None:
             self._identity, self._mounted = identity, identity.mounted
             self._walk_due = self._try_watching = True
@@ -133,11 +118,11 @@ class FolderInbox:
         self._supervise()
         return True
 
-    def _why_lost(self, identity: Identity | None) -> str:
+    def _why_lost(self, identity: Identity | str) -> str:
         """Why the inbox is not the one that was watched; "" if it is. Being lost ends the search for the old one, but
         below a file system that has been taken out lies only an empty folder: the file system is waited for."""
-        if identity is None:
-            return "it is gone"
+        if isinstance(identity, str):
+            return identity
         if self._mounted and not identity.mounted:
             return "its file system is not mounted"
         if self._identity not in (None, identity):
@@ -181,7 +166,7 @@ class FolderInbox:
             self._watcher.start(self._root)
         except OSError as error:
             self._watcher.stop()
-            return f"{error.strerror} ({LIMITS})"
+            return f"{error.strerror} ({LIMITS})" if error.errno in LIMIT_REACHED else cause_of(error, self._root)
         except RecursionError:  # watchdog's own walk, before Python 3.12
             self._watcher.stop()
             return "its folders are nested too deeply to be watched"
@@ -198,21 +183,18 @@ class FolderInbox:
 
     def _eventless(self) -> str:
         """Why nobody would tell us of changes on this file system; "" if somebody does."""
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            return ""
-        kind = file_system_of(os.path.realpath(self._root), mounts)
-        return f"{kind} does not tell of changes" if kind in EVENTLESS or kind.startswith("fuse.") else ""
+        kind = kind_at(self._root)
+        return f"{kind} does not tell of changes" if is_shared(kind) else ""
 
-    def _identity_now(self) -> Identity | None:
+    def _identity_now(self) -> Identity | str:
+        """Which folder lies there now, or why none does."""
         try:
             found = self._root.stat()
-            above = os.stat(self._root / "..")
-        except OSError:
-            return None
-        if not stat.S_ISDIR(found.st_mode):
-            return None
+            above = os.stat(self._root / "..")  # of what a link leads to; there is none above a file
+        except (FileNotFoundError, NotADirectoryError):
+            return "it is gone"
+        except OSError as error:
+            return cause_of(error, self._root)
         return Identity(found.st_dev, found.st_ino, found.st_dev != above.st_dev)
 
     # looking

@@ -28,6 +28,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from face_organizer.adapters.private import make_private_folder, touch_private, write_private
 from face_organizer.ports import VectorSource
 from face_organizer.types import Float32, Int64
 
@@ -141,9 +142,8 @@ class FaceIndex:
 
         Adds wait while the bytes go to the page cache; searches do not. Raises OSError, RuntimeError (disk full).
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_name(f".{path.name}.part")
-        noted = path.with_name(f".{path.name}.json.part")
+        make_private_folder(path.parent)
+        staged, noted = _parts(path)
         try:
             self._write(path, staged, noted, fingerprint, generation)
         finally:  # of a full disk: what it holds of them helps nobody
@@ -151,6 +151,7 @@ class FaceIndex:
             noted.unlink(missing_ok=True)
 
     def _write(self, path: Path, staged: Path, noted: Path, fingerprint: str, generation: int) -> None:
+        touch_private(staged)
         with self._lock.reading():
             live = self._live
             _check_room(path.parent, live)
@@ -164,12 +165,17 @@ class FaceIndex:
             "fingerprint": fingerprint,
             "generation": generation,
         }
-        noted.write_text(json.dumps(sidecar), encoding="utf-8")
+        write_private(noted, json.dumps(sidecar).encode())
         for part in (staged, noted):
             _fsync(part)
         staged.replace(path)
         noted.replace(_sidecar(path))
         _fsync(path.parent)
+
+    def discard(self, path: Path) -> None:
+        """Delete a saved index, and what a crash left of one. Raises OSError."""
+        for file in (path, _sidecar(path), *_parts(path)):
+            file.unlink(missing_ok=True)
 
     def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
         """Take the saved index over, if every byte of it is what was saved for this model and store generation.
@@ -240,6 +246,11 @@ def _check_room(folder: Path, live: Trained) -> None:
     told = os.statvfs(folder)
     if told.f_bavail * told.f_frsize < size_bytes:
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: it takes {size_bytes} bytes", os.fspath(folder))
+
+
+def _parts(path: Path) -> tuple[Path, Path]:
+    """What the index and its sidecar are called while they are written."""
+    return path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.json.part")
 
 
 def _sidecar(path: Path) -> Path:

@@ -1,11 +1,14 @@
 """The folders people look at: disk follows truth by comparing what is there with what should be there.
 
 Room:    adapters (touches)
-Imports: types, errors, adapters.files, stdlib
+Imports: types, errors, adapters.files, adapters.reading, stdlib
 
 One rule keeps the only copy safe whenever the process dies: first everything new appears, and only then does anything
 old go. Names prove nothing: a thing on disk is the file by its inode and time, or by its content. What else stands in
 the way keeps its name, and ours becomes name~2.jpg. What was done but not recorded is found again and adopted.
+
+Each folder is opened once for each file, not through a link, and everything happens in what was opened: a folder that
+is exchanged for a link meanwhile leads nobody out of the library or the inbox.
 """
 
 from __future__ import annotations
@@ -15,20 +18,30 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from face_organizer.adapters.files import (
+    NO_FOLDER,
+    OPEN_FOLDER,
+    Spot,
     copy_new,
     digest_of,
-    flush_folder,
+    link,
+    make_folder,
     numbered,
+    open_folder,
+    point,
     rename_new,
     same_content,
     status,
+    target_of,
+    text_of,
+    unlink,
     write_new,
 )
+from face_organizer.adapters.reading import open_below
 from face_organizer.errors import DISK_FULL
 from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER, FileToPlace, Placed, PlacementMode
 
@@ -40,6 +53,7 @@ NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.ELOOP, errn
 
 STAYING_FOLDERS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
 REASON_ENDING = ".reason.txt"
+REASON_BYTES_MAX = 1 << 16
 SPARE_NUMBER = 1000
 
 
@@ -55,7 +69,7 @@ class Thing:
     """
 
     place: str
-    path: Path
+    spot: Spot
     stat: os.stat_result
     pointer: bool = False
 
@@ -68,11 +82,19 @@ class Folders:
     """The library's folders. Not thread-safe: one thread places.
 
     mode: "move" empties the inbox (a hard link into each folder, then the source goes); "hardlink", "symlink" and
-    "copy" leave the source alone. Where a hard link cannot be made, a copy is.
+    "copy" leave the source alone. Where a hard link cannot be made, a copy is. inbox_away(): what lies at the inbox's
+    path now is not the inbox (its file system is not mounted), so that a source that is not there is not missing.
     """
 
-    def __init__(self, library_root: Path, inbox_root: Path, mode: PlacementMode) -> None:
+    def __init__(
+        self,
+        library_root: Path,
+        inbox_root: Path,
+        mode: PlacementMode,
+        inbox_away: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.root, self.inbox, self.mode = library_root.absolute(), inbox_root.absolute(), mode
+        self.inbox_away = inbox_away
 
     def reconcile(self, file: FileToPlace) -> Placed:
         """Make disk show the file in exactly its folders. Doing it twice is the same as once.
@@ -85,7 +107,8 @@ class Folders:
             assert _is_plain(part), part
         placing, no_room = Placing(self, file), False
         try:
-            return placing.run()
+            with placing.opened:
+                return placing.run()
         except CannotPlaceError as problem:
             sentence = f"cannot place {file.name}: {problem}"
         except OSError as error:
@@ -96,16 +119,21 @@ class Folders:
 
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path?"""
-        return os.path.lexists(self.root / place)
+        folder, _, name = place.partition("/")
+        with contextlib.ExitStack() as opened:
+            found = _folder_in(_opened_root(self.root, opened), folder, opened)
+            return found is not None and status(Spot(found, self.root / folder / name)) is not None
 
     def walk(self) -> Iterator[str]:
         """The relative path of every file in the library's folders but the state folder and the reasons."""
-        for folder in sorted(os.scandir(self.root), key=lambda entry: entry.name):
-            if not folder.is_dir(follow_symlinks=False) or folder.name.startswith("."):
+        for folder in sorted(os.listdir(self.root)):
+            if folder.startswith("."):
                 continue
-            for entry in os.scandir(folder.path):
-                if folder.name != QUARANTINE or not entry.name.endswith(REASON_ENDING):
-                    yield f"{folder.name}/{entry.name}"
+            with contextlib.ExitStack() as opened:
+                found = _folder_in(_opened_root(self.root, opened), folder, opened)
+                for name in os.listdir(found) if found is not None else ():
+                    if folder != QUARANTINE or not name.endswith(REASON_ENDING):
+                        yield f"{folder}/{name}"
 
 
 class Placing:
@@ -113,17 +141,23 @@ class Placing:
 
     def __init__(self, folders: Folders, file: FileToPlace) -> None:
         self._root, self._inbox, self._mode = folders.root, folders.inbox, folders.mode
+        self._inbox_away = folders.inbox_away
         self._file = file
         self._wanted = tuple(dict.fromkeys(file.folders))
         self._staged = f".face-organizer-{file.file_id}.part"
         self._source: Thing | None = None
         self._made: set[str] = set()
+        self._folders: dict[str, int] = {}
+        self._root_folder = -1
         self.standing: dict[str, Thing] = {}
+        self.opened = contextlib.ExitStack()
 
     def run(self) -> Placed:
         """Look, make what is lacking, then remove what is left over. Raises OSError, CannotPlaceError."""
-        if not self._root.is_dir():
-            raise CannotPlaceError(f"the library {self._root} is away")
+        try:
+            self._root_folder = _opened_root(self._root, self.opened)
+        except (FileNotFoundError, NotADirectoryError):
+            raise CannotPlaceError(f"the library {self._root} is away") from None
         self._source = self._source_thing()
         for place in self._file.places:
             if thing := self._thing(place, recorded=True):
@@ -141,7 +175,7 @@ class Placing:
         return Placed(self._file.file_id, tuple(shown[folder] for folder in self._wanted))
 
     def _missing(self) -> Placed:
-        if not self._inbox.is_dir():
+        if self._inbox_away() or not self._inbox.is_dir():
             raise CannotPlaceError(f"the inbox {self._inbox} is away")
         return Placed(self._file.file_id, tuple(self.standing), missing=True)
 
@@ -149,26 +183,47 @@ class Placing:
 
     def _source_thing(self) -> Thing | None:
         """The source, if it is still the file that truth means."""
-        found = status(self._file.source)
-        if found is None or not self._is_it(self._file.source, found, expected=True):
-            return None
-        return Thing("", self._file.source, found)
+        source = self._file.source
+        root = self._inbox if source.is_relative_to(self._inbox) else source.parent
+        try:
+            folder = open_below(root, source.parent)
+        except OSError as error:
+            if error.errno in NO_FOLDER:
+                return None
+            raise
+        self.opened.callback(os.close, folder)
+        spot = Spot(folder, source)
+        found = status(spot)
+        return Thing("", spot, found) if found and self._is_it(spot, found, expected=True) else None
 
-    def _thing(self, place: str, *, recorded: bool) -> Thing | None:
-        """What stands at a place, if it is the file; never through a folder that has become a link."""
+    def _at(self, place: str) -> Spot | None:
+        """A place in its open folder; None where there is no such folder, or a link in its stead."""
         folder, _, name = place.partition("/")
         assert _is_plain(folder), place
         assert _is_plain(name), place
-        path = self._root / folder / name
-        above, found = status(path.parent), status(path)
-        if above is None or not stat.S_ISDIR(above.st_mode) or found is None:
-            return None
-        if stat.S_ISLNK(found.st_mode) and path.readlink() == self._file.source:
-            return Thing(place, path, found, pointer=True)
-        return Thing(place, path, found) if self._is_it(path, found, expected=recorded) else None
+        if folder not in self._folders:
+            found = _folder_in(self._root_folder, folder, self.opened)
+            if found is None:
+                return None
+            self._folders[folder] = found
+        return Spot(self._folders[folder], self._root / folder / name)
 
-    def _is_it(self, path: Path, found: os.stat_result, *, expected: bool) -> bool:
-        """Is the thing at path the file? expected: we knew it to be there, so that size and time are proof enough.
+    def _status(self, place: str) -> os.stat_result | None:
+        spot = self._at(place)
+        return status(spot) if spot else None
+
+    def _thing(self, place: str, *, recorded: bool) -> Thing | None:
+        """What stands at a place, if it is the file; never through a folder that has become a link."""
+        spot = self._at(place)
+        found = status(spot) if spot else None
+        if spot is None or found is None:
+            return None
+        if stat.S_ISLNK(found.st_mode) and target_of(spot) == self._file.source:
+            return Thing(place, spot, found, pointer=True)
+        return Thing(place, spot, found) if self._is_it(spot, found, expected=recorded) else None
+
+    def _is_it(self, spot: Spot, found: os.stat_result, *, expected: bool) -> bool:
+        """Is the thing at a spot the file? expected: we knew it to be there, so that size and time are proof enough.
 
         The content is read only where they leave a doubt; what we may not read is not ours.
         """
@@ -182,9 +237,9 @@ class Placing:
             return False
         try:
             if self._file.digest:
-                return digest_of(path) == self._file.digest
+                return digest_of(spot) == self._file.digest
             # Never read: what a crash left unrecorded has the time, and the source's bytes while there is one.
-            return same_time and (self._source is None or same_content(path, self._source.path))
+            return same_time and (self._source is None or same_content(spot, self._source.spot))
         except OSError as error:
             if error.errno in NOT_OURS:
                 return False
@@ -216,17 +271,13 @@ class Placing:
     def _wish(self, folder: str) -> str | None:
         """The place that the file would rather have in a folder, if it has it or can have it."""
         return next(
-            (
-                place
-                for place in self._wished_in(folder)
-                if place in self.standing or status(self._root / place) is None
-            ),
+            (place for place in self._wished_in(folder) if place in self.standing or self._status(place) is None),
             None,
         )
 
     def _free(self, folder: str) -> str:
         """A free place. One that waits for the place that it wishes stays out of the way of those others wish."""
-        if self._wished_in(folder) and status(self._root / self._spare(folder)) is None:
+        if self._wished_in(folder) and self._status(self._spare(folder)) is None:
             return self._spare(folder)
         return f"{folder}/{numbered(self._file.name, 1 + sum(1 for _ in self._taken(folder)))}"
 
@@ -237,7 +288,7 @@ class Placing:
         """The names the file could have in a folder, as far as they are taken: name, name~2, ..."""
         for number in itertools.count(1):
             place = f"{folder}/{numbered(self._file.name, number)}"
-            if status(self._root / place) is None:
+            if self._status(place) is None:
                 return
             yield place
 
@@ -251,19 +302,24 @@ class Placing:
         self._make_folder(folder)
         while True:
             place = self._wish(folder) or self._free(folder)
-            path = self._root / place
+            spot = self._at(place)
+            if spot is None:
+                raise CannotPlaceError(f"{self._root / folder} is a symbolic link now, or gone")
             try:
                 if pointer := self._mode == "symlink" and self._source is not None:
-                    path.symlink_to(self._file.source)
+                    point(spot, self._file.source)
                 else:
-                    self._bring(path, leaving, last=last)
+                    self._bring(spot, leaving, last=last)
             except FileExistsError:
                 continue  # somebody took the name since we looked
-            self.standing[place] = Thing(place, path, path.lstat(), pointer)
+            found = status(spot)
+            if found is None:
+                raise CannotPlaceError(f"{spot.path} was taken away at once")
+            self.standing[place] = Thing(place, spot, found, pointer)
             self._made.add(place)
             return place
 
-    def _bring(self, target: Path, leaving: list[str], *, last: bool) -> None:
+    def _bring(self, target: Spot, leaving: list[str], *, last: bool) -> None:
         """The content under a new name: a hard link if that is possible and wanted, else a rename, else a copy.
 
         A source that we may neither link nor rename (somebody else's, in a folder like /tmp) is copied.
@@ -277,14 +333,16 @@ class Placing:
         if last and goes and refused != errno.EXDEV and self._rename(origin, target):
             return
         if stat.S_ISREG(origin.stat.st_mode):
-            copy_new(origin.path, target, target.with_name(self._staged), self._file.digest)
+            copy_new(origin.spot, target, self._staged, self._file.digest)
         else:
-            raise CannotPlaceError(f"{origin.path} is no regular file and no link of it can be made; move it by hand")
+            raise CannotPlaceError(
+                f"{origin.spot.path} is no regular file and no link of it can be made; move it by hand"
+            )
 
-    def _rename(self, origin: Thing, target: Path) -> bool:
+    def _rename(self, origin: Thing, target: Spot) -> bool:
         """Give the origin itself the new name; False where it is a source that we may not take away."""
         try:
-            rename_new(origin.path, target)
+            rename_new(origin.spot, target)
         except PermissionError:
             if origin is not self._source:
                 raise
@@ -294,13 +352,14 @@ class Placing:
             self._source = None
         return True
 
-    def _link(self, origin: Thing, target: Path) -> int:
+    def _link(self, origin: Thing, target: Spot) -> int:
         """Hard-link origin; returns 0, or the errno that says that it cannot or should not be."""
-        copyable = stat.S_ISREG(origin.stat.st_mode) and os.access(origin.path, os.R_OK)
+        spot = origin.spot
+        copyable = stat.S_ISREG(origin.stat.st_mode) and os.access(spot.name, os.R_OK, dir_fd=spot.folder)
         if self._mode == "copy" and origin is self._source and copyable:
             return errno.ENOTSUP
         try:
-            os.link(origin.path, target, follow_symlinks=False)
+            link(spot, target)
         except OSError as error:
             if error.errno not in LINK_REFUSED:
                 raise
@@ -308,36 +367,37 @@ class Placing:
         return 0
 
     def _make_folder(self, folder: str) -> None:
-        path = self._root / folder
-        found = status(path)
+        spot = Spot(self._root_folder, self._root / folder)
+        found = status(spot)
         if found is None:
-            path.mkdir()
-            flush_folder(self._root)
+            make_folder(spot)
         elif stat.S_ISLNK(found.st_mode):
-            raise CannotPlaceError(f"{path} is a symbolic link, and files must not leave the library")
+            raise CannotPlaceError(f"{spot.path} is a symbolic link, and files must not leave the library")
         elif not stat.S_ISDIR(found.st_mode):
-            raise CannotPlaceError(f"{path} is in the way: it is not a folder")
+            raise CannotPlaceError(f"{spot.path} is in the way: it is not a folder")
 
     def _explain(self, place: str) -> None:
         """Write the reason beside a quarantined file."""
         text = os.fsencode(f"{self._file.reason}\n") + self._reason_trailer()
-        for path in self._reason_paths(place):
-            found = _text(path)
+        for spot in self._reason_spots(place):
+            found = text_of(spot, REASON_BYTES_MAX)
             if found == text:
                 return
             if found is not None and found.endswith(self._reason_trailer()):
-                path.unlink()  # ours, with an older reason
-            if status(path) is None:
-                write_new(text, path, path.with_name(self._staged))
+                unlink(spot)  # ours, with an older reason
+            if status(spot) is None:
+                write_new(text, spot, self._staged)
                 return
 
     def _reason_trailer(self) -> bytes:
         """How our reason files end: it tells them from a text file that somebody dropped."""
         return os.fsencode(f"original path: {self._file.source}\n")
 
-    def _reason_paths(self, place: str) -> Iterator[Path]:
-        name = place.removeprefix(f"{QUARANTINE}/")
-        return (self._root / QUARANTINE / numbered(name, number, REASON_ENDING) for number in itertools.count(1))
+    def _reason_spots(self, place: str) -> Iterator[Spot]:
+        """The names that the reason beside a place can have: NAME.reason.txt, NAME~2.reason.txt, ..."""
+        if beside := self._at(place):
+            for number in itertools.count(1):
+                yield beside.beside(numbered(beside.name, number, REASON_ENDING))
 
     # what is old goes
 
@@ -356,7 +416,7 @@ class Placing:
                 self._forget_reason(place)
         for folder in {_folder_of(place) for place in former} - STAYING_FOLDERS - set(self._wanted):
             with contextlib.suppress(OSError):  # not empty, most of the time
-                (self._root / folder).rmdir()
+                os.rmdir(folder, dir_fd=self._root_folder)
 
     def _empty_inbox(self, source: Thing, shown: dict[str, str]) -> None:
         try:
@@ -364,33 +424,33 @@ class Placing:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            cause = (error.strerror or "").lower()
+            shown_in, cause = ", ".join(shown.values()), (error.strerror or "").lower()
             raise CannotPlaceError(
-                f"it is in {', '.join(shown.values())}, but {source.path} cannot be removed from the inbox: {cause}"
+                f"it is in {shown_in}, but {source.spot.path} cannot be removed from the inbox: {cause}"
             ) from error
 
     def _remove(self, thing: Thing, shown: dict[str, str]) -> None:
         """Unlink a thing, once more making sure that it has not been replaced and that its content stays elsewhere."""
-        found = status(thing.path)
-        if found is None or Thing(thing.place, thing.path, found).identity != thing.identity:
+        found = status(thing.spot)
+        if found is None or Thing(thing.place, thing.spot, found).identity != thing.identity:
             return
         if not thing.pointer and not any(self._holds(self.standing[place], thing) for place in shown.values()):
-            raise CannotPlaceError(f"{thing.path} stays: nothing else in the library has its content")
-        thing.path.unlink()
+            raise CannotPlaceError(f"{thing.spot.path} stays: nothing else in the library has its content")
+        unlink(thing.spot)
 
     def _holds(self, shown: Thing, thing: Thing) -> bool:
         """Does a shown place have the content of a thing that is to go?"""
         if shown.place in self._made or shown.identity == thing.identity:
             return True
         both_regular = stat.S_ISREG(shown.stat.st_mode) and stat.S_ISREG(thing.stat.st_mode)
-        return both_regular and same_content(shown.path, thing.path)
+        return both_regular and same_content(shown.spot, thing.spot)
 
     def _forget_reason(self, place: str) -> None:
-        for path in self._reason_paths(place):
-            if status(path) is None:
+        for spot in self._reason_spots(place):
+            if status(spot) is None:
                 return
-            if (_text(path) or b"").endswith(self._reason_trailer()):
-                path.unlink()
+            if (text_of(spot, REASON_BYTES_MAX) or b"").endswith(self._reason_trailer()):
+                unlink(spot)
                 return
 
 
@@ -403,9 +463,15 @@ def _folder_of(place: str) -> str:
     return place.partition("/")[0]
 
 
-def _text(path: Path) -> bytes | None:
-    """A small regular file's content; None where there is none."""
-    found = status(path)
-    if found is None or not stat.S_ISREG(found.st_mode) or found.st_size > 1 << 16:
-        return None
-    return path.read_bytes()
+def _opened_root(root: Path, opened: contextlib.ExitStack) -> int:
+    """The library itself, whose own path may lead through links."""
+    folder = os.open(root, OPEN_FOLDER & ~os.O_NOFOLLOW)
+    opened.callback(os.close, folder)
+    return folder
+
+
+def _folder_in(root: int, folder: str, opened: contextlib.ExitStack) -> int | None:
+    found = open_folder(Spot(root, Path(folder)))
+    if found is not None:
+        opened.callback(os.close, found)
+    return found

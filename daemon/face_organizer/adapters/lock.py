@@ -1,17 +1,20 @@
-"""One process owns a library: a lock that the kernel lets go of when its holder dies.
+"""One process owns a library, and one empties an inbox: locks that the kernel lets go of when their holder dies.
 
-Room:    adapters (touches the lock file)
+Room:    adapters (touches the lock file and the inbox's own descriptor)
 Imports: errors, stdlib
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from face_organizer.errors import DISK_FULL, AlreadyRunningError, NoRoomError, StoreError
+
+LOCKS = Path("/proc/locks")
 
 
 class LibraryLock:
@@ -21,6 +24,7 @@ class LibraryLock:
         """Raises AlreadyRunningError with the holder's pid, StoreError where the folder cannot be written, NoRoomError
         where a first start finds a full disk."""
         path = state_dir / "lock"
+        self._inbox = -1
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -31,15 +35,57 @@ class LibraryLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
+            holder = _holder(self._descriptor) or os.read(self._descriptor, 32).decode(errors="replace").strip()
             os.close(self._descriptor)
-            raise AlreadyRunningError(f"another Face Organizer (process {holder}) owns {state_dir}") from None
-        os.ftruncate(self._descriptor, 0)
-        with suppress(OSError):  # a full disk takes no pid; the lock is held all the same
+            raise AlreadyRunningError(
+                f"another Face Organizer (process {holder or 'unknown'}) owns {state_dir}"
+            ) from None
+        with suppress(OSError):  # a full disk: the lock holds without a word of who has it
+            os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def hold_inbox(self, inbox: Path, *, shared: bool) -> None:
+        """Keep others from emptying this inbox into another library, by flock on the folder itself. shared: it is only
+        read, and so may others do; whoever moves wants it alone.
+
+        An inbox on a file system of its own is not locked: the descriptor would keep that from being unmounted. Nor is
+        one whose file system knows no such lock. Raises AlreadyRunningError with the holder's pid.
+        """
+        try:
+            descriptor = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return  # whoever watches it says so
+        try:
+            if os.fstat(descriptor).st_dev == os.fstat(self._descriptor).st_dev:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                self._inbox, descriptor = descriptor, -1
+        except BlockingIOError:
+            raise AlreadyRunningError(
+                f"another Face Organizer (process {_holder(descriptor) or 'unknown'}) sorts the inbox {inbox} into"
+                " another library, and each image would end in either: give each library an inbox of its own"
+            ) from None
+        except OSError:
+            return
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def release(self) -> None:
         """Let go. Doing it twice changes nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        for descriptor in (self._inbox, self._descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._inbox = self._descriptor = -1
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock on an open file, as the kernel tells it; "" where it does not (some file systems have device
+    numbers of their own). What stands in the file may still be a dead holder's."""
+    found = os.fstat(descriptor)
+    name = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    with contextlib.suppress(OSError):
+        for line in LOCKS.read_text().splitlines():
+            words = line.split()
+            if words[1:2] == ["FLOCK"] and name in words:
+                return words[words.index(name) - 1]
+    return ""

@@ -41,7 +41,7 @@ def read_settled(root: Path, ref: ImageRef, size_max_bytes: int) -> bytes:
     """
     assert ref.path.is_relative_to(root), ref.path
     try:
-        above = _open_folder(root, ref.path.parent)
+        above = open_below(root, ref.path.parent)
         try:
             return _read(above, ref, size_max_bytes)
         finally:
@@ -65,7 +65,7 @@ def cause_of(error: OSError, path: Path) -> str:
     return f"{cause}: its mode is {stat.filemode(found.st_mode)} and its owner is {_owner(found.st_uid)}"
 
 
-def _open_folder(root: Path, folder: Path) -> int:
+def open_below(root: Path, folder: Path) -> int:
     """A descriptor of a folder below root, reached without passing a link. Where root itself lies may be linked."""
     above = os.open(root, OPEN_FOLDER & ~os.O_NOFOLLOW)
     for part in folder.relative_to(root).parts:

@@ -2,10 +2,11 @@
 
 Room:    adapters (touches the LMDB environment)
 Owns:    lmdb; the records' bytes
-Imports: types, errors, growth, msgspec
+Imports: types, errors, schema, gate, growth, private, msgspec
 
 sync on, no writemap (a full disk would be a SIGBUS), a sparse map that grows (adapters/growth.py). Vectors are float16:
-a 2,048-byte float32 vector would overflow to a 4-KiB page of its own. Never fork with an open store.
+a 2,048-byte float32 vector would overflow to a 4-KiB page of its own. A store does not outlive a fork: the child has no
+locks (lmdb.h, "Caveats").
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,8 +35,12 @@ from face_organizer.adapters.columns import (
     face_table,
     ids_of,
     vectors_of,
+    without_edges,
 )
-from face_organizer.adapters.growth import Gate, can_map, probe_room, reserve
+from face_organizer.adapters.gate import Gate
+from face_organizer.adapters.growth import can_map, probe_room, reserve
+from face_organizer.adapters.private import keep_private, make_private_folder
+from face_organizer.adapters.schema import DATA, META, SCHEMA, backups_of, copy_compact, flush, migrate
 from face_organizer.errors import DISK_FULL, NoRoomError, StoreError
 from face_organizer.types import (
     AssignmentRecord,
@@ -51,17 +57,22 @@ from face_organizer.types import (
     Neighbours,
     PersonRecord,
     RunRecord,
+    Signature,
 )
 
-SCHEMA = 2
 MAP_SIZE_BYTES = 64 << 30
 """Of address space, not of disk. Where a process may not have so much, less, and the map grows."""
 MAP_SIZE_MIN_BYTES = 64 << 20
 GROW_WITHIN_S = 5.0
 NEW_STORE_BYTES = 256 << 10
 """A store is not begun with less room: one torn at birth could not be opened any more."""
-LOCK_FILE_BYTES = 8192
+READER_BYTES, TABLE_BYTES = 64, 128
+"""What lock.mdb holds for each reader, and besides."""
 PAGE_BYTES = 4096
+READERS_MAX = 126
+"""Transactions that read at once: threads of ours, and programs like mdb_dump. LMDB's own default."""
+REWRITING = "rewriting"
+ALONE_WITHIN_S = 2.0
 RECORDS = {
     "images": ImageRecord,
     "files": FileRecord,
@@ -72,9 +83,11 @@ RECORDS = {
     "decisions": DecisionRecord,
     "changes": ChangeRecord,
 }
-OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges", "former")
+OTHERS = ("meta", "content", "sources", "pending", "vectors", "edges", "former", "forgotten")
 KEY = struct.Struct(">Q")
 KEY_MAX = (1 << 64) - 1
+_PAIR = struct.Struct(">QQ")
+_SIGNATURE = struct.Struct(">Qqq")
 RECORDS_AT_ONCE = 4096
 
 R = TypeVar("R")
@@ -149,6 +162,9 @@ class StoreTransaction:
     def put_content(self, digest: bytes, image_id: int) -> None:
         self._txn.put(digest, KEY.pack(image_id), db=self._dbs["content"])
 
+    def delete_content(self, digest: bytes) -> None:
+        self._txn.delete(digest, db=self._dbs["content"])
+
     def file_of_source(self, source: bytes) -> int:
         return self._number("sources", _path_key(source))
 
@@ -187,6 +203,23 @@ class StoreTransaction:
     def put_former(self, change_id: int, face_id: int, record: FormerRecord) -> None:
         key = KEY.pack(change_id) + KEY.pack(face_id)
         self._txn.put(key, msgspec.msgpack.encode(record), db=self._dbs["former"])
+
+    def formers(self) -> Iterator[tuple[int, int, FormerRecord]]:
+        decode = msgspec.msgpack.Decoder(FormerRecord).decode
+        with self._txn.cursor(self._dbs["former"]) as cursor:
+            for key, value in cursor:
+                yield *_PAIR.unpack(key), decode(value)
+
+    def delete_former(self, change_id: int, face_id: int) -> None:
+        self._txn.delete(_PAIR.pack(change_id, face_id), db=self._dbs["former"])
+
+    # files that show somebody who was forgotten, by a digest of where they lie
+
+    def put_forgotten(self, path: bytes, signature: Signature | None = None) -> None:
+        self._txn.put(_path_key(path), _signed(signature), db=self._dbs["forgotten"])
+
+    def is_forgotten(self, path: bytes, signature: Signature | None = None) -> bool:
+        return self._txn.get(_path_key(path), db=self._dbs["forgotten"]) == _signed(signature)
 
     # vectors
 
@@ -230,6 +263,15 @@ class StoreTransaction:
                 keys, values = zip(*page, strict=True)
                 yield list(keys), list(values)
 
+    def delete_vectors(self, face_ids: Sequence[int]) -> None:
+        for face_id in face_ids:
+            for db in ("vectors", "edges"):
+                self._txn.delete(KEY.pack(face_id), db=self._dbs[db])
+        gone = np.array(face_ids, np.int64)
+        rows = [row for keys, values in self._pages("edges", 0) for row in without_edges(keys, values, gone)]
+        for key, value in rows:
+            self._txn.put(key, value, db=self._dbs["edges"])
+
     # the kNN graph
 
     def put_neighbours(self, face_id: int, neighbours: Int64, similarities: Float32) -> None:
@@ -251,19 +293,25 @@ class StoreTransaction:
 
 
 class LmdbStore:
-    """The open environment. `fingerprint` names the model whose embeddings it holds, `dimension` is their length."""
+    """The open environment. `fingerprint` names the model whose embeddings it holds, `dimension` is their length.
 
-    def __init__(self, env: lmdb.Environment, fingerprint: str, dimension: int) -> None:
+    backup: where the copy of an older schema lies, if this opening migrated it.
+    """
+
+    def __init__(self, env: lmdb.Environment, fingerprint: str, dimension: int, backup: Path | None = None) -> None:
+        self._folder, self._pid, self._gate = Path(env.path()), os.getpid(), Gate()
+        self._use(env)
+        self.fingerprint, self.dimension, self.backup = fingerprint, dimension, backup
+
+    def _use(self, env: lmdb.Environment) -> None:
         self._env = env
         self._dbs = {name: env.open_db(name.encode()) for name in (*RECORDS, *OTHERS)}
-        self._gate = Gate()
         self._map_is_full = False
-        self.fingerprint, self.dimension = fingerprint, dimension
 
     @contextmanager
     def read(self) -> Iterator[StoreTransaction]:
-        """A snapshot for the calling thread; keep it short, it holds old pages alive."""
-        with self._gate.passing(), self._env.begin() as txn:
+        """A snapshot for the calling thread; keep it short, it holds old pages alive. Raises StoreError."""
+        with self._passing(), self._begin_reading() as txn:
             yield StoreTransaction(txn, self._dbs, self.dimension)
 
     @contextmanager
@@ -272,18 +320,80 @@ class LmdbStore:
 
         Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise.
         """
-        self._grow()
         try:
-            with self._gate.passing(), self._env.begin(write=True) as txn:
+            self._grow()
+            with self._passing(), self._env.begin(write=True) as txn:
                 yield StoreTransaction(txn, self._dbs, self.dimension)
         except lmdb.MapFullError as error:
             self._map_is_full = True
-            raise NoRoomError(f"the map of the store {self._env.path()} is full and must grow", again=True) from error
+            raise NoRoomError(f"the map of the store {self._folder} is full and must grow", again=True) from error
         except lmdb.Error as error:
-            raise fate_of(error, Path(self._env.path())) from error
+            raise fate_of(error, self._folder) from error
+
+    @contextmanager
+    def _passing(self) -> Iterator[None]:
+        if os.getpid() != self._pid:
+            raise StoreError(f"process {os.getpid()} was forked from the one that opened {self._folder}: open it anew")
+        with self._gate.passing():
+            yield
+
+    def _begin_reading(self) -> lmdb.Transaction[bytes]:
+        try:
+            return self._env.begin()
+        except lmdb.ReadersFullError:
+            self.clear_dead_readers()
+        try:
+            return self._env.begin()
+        except lmdb.ReadersFullError as error:
+            raise StoreError(
+                f"{READERS_MAX} transactions read the store {self._folder} at once: stop the programs that hold it open"
+                " (`fuser` tells them)"
+            ) from error
+
+    def clear_dead_readers(self) -> int:
+        """Free the places of readers that were killed; returns how many. Their snapshots would keep every page alive
+        that was in use then, and the file would grow without end. Any thread."""
+        with self._passing():
+            return int(self._env.reader_check())
+
+    def rewrite(self) -> bool:
+        """Write the truth anew, with nothing in it that was deleted, and let it take the old one's place at once.
+
+        False: somebody read for too long, and it is as it was. In the one writer's thread; readers go on meanwhile.
+        Raises NoRoomError, StoreError.
+        """
+        staged = self._folder / REWRITING
+        try:
+            with self._passing():
+                copy_compact(self._env, staged)
+            with self._gate.alone(ALONE_WITHIN_S) as is_alone:
+                if is_alone:
+                    map_size_bytes = int(self._env.info()["map_size"])
+                    self._env.close()
+                    os.replace(staged / DATA, self._folder / DATA)
+                    flush(self._folder)
+                    self._use(_open_environment(self._folder, map_size_bytes))
+            return is_alone
+        except (OSError, lmdb.Error) as error:
+            raise fate_of(error, self._folder, "rewrite") from error
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def backups(self) -> list[Path]:
+        """The copies that migrations left beside the store."""
+        return backups_of(self._folder)
+
+    def delete_backups(self) -> None:
+        """Raises StoreError."""
+        for backup in self.backups():
+            try:
+                shutil.rmtree(backup)
+            except OSError as error:
+                raise StoreError(f"cannot delete {backup}: {error.strerror}") from error
 
     def size_bytes(self) -> int:
-        return int(self._env.info()["last_pgno"] + 1) * int(self._env.stat()["psize"])
+        with self._passing():
+            return int(self._env.info()["last_pgno"] + 1) * int(self._env.stat()["psize"])
 
     def close(self) -> None:
         self._env.close()
@@ -303,13 +413,13 @@ class LmdbStore:
                 self._env.set_mapsize(wanted - wanted % PAGE_BYTES)
                 self._map_is_full = False
         if self._map_is_full and not wanted:
-            raise StoreError(f"the store {self._env.path()} has outgrown the memory that may be mapped (see ulimit -v)")
+            raise StoreError(f"the store {self._folder} has outgrown the memory that may be mapped (see ulimit -v)")
         if self._map_is_full:
-            raise NoRoomError(f"the map of the store {self._env.path()} is full and read from: it cannot grow just now")
+            raise NoRoomError(f"the map of the store {self._folder} is full and read from: it cannot grow just now")
 
 
 def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes: int | None = None) -> LmdbStore:
-    """Open or create the store in `folder` for the embeddings of one model.
+    """Open or create the store in `folder` for the embeddings of one model; one of an older schema is migrated.
 
     fingerprint "": accept whatever model the store was made with (for commands that embed nothing). map_size_bytes:
     to begin with, MAP_SIZE_BYTES if None.
@@ -317,16 +427,21 @@ def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes
     finds no room; one that is there opens on a full disk too.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (folder / "data.mdb").exists():
+        make_private_folder(folder)
+        shutil.rmtree(folder / REWRITING, ignore_errors=True)  # what a crash left
+        if not (folder / DATA).exists():
             probe_room(folder, NEW_STORE_BYTES)
-        reserve(folder / "lock.mdb", LOCK_FILE_BYTES)  # LMDB writes to it through memory: no room would be a SIGBUS
+        reserve(
+            folder / "lock.mdb", READERS_MAX * READER_BYTES + TABLE_BYTES
+        )  # LMDB writes to it through memory: no room would be a SIGBUS
         env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES)
     except (OSError, lmdb.Error) as error:
         raise fate_of(error, folder, "open") from error
     try:
         env.reader_check()
-        return LmdbStore(env, *_agree(env, folder, fingerprint, dimension))
+        found = _agree(env, folder, fingerprint, dimension)
+        keep_private(folder)
+        return LmdbStore(env, *found)
     except lmdb.Error as error:
         env.close()
         raise fate_of(error, folder, "open") from error
@@ -339,7 +454,14 @@ def _open_environment(folder: Path, map_size_bytes: int) -> lmdb.Environment:
     while True:
         try:
             return lmdb.open(
-                str(folder), map_size=map_size_bytes, max_dbs=32, mode=0o600, sync=True, writemap=False, readahead=False
+                str(folder),
+                map_size=map_size_bytes,
+                max_dbs=32,
+                max_readers=READERS_MAX,
+                mode=0o600,
+                sync=True,
+                writemap=False,
+                readahead=False,
             )
         except lmdb.MemoryError:  # a limit on address space: ulimit -v, a container
             if map_size_bytes <= MAP_SIZE_MIN_BYTES:
@@ -362,9 +484,10 @@ def fate_of(error: OSError | lmdb.Error, folder: Path, act: str = "write to") ->
     return StoreError(f"cannot {act} the store {folder}: {error}")
 
 
-def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int]:
-    """Write what a new store is for, or check that an old one is for the same. Returns (fingerprint, dimension)."""
-    meta = env.open_db(b"meta")
+def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int, Path | None]:
+    """Write what a new store is for, or check that an old one is for the same, and bring it up to date. Returns
+    (fingerprint, dimension, the copy of the old one if there was something to do)."""
+    meta = env.open_db(META)
     with env.begin(db=meta, write=True) as txn:
         if txn.get(b"schema") is None:
             if not fingerprint:
@@ -373,8 +496,6 @@ def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int
             txn.put(b"fingerprint", fingerprint.encode())
             txn.put(b"dimension", str(dimension).encode())
         schema = int(txn.get(b"schema", b"0"))
-        if schema < SCHEMA:  # 1 lacked decisions, changes and former: tables only, nothing to convert
-            txn.put(b"schema", str(SCHEMA).encode())
         known, known_dimension = txn.get(b"fingerprint", b"").decode(), int(txn.get(b"dimension", b"0"))
     if schema > SCHEMA:
         raise StoreError(
@@ -385,7 +506,11 @@ def _agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int
             f"the store {folder} holds embeddings of the model {known}, not of {fingerprint}: they cannot be compared; "
             f"choose the old model (faces.pack) or a new library folder"
         )
-    return known, known_dimension
+    return known, known_dimension, migrate(env, folder, schema) if schema < SCHEMA else None
+
+
+def _signed(signature: Signature | None) -> bytes:
+    return _SIGNATURE.pack(signature.size_bytes, signature.mtime_ns, signature.inode) if signature else b""
 
 
 def _path_key(path: bytes) -> bytes:

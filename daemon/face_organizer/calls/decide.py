@@ -7,6 +7,7 @@ Imports: pipeline, calls, names
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -88,6 +89,14 @@ class Decide:
 
     def hide(self, person: str, hidden: bool = True) -> Answer:
         return self._decided(self._desk.decide.hide(self._person(person), hidden=hidden))
+
+    def would_forget(self, person: str) -> Answer:
+        """What forgetting a person would take."""
+        return asdict(self._desk.forget.would(self._person(person)))
+
+    def forget(self, person: str) -> Answer:
+        """Forget a person for ever: faces, name, decisions. The images stay."""
+        return asdict(self._desk.forget.forget(self._person(person)))
 
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.roster import Roster
@@ -33,6 +34,7 @@ class Desk:
     roster: Roster
     book: Book
     decide: Decide
+    forget: Forget
     runs: Runs
     recluster: Recluster
     keeper: IndexKeeper

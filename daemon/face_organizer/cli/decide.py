@@ -6,13 +6,14 @@ Imports: commands, shared, words
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from face_organizer.cli.shared import exits, json_option, library_option, main, print_answer
-from face_organizer.cli.words import run_in_words
+from face_organizer.cli.words import forget_in_words, run_in_words
 from face_organizer.commands import answer, picture
 
 
@@ -92,6 +93,28 @@ def hide(person: str, library: Path, as_json: bool) -> None:
 def unhide(person: str, library: Path, as_json: bool) -> None:
     """Give a hidden PERSON its folder back."""
     decide(library, "hide", as_json, person=person_text(person), hidden=False)
+
+
+@main.command()
+@click.argument("person")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@library_option
+@json_option
+def forget(person: str, yes: bool, library: Path, as_json: bool) -> None:
+    """Forget PERSON for ever: faces, embeddings, name, decisions. The images stay where they are.
+
+    This cannot be undone. No trace is left in the state folder; logs, backups of yours and freed blocks of the disk are
+    out of reach.
+    """
+    with exits():
+        who = person_text(person)
+        if not yes:
+            if as_json or not sys.stdin.isatty():
+                raise click.UsageError("nobody is here to ask: say --yes (it cannot be undone)")
+            click.echo(forget_in_words(answer(library, "would_forget", person=who)))
+            click.confirm("Forget for ever?", abort=True)
+        found = answer(library, "forget", person=who)
+        print_answer(found, f"forgotten: person {found['person_id']} with {found['faces']} faces", as_json)
 
 
 @main.command()

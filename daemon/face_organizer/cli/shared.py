@@ -6,6 +6,7 @@ Imports: errors, names
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from face_organizer.errors import AlreadyRunningError, ConfigError, FaceOrganize
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_RUNNING = 1, 2, 75
 F = TypeVar("F", bound=Callable[..., Any])
+
+_COMMANDING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""All control characters but the end of a line, what turns the direction of writing, and bytes that are no UTF-8."""
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 PICTURE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -65,7 +69,7 @@ def exits() -> Iterator[None]:
 
 
 def fail(error: Exception, code: int) -> None:
-    click.echo(f"face-organizer: {error}", err=True)
+    click.echo(f"face-organizer: {printable(str(error))}", err=True)
     sys.exit(code)
 
 
@@ -73,7 +77,12 @@ def print_answer(found: Any, told: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(told)
+        click.echo(printable(told))
+
+
+def printable(text: str) -> str:
+    """A text that moves no cursor and changes no colour: a file's name may hold what commands a terminal."""
+    return _COMMANDING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def print_json(answer: Any) -> None:

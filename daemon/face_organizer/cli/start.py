@@ -16,7 +16,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer, print_json
+from face_organizer.cli.shared import (
+    EXIT_FAILURE,
+    FOLDER,
+    exits,
+    json_option,
+    main,
+    print_answer,
+    print_json,
+    printable,
+)
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
 from face_organizer.commands import packs, verify_packs
 from face_organizer.config import Config, load
@@ -105,7 +114,7 @@ def demo(folder: Path, people: int | str) -> None:
         with progress_bar() as tick:
             summary, code = run_once(config, open_log("auto", "warning"), tick)
         click.echo(in_words(summary, library))
-        click.echo(tree_in_words(library))
+        click.echo(printable(tree_in_words(library)))
         sys.exit(code)
 
 

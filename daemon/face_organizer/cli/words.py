@@ -38,6 +38,19 @@ def run_in_words(run: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def forget_in_words(found: dict[str, Any]) -> str:
+    """What forgetting somebody takes, and what it leaves."""
+    lines = [
+        f"{found['name']} (person {found['person_id']}): {found['faces']} faces and their embeddings, the name, and"
+        f" {found['decisions']} decisions that name it will be gone for ever; this cannot be undone",
+        f"{found['images']} images that show nobody else stay in {found['folder']}/, and nothing is known of them",
+        f"{found['shared']} images that show others too leave {found['folder']}/ and stay with the others",
+    ]
+    if found["copies"]:
+        lines.append(f"{found['copies']} copies of the database from older versions are deleted with it")
+    return "\n".join(lines)
+
+
 def event_in_words(event: dict[str, Any]) -> str:
     into = f" into person {event['into']}" if "into" in event else ""
     return f"  person {event['person_id']} {event['kind']}{into}"

@@ -92,7 +92,7 @@ def cluster_open(
         (anchors > 0)[used],
     )
     clusters.gather(place[first[used]])
-    root = np.arange(m + p)
+    root = first.copy()  # also where nothing new is near, what a human put together stays together
     root[used] = used[agglomerated(clusters, links.contracted(place[first]), similarity_min)[place[first[used]]]]
     return np.where(node_of >= 0, root[node_of], -1)
 

@@ -192,7 +192,7 @@ def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk:
     findings += [
         _finding("stray", printable(path), "is in the library but not known; it was left alone")
         for path in on_disk
-        if path not in expected
+        if path not in expected and not txn.is_forgotten(os.fsencode(path))
     ]
     return findings
 

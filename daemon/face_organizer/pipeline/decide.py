@@ -23,6 +23,7 @@ from face_organizer.pipeline.change import pack_ids, write_down
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
+from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, SOMEBODY
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import (
     NOBODY,
@@ -251,13 +252,19 @@ class Decide:
 
     def _to_undo(self, txn: Transaction, decision_id: int | None) -> tuple[int, DecisionRecord]:
         if decision_id is None:
-            standing = [id_ for id_, each in txn.decisions.items() if not each.undone_by and not each.undoes]
+            standing = [
+                id_
+                for id_, each in txn.decisions.items()
+                if not each.undone_by and not each.undoes and each.kind not in (FORGET, FORGOTTEN)
+            ]
             if not standing:
                 raise RequestError("there is no decision to undo")
             decision_id = standing[-1]
         decision = txn.decisions.get(decision_id)
         if decision is None:
             raise RequestError(f"there is no decision {decision_id}: `face-organizer history` lists them")
+        if decision.kind in (FORGET, FORGOTTEN):
+            raise RequestError(f"decision {decision_id} speaks of {SOMEBODY}: nothing is left to take it back with")
         if decision.undone_by:
             raise RequestError(f"decision {decision_id} was undone already, by decision {decision.undone_by}")
         return decision_id, decision

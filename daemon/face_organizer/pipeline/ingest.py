@@ -21,6 +21,9 @@ WATCHED_MAX = 4096
 """Files that may be settling at once; the walk waits for room, hints beyond it are left to the walk. As many may be put
 off; what is put off beyond it comes again with every walk."""
 
+LOOK_S = 0.2
+"""The walk goes on for so long before hints, and files that have settled, have their turn."""
+
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
 """A file that cannot be read is tried again after the first, then after twice as long each time, up to the second."""
 
@@ -176,7 +179,7 @@ class Ingest:
             if began < self._next_walk() and not self._inbox.rescan:
                 return
             self._walk, self._walk_took_s, self._found = self._inbox.walk(), 0.0, 0
-        while len(self._settling) < WATCHED_MAX:
+        while len(self._settling) < WATCHED_MAX and self._clock() < began + LOOK_S:
             path = next(self._walk, None)
             if path is None:
                 self._end_walk(began)

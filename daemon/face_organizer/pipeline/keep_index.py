@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
 
 from face_organizer.pipeline.pulse import beat
-from face_organizer.ports import Clock, GrowingIndex, Log, Store
+from face_organizer.ports import Clock, GrowingIndex, Log, Store, Transaction
 
 GENERATION = 0
-"""Raise it when faces are taken out of the store: an index saved before holds them still."""
+OUTDATED = "index_outdated"
+"""The note that says how often faces were taken out of the store: an index saved before holds them still."""
 
 
 class IndexKeeper:
@@ -38,10 +39,11 @@ class IndexKeeper:
         self._in_gallery, self._log, self._clock = in_gallery, log, clock
         self._save_every_s = save_every_s
         self._saved_at, self._saved_count = clock(), -1
+        self._saving = Lock()
 
     def open(self) -> None:
         """The saved index with the faces enrolled since; one remade from the store where anything about it is off."""
-        problem = self._index.load(self._path, fingerprint=self._store.fingerprint, generation=GENERATION)
+        problem = self._index.load(self._path, fingerprint=self._store.fingerprint, generation=self._generation())
         loaded = self._index.count
         self._fill(self._index.last_face_id + 1)
         with self._store.read() as txn:
@@ -60,6 +62,21 @@ class IndexKeeper:
         self._fill(0)
         self._log.warning("index_rebuilt", reason=reason, faces=self._index.count)
 
+    def outdate(self, txn: Transaction) -> None:
+        """Faces are taken out of the store with this transaction: no index from before it may be used after it."""
+        txn.put_note(OUTDATED, str(int(txn.note(OUTDATED) or b"0") + 1).encode())
+
+    def forget(self) -> None:
+        """Faces were taken out of the store: no file may hold them any longer. In the adding thread."""
+        with self._saving:
+            self._index.discard(self._path)
+            self.rebuild("faces were forgotten")
+        self.save()
+
+    def _generation(self) -> int:
+        with self._store.read() as txn:
+            return GENERATION + int(txn.note(OUTDATED) or b"0")
+
     def tend(self, _stop: Event) -> None:
         """Train a larger index when it is time; save when the last save is old."""
         if self._index.needs_training():
@@ -75,17 +92,21 @@ class IndexKeeper:
         if count == self._saved_count:
             return
         try:
-            self._index.save(self._path, fingerprint=self._store.fingerprint, generation=GENERATION)
-            self._saved_count = count  # as it was before: faces that came meanwhile may not be in it
+            with self._saving:
+                self._index.save(self._path, fingerprint=self._store.fingerprint, generation=self._generation())
+                self._saved_count = count  # as it was before: faces that came meanwhile may not be in it
         except (OSError, RuntimeError) as error:
             self._log.warning("index_not_saved", reason=str(error))
 
     def _train(self) -> None:
         started = self._clock()
+        generation = self._generation()
         with self._store.read() as txn:
             new = self._index.train(txn.vector_chunks, txn.faces.count())
 
         def swap() -> None:
+            if generation != self._generation():
+                return  # it holds faces that were forgotten meanwhile; the next one will not
             with self._store.read() as txn:
                 late = list(txn.vector_chunks(new.last_face_id + 1))
             ids = [np.zeros(0, np.int64), *(ids for ids, _ in late)]

@@ -99,7 +99,7 @@ class Recluster:
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
         self._last_end = self._not_before = clock()
-        self._has_room = has_room
+        self._has_room, self._owed = has_room, ""
         self._last = Last()
         self.found: Mapping[str, Any] = {}
         self.running = False
@@ -143,6 +143,8 @@ class Recluster:
     def _due(self) -> str:
         if self._clock() < self._not_before or not self._has_room():
             return ""
+        if self._owed:
+            return self._owed
         with self._store.read() as txn:
             faces = txn.faces.count()
         grown = faces - self._last.faces
@@ -157,11 +159,12 @@ class Recluster:
 
     def _answer(self, reason: str, kind: Kind, reply: Reply[Kept]) -> None:
         self.running = True
-        last = self._last
+        last, self._owed = self._last, ""
         try:
             reply.give(self._recluster(reason, kind))
         except NoRoomError as error:  # nothing was changed, or what was begun is done later
             self._last, self._not_before = last, self._clock() + PUT_OFF_S
+            self._owed = reason if kind == "unasked" else self._owed
             self._log.warning("recluster_put_off", reason=reason, problem=str(error))
             reply.fail(error)
         except BaseException as error:

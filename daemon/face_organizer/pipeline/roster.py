@@ -98,6 +98,13 @@ class Roster:
                 del self.faces_of[person]
                 self.centroids.drop(PersonId(person))
 
+    def forget(self, person_id: int) -> None:
+        """A person's faces are no more, and neither is the person."""
+        gone = np.flatnonzero(self.person_of == person_id)
+        self.person_of[gone], self.image_of[gone], self.founder[gone] = NOBODY, 0, False
+        self.faces_of.pop(person_id, None)
+        self.centroids.drop(PersonId(person_id))
+
     def nobodys(self, face_ids: Int64) -> NDArray[np.bool_]:
         """Which of these faces (-1: none) belong to nobody and may found a person."""
         known = np.maximum(face_ids, 0)

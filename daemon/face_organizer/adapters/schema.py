@@ -1,0 +1,112 @@
+"""The shape of the truth through the versions: its tables, and how an older store becomes today's.
+
+Room:    adapters (touches the LMDB environment)
+Imports: errors, lmdb
+
+A migration is one transaction, and before it the whole store is copied: a crash at any moment leaves the old store, or
+the new one, and the copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from face_organizer.adapters.private import keep_private, make_private_folder
+from face_organizer.errors import StoreError
+
+SCHEMA = 3
+META = b"meta"
+DATA = "data.mdb"
+ROOM_FACTOR = 1.1
+"""The copy is smaller than the store; a little more than the store's own size must be free."""
+
+
+def _adds_tables_only(txn: lmdb.Transaction[bytes]) -> None:
+    """Tables are made when they are first opened: nothing to convert."""
+
+
+MIGRATIONS: Mapping[int, Callable[[lmdb.Transaction[bytes]], None]] = {
+    1: _adds_tables_only,  # decisions, changes, former
+    2: _adds_tables_only,  # forgotten; an older program would take in again what was forgotten
+}
+"""{from: what turns it into the next}. tests/data holds a store of each that was made by the program of its time."""
+
+
+def backup_of(folder: Path, schema: int) -> Path:
+    """Where the copy of a store of an older schema lies."""
+    return folder.with_name(f"{folder.name}-schema-{schema}-backup")
+
+
+def backups_of(folder: Path) -> list[Path]:
+    """Every copy of older schemas, also one that a crash left half done."""
+    return sorted(folder.parent.glob(f"*{folder.name}-schema-*-backup*"))
+
+
+def migrate(env: lmdb.Environment, folder: Path, schema: int) -> Path:
+    """Turn a store of an older schema into today's, after a copy; returns where that lies.
+
+    Raises StoreError: an unknown schema, no room for the copy. Then, and after a crash, the store is as it was.
+    """
+    steps = range(schema, SCHEMA)
+    if unknown := [step for step in steps if step not in MIGRATIONS]:
+        raise StoreError(f"the store {folder} has the schema {unknown[0]}, which no version ever had: is it damaged?")
+    backup = _copy(env, folder, schema)
+    meta = env.open_db(META)
+    with env.begin(write=True) as txn:
+        _raise_schema(txn, meta, steps)
+    return backup
+
+
+def _raise_schema(txn: lmdb.Transaction[bytes], meta: Any, steps: range) -> None:
+    for step in steps:
+        MIGRATIONS[step](txn)
+    txn.put(b"schema", str(SCHEMA).encode(), db=meta)
+
+
+def _copy(env: lmdb.Environment, folder: Path, schema: int) -> Path:
+    """A durable copy beside the store, whole or not at all. An earlier one, of a migration that was cut, gives way."""
+    size_bytes = int((env.info()["last_pgno"] + 1) * env.stat()["psize"] * ROOM_FACTOR)
+    disk = os.statvfs(folder)
+    free_bytes = disk.f_bavail * disk.f_frsize
+    if free_bytes < size_bytes:
+        raise StoreError(
+            f"the store {folder} is of an older version and is copied before it is changed: that needs"
+            f" {size_bytes >> 20} MB, and {free_bytes >> 20} MB are free; make room and start again"
+        )
+    backup = backup_of(folder, schema)
+    staged = backup.with_name(f".{backup.name}.part")
+    try:
+        copy_compact(env, staged)
+        shutil.rmtree(backup, ignore_errors=True)
+        staged.rename(backup)
+        flush(backup.parent)
+    except (OSError, lmdb.Error) as error:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise StoreError(f"cannot copy the store {folder} before changing it: {error}") from error
+    return backup
+
+
+def copy_compact(env: lmdb.Environment, folder: Path) -> None:
+    """A durable copy in a new folder, of what is in use and nothing else: LMDB leaves out free pages, and of the others
+    what no record lies in (mdb.c, mdb_page_copy). Raises OSError, lmdb.Error."""
+    shutil.rmtree(folder, ignore_errors=True)
+    make_private_folder(folder)
+    env.copy(str(folder), compact=True)
+    keep_private(folder)
+    for path in (folder / DATA, folder):
+        flush(path)
+
+
+def flush(path: Path) -> None:
+    """Make a file, or a folder's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
