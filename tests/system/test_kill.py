@@ -203,7 +203,7 @@ def be_strict(world: World, folder: Path) -> None:
     settings.write_text(SETTINGS + "[persons]\nsimilarity_link_min = 0.75\n")
     daemon = Daemon(*world.arguments, "--config", settings)
     try:
-        daemon.wait_for("ready")
+        daemon.wait_for("ready", within_s=100)
     finally:
         daemon.end()
 
