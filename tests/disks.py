@@ -43,7 +43,11 @@ class Disks:
         return Path(f"/proc/{self._holder.pid}/root{path}")
 
     def resize(self, folder: Path, size: str) -> None:
-        subprocess.run([*self.within, "mount", "-o", f"remount,size={size}", str(folder)], check=True)
+        self.run("mount", "-o", f"remount,size={size}", str(folder))
+
+    def run(self, *command: str) -> None:
+        """Run a command where the disks are."""
+        subprocess.run([*self.within, *command], check=True)
 
     def fill(self, folder: Path, leaving_bytes: int, name: str = ".ballast") -> Path:
         """Put a file there that leaves so many bytes free; returns it."""

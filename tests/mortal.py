@@ -38,7 +38,7 @@ DIRECT = {name: getattr(os, name) for name in ("open", "write", "close", "kill",
 def arm(step: str, when: str, nth: int, *, told: str, error: str = "", times: int = 1) -> None:
     """Die before or after the nth call of a step; or, with an error ("ENOSPC"), let so many calls from it on fail.
 
-    told: a file that is made when it happens. times: of failing; -1 for ever.
+    told: a file that is written when it happens. times: of failing; -1 for ever.
     """
     numbers = itertools.count(1)
 
@@ -48,7 +48,9 @@ def arm(step: str, when: str, nth: int, *, told: str, error: str = "", times: in
         number = next(numbers)
         if number < nth or (error and times >= 0 and number >= nth + times):
             return
-        DIRECT["close"](DIRECT["open"](told, os.O_WRONLY | os.O_CREAT, 0o600))
+        file = DIRECT["open"](told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        DIRECT["write"](file, f"{when} {step}\n".encode())
+        DIRECT["close"](file)
         if not error:
             DIRECT["kill"](DIRECT["getpid"](), signal.SIGKILL)
         raise failure(error, arguments)

@@ -24,11 +24,11 @@ NUMBERED = [sys.executable, str(Path(__file__).with_name("numbered.py"))]
 
 
 def organizer(
-    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = ()
+    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = (), command: Sequence[str] = COMMAND
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end. within: a command that runs it (see disks.py)."""
     done = subprocess.run(
-        [*within, *COMMAND, *map(str, arguments)],
+        [*within, *command, *map(str, arguments)],
         env=environment(),
         capture_output=True,
         text=True,

@@ -93,9 +93,10 @@ class Nest:
 
 def side_by_side(nests: Sequence[Nest], jobs: Sequence[Callable[[Nest], T]]) -> list[T]:
     """The answers of all jobs, in their order; each nest does one at a time. Most of a job is waiting for a disk or a
-    network to be read, so that two cores serve three."""
-    waiting = iter(list(enumerate(jobs)))
-    taking, answers = Lock(), dict[int, T]()
+    network to be read, so that two cores serve three. Raises what went wrong, all of it."""
+    waiting, taking = iter(list(enumerate(jobs))), Lock()
+    answers: dict[int, T] = {}
+    wrong: list[Exception] = []
 
     def work(nest: Nest) -> None:
         while True:
@@ -103,11 +104,16 @@ def side_by_side(nests: Sequence[Nest], jobs: Sequence[Callable[[Nest], T]]) -> 
                 number, job = next(waiting, (-1, None))
             if job is None:
                 return
-            answers[number] = job(nest)
+            try:
+                answers[number] = job(nest)
+            except Exception as error:  # the others may still show more
+                wrong.append(error)
 
     with ThreadPoolExecutor(len(nests)) as pool:
         for done in [pool.submit(work, nest) for nest in nests]:
             done.result()
+    if wrong:
+        raise ExceptionGroup(f"{len(wrong)} of {len(jobs)} went wrong", wrong)
     return [answers[number] for number in range(len(jobs))]
 
 

@@ -108,9 +108,9 @@ class Organizer:
         self._device = "none"
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
-        self._folders = Folders(config.library_path, config.inbox_path, config.placement)
+        self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._inbox_away)
         self._space = Space(
-            {LIBRARY: config.library_path, STATE: state_folder(config)},
+            {LIBRARY: config.library_path, STATE: config.state_path},
             free_bytes,
             config.watch.disk_free_min_bytes,
             log,
@@ -332,6 +332,9 @@ class Organizer:
             problems.update(self._inbox.problems, self._ingest.problems())
         shown = sorted(map(answers.printable, problems))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
+
+    def _inbox_away(self) -> bool:
+        return self._inbox is not None and self._inbox.state.kind == "lost"
 
     def _inbox_state(self) -> dict[str, str | None] | None:
         """watched, polling or lost, and why it is not watched; None where nobody looks at the inbox."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from face_organizer.adapters.log import flush_log
 from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
 from face_organizer.app import Organizer
@@ -155,6 +156,7 @@ def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[]
             next_ping = monotonic() + period_s / 3
         if monotonic() >= next_status:
             notify(f"STATUS={organizer.summary()}")
+            flush_log()
             next_status = monotonic() + 5
 
 
@@ -165,13 +167,14 @@ def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]
         raise ConfigError(f"there is no inbox {config.inbox_path}: nothing to sort")
     with handling_signals() as signals:
         organizer = open_organizer(config, log)
+        watch = Watch(organizer.pulses, log, config.flow.hung_after_s)
         try:
             organizer.start(watching=True, once=True)
             log.info("ready", inbox=str(config.inbox_path), library=str(config.library_path), people=config.people)
-            finished = _until_settled(organizer, signals, tick)
+            finished = _until_settled(organizer, signals, tick, watch)
             if finished:
                 organizer.recluster("once")
-                finished = _until_settled(organizer, signals, tick)
+                finished = _until_settled(organizer, signals, tick, watch)
                 organizer.prune_inbox()
             counts, left, lack = organizer.status(), organizer.waiting_in_inbox(), organizer.out_of_room()
         finally:
@@ -186,10 +189,11 @@ def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]
     return summary, 0 if finished and not counts["problems"] else 1
 
 
-def _until_settled(organizer: Organizer, signals: Signals, tick: Tick) -> bool:
+def _until_settled(organizer: Organizer, signals: Signals, tick: Tick, watch: Watch) -> bool:
     """Wait until nothing is left to do; False when somebody asked to stop first, or a full disk stops us."""
     while not signals.stop and not organizer.out_of_room():
         _raise_failure(organizer)
+        watch.all_get_on()
         if organizer.settled():
             return True
         tick(organizer)

@@ -580,6 +580,45 @@ def test_an_inbox_replaced_behind_our_back_is_noticed(inbox: FolderInbox, root: 
     hinted(inbox, root / "a.jpg")
 
 
+def test_an_inbox_that_cannot_be_reached_is_lost_with_its_cause(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.start()
+    list(inbox.walk())
+    with monkeypatch.context() as patch:
+
+        def refusing(path: Path, **_: Any) -> Any:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+        patch.setattr(Path, "stat", refusing)
+        assert not inbox.check()
+    assert inbox.state == InboxState("lost", "stale file handle")
+
+    assert inbox.check()
+    assert inbox.state == InboxState("watched")
+    assert log.events == ["inbox_lost", "inbox_back"]
+
+
+def test_a_file_in_the_place_of_the_inbox_is_no_inbox(inbox: FolderInbox, root: Path) -> None:
+    inbox.start()
+    root.rmdir()
+    root.touch()
+
+    assert not inbox.check()
+    assert inbox.state == InboxState("lost", "it is gone")
+
+
+def test_an_inbox_that_may_not_be_looked_into_is_polled_and_says_so(
+    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    inbox.start()
+
+    assert inbox.state.kind == "polling"
+    assert inbox.state.reason.startswith("permission denied: its mode is d")
+
+
 def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: ListLog) -> None:
     inbox = FolderInbox(tmp_path / "later", log, size_max_bytes=SIZE_MAX_BYTES)
     inbox.start()

@@ -289,6 +289,21 @@ def test_a_source_replaced_by_another_file_is_not_placed_as_the_first(box: Box, 
     assert box.tree() == {"inbox/a.jpg": OTHER}
 
 
+def test_with_an_empty_folder_in_the_place_of_the_inbox_a_file_is_a_problem_not_missing(box: Box) -> None:
+    file = wanted(box.drop(), A)
+    (box.inbox / "a.jpg").rename(box.inbox.parent / "kept")
+    away = True
+    folders = Folders(box.library, box.inbox, "move", lambda: away)
+
+    placed = folders.reconcile(file)
+    assert not placed.missing
+    assert "the inbox" in placed.problem and "is away" in placed.problem
+
+    (box.inbox.parent / "kept").rename(box.inbox / "a.jpg")
+    away = False
+    assert folders.reconcile(file).places == (f"{A}/a.jpg",)
+
+
 def test_with_the_inbox_or_the_library_away_a_file_is_a_problem_not_missing(box: Box) -> None:
     file = wanted(box.drop(), A)
     (box.inbox / "a.jpg").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from pictures import drawn_face
+from process import environment
 
 from face_organizer.adapters import session as sessions
 from face_organizer.adapters.models import Pack, load_pack
@@ -219,3 +221,16 @@ def test_batches_for_cuda_come_in_few_sizes_and_the_filling_is_cut_off() -> None
 
     assert sizes == [1, 2, 4, 8, 12, 12]
     assert [len(answer) for answer in answers] == [1, 2, 3, 5, 9, 12]
+
+
+def test_the_runtimes_keep_no_notes_of_their_use_in_anybodys_home(tmp_path: Path) -> None:
+    program = (
+        "from face_organizer.adapters import session\n"
+        "session._openvino().Core()\n"
+        "session._onnxruntime().SessionOptions()\n"
+    )
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_CONFIG_HOME": str(tmp_path / "c")}
+
+    subprocess.run([sys.executable, "-c", program], env=environment() | homes, check=True, timeout=100)
+
+    assert list(tmp_path.iterdir()) == []

@@ -12,16 +12,21 @@ import stat
 import subprocess
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from elsewhere import make_elsewhere, state_of
 from hostile import corpus, encoded, picture
-from process import COMMAND, as_json, drop, environment, files_below, organizer, person_of
+from process import COMMAND, Daemon, as_json, drop, environment, files_below, organizer, person_of
+from support import wait_until
 
-from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE
+from face_organizer.adapters.control import ask
+from face_organizer.errors import RequestError
+from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER
+
+pytestmark = pytest.mark.timeout(400)
 
 RSS_MAX_BYTES = 1_400_000_000
 """Of the whole process over the whole corpus; see the figure in the docs. Networks and libraries take most of it."""
@@ -209,6 +214,9 @@ def test_nothing_outside_inbox_library_and_cache_is_changed_as_strace_sees_it(
     for name, case in list(corpus().items())[::12]:
         (inbox / name).write_bytes(case.data)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", os.fspath(Path("~/.cache").expanduser())))
+    monkeypatch.setenv("HOME", os.fspath(home := tmp_path / "home"))
+    home.mkdir()
     trace = tmp_path / "trace"
     tracer = (STRACE, "-f", "-y", "-s", "4096", "-e", "trace=file,desc", "-e", "signal=none", "-o", str(trace))
     if subprocess.run([*tracer, "true"], check=False, capture_output=True).returncode != 0:
@@ -216,7 +224,7 @@ def test_nothing_outside_inbox_library_and_cache_is_changed_as_strace_sees_it(
 
     once(inbox, library, *tracer)
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "face-organizer"
+    cache = Path(os.environ["XDG_CACHE_HOME"]) / "face-organizer"
     changed = list(changed_paths(trace.read_text(errors="surrogateescape")))
     inside = [path for _, path in changed if Path(path).is_relative_to(library)]
     assert len(inside) > 50, "the trace was not understood"
@@ -227,11 +235,14 @@ def test_nothing_outside_inbox_library_and_cache_is_changed_as_strace_sees_it(
         and not ALLOWED_ELSEWHERE.fullmatch(path)
     ]
     assert outside == []
+    assert not list(home.iterdir()), "a library of ours keeps notes"
     opened = re.findall(r'open(?:at)?\(.*"([^"]*)"', trace.read_text(errors="surrogateescape"))
     assert not [path for path in opened if str(elsewhere) in path or path in ("/etc/shadow",)]
 
 
 # names
+
+COMMANDING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
 
 def odd_names() -> list[bytes]:
@@ -279,7 +290,39 @@ def odd_names() -> list[bytes]:
     ]
 
 
-def test_files_of_any_name_are_processed_and_every_answer_copes(faces: list[Path], tmp_path: Path) -> None:
+ODD_PERSONS = {
+    "../../Ann": "_.._Ann",
+    "/etc/passwd": "_etc_passwd",
+    "quarantine": "quarantine_",
+    ".face-organizer": "face-organizer",
+    "Ann\nBob\t\x1b[31m": "Ann Bob [31m",
+    "\u202eAnn": "Ann",
+    "é" * 300: "é" * 100,
+    "-rf": "-rf",
+    "Person_0777": "Person_0777_",
+    "..": None,
+    "\u202e": None,
+    "7": None,
+}
+"""A name for a person -> its folder; None: refused with a sentence."""
+
+
+def name_persons_oddly(library: Path) -> None:
+    who = str(ask(library / STATE_FOLDER, "people")[0]["person_id"])
+    for name, folder in ODD_PERSONS.items():
+        if folder is None:
+            with pytest.raises(RequestError, match=r"the name .* (number|letter)"):
+                ask(library / STATE_FOLDER, "name", who=who, name=name)
+            continue
+        ask(library / STATE_FOLDER, "name", who=who, name=name)
+        (person,) = [each for each in ask(library / STATE_FOLDER, "people") if str(each["person_id"]) == who]
+        assert person["folder"] == folder
+        wait_until(lambda made=library / folder: made.is_dir(), within_s=30)
+
+
+def test_files_of_any_name_are_processed_and_every_answer_copes(
+    faces: list[Path], tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
     """A third of the names hold a face, a third no face, a third no image; and all come twice, from two folders."""
     inbox, library = tmp_path / "inbox", tmp_path / "library"
     names = odd_names()
@@ -306,29 +349,36 @@ def test_files_of_any_name_are_processed_and_every_answer_copes(faces: list[Path
     assert not dropped - kept
     reasons = [path for path in (library / QUARANTINE).iterdir() if b"original path" in path.read_bytes()]
     assert len(reasons) == summary["quarantined"] == 2 * len(names[2::3])
-    told = as_json("people", "--library", library)
-    assert told
-    assert as_json("status", "--library", library)["images"] == summary["images"]
     assert as_json("check", "--library", library)["findings"] == []
-    for path in files_below(library):
-        if path.parts[0] not in (QUARANTINE, NO_FACE):
-            explained = organizer("explain", "--library", library, "--", library / path)
-            assert "\x1b" not in explained.stdout
-            json.loads(organizer("explain", "--library", library, "--json", "--", library / path).stdout)
-    for command in ("status", "people", "check", "history", "runs"):
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", organizer(command, "--library", library).stdout), command
+    daemon = start("--inbox", inbox, "--library", library)
+    daemon.wait_for("ready")
+    assert as_json("people", "--library", library)
+    assert as_json("status", "--library", library)["images"] == summary["images"]
+    with_face = [path for path in files_below(library) if path.parts[0] not in (QUARANTINE, NO_FACE)]
+    assert len(with_face) >= 2 * len(names[::3])
+    for path in with_face[::8]:
+        assert as_json("explain", "--library", library, library / path)["faces"]
+    for command in ("status", "people", "history", "runs"):
+        assert not COMMANDING.search(organizer(command, "--library", library).stdout), command
+    shown = next(path for path in with_face if "\x1b" in path.name)
+    assert not COMMANDING.search(organizer("explain", "--library", library, library / shown).stdout)
+    name_persons_oddly(library)
+    assert as_json("check", "--library", library)["findings"] == []
+    assert daemon.end() == 0
+    assert daemon.events("text") == []
 
 
-def test_a_thousand_files_of_one_name_are_all_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_many_files_of_one_name_are_all_kept(tmp_path: Path, count: int) -> None:
     inbox, library = tmp_path / "inbox", tmp_path / "library"
-    for number in range(1000):
+    for number in range(count):
         (inbox / f"{number}").mkdir(parents=True)
         (inbox / f"{number}" / "same.jpg").write_bytes(b"no image %d" % number)
 
     summary = once(inbox, library)
 
-    assert summary["quarantined"] == 1000
+    assert summary["quarantined"] == count
     kept = list((library / QUARANTINE).glob("*.jpg"))
-    assert {path.read_bytes() for path in kept} == {b"no image %d" % number for number in range(1000)}
-    assert len(list((library / QUARANTINE).glob("*.reason.txt"))) == 1000
+    assert {path.read_bytes() for path in kept} == {b"no image %d" % number for number in range(count)}
+    assert len(list((library / QUARANTINE).glob("*.reason.txt"))) == count
     assert OUTLIERS not in os.listdir(library)  # noqa: PTH208

@@ -85,11 +85,16 @@ def skip_unless_it_works(command: list[str], reason: str) -> None:
 
 
 def beside(daemon: Daemon, *command: str | Path) -> None:
-    """Run a command among the daemon's own mounts."""
+    """Run a command among the daemon's own mounts; again while a mount is busy."""
     user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
     enter = ["nsenter", "--target", str(daemon.process.pid), "--mount", *user]
-    done = subprocess.run([*enter, *map(str, command)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (command, done.stderr)
+
+    def run() -> bool:
+        done = subprocess.run([*enter, *map(str, command)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or "busy" in done.stderr, (command, done.stderr)
+        return done.returncode == 0
+
+    wait_until(run, 30)
 
 
 def write_beside(daemon: Daemon, path: Path) -> None:

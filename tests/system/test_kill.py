@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -207,10 +209,9 @@ def be_strict(world: World, folder: Path) -> None:
 
 
 KILLED_SCENES: dict[str, tuple[Moment, ...]] = {
-    "name": (("change_begun", "after", 1),),
+    "name": tuple(("truth_committed", "after", number) for number in range(2, 7)),
     "merge": (("chunk_done", "after", 1), ("hard_link", "after", 1)),
     "split": (("truth_committed", "before", 2),),
-    "hide": (("unlink", "before", 1),),
     "undo a merge": (("change_finished", "after", 1), ("wishes_renewed", "after", 1)),
     "propose": (("run_kept", "before", 1),),
     "apply": (("chunk_done", "before", 2),),
@@ -243,29 +244,35 @@ def died() -> Iterator[Counter[str]]:
     print("\n".join([f"{died.total():4}  kills", *lines]))  # noqa: T201 - the figures
 
 
+WORLDS = list(itertools.product(PLACEMENTS, (False, True)))
+SHARE = 4
+RARE = frozenset({"symbolic_link", "copy", "copy_dated", "reason_written", "index_trained", "index_swapped"})
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "number", range(len(WORLDS)), ids=[f"{each}-{'two' if two else 'one'}" for each, two in WORLDS]
+)
 def test_wherever_sorting_dies_the_library_is_the_one_of_an_undisturbed_run(
     nests: list[Nest],
     small_batches: Path,
     calm: tuple[World, dict[str, Any]],
     new_world: Callable[..., World],
     died: Counter[str],
+    number: int,
 ) -> None:
-    places = list(itertools.product(PLACEMENTS, (False, True)))
-    rehearsals = [partial(rehearse, world=new_world(*where), config=small_batches, says=calm[1]) for where in places]
-    counts = dict(zip(places, side_by_side(nests, rehearsals), strict=True))
-    dice, jobs = random.Random(4), []
-    for number, (step, when) in enumerate(2 * list(itertools.product(STEPS, WHENS))):
-        possible = [where for where in places if counts[where][step]]
-        if possible:
-            where = possible[number % len(possible)]
-            moments = [(step, when, dice.randint(1, max(1, counts[where][step] // 2)))]
-            if number % 3 == 0:  # and the restart dies too
-                moments.append((dice.choice([name for name in STEPS if counts[where][name]]), dice.choice(WHENS), 1))
-            jobs.append(
-                partial(die_in, where=where, new_world=new_world, moments=moments, config=small_batches, says=calm[1])
-            )
+    """Every fourth moment in each world; together the worlds have them all, most of them twice."""
+    where, dice = WORLDS[number], random.Random(number)
+    counts = rehearse(nests[0], new_world(*where), small_batches, calm[1])
+    jobs = []
+    for turn, (step, when) in enumerate(itertools.product([step for step in STEPS if counts[step]], WHENS)):
+        if (turn + number) % SHARE and step not in RARE:
+            continue
+        moments = [(step, when, dice.randint(1, max(1, counts[step] // 2)))]
+        if turn % 3 == 0:  # and the restart dies too
+            moments.append((dice.choice([name for name in STEPS if counts[name]]), dice.choice(WHENS), 1))
+        jobs.append(partial(die_in, world=new_world(*where), moments=moments, config=small_batches, says=calm[1]))
 
     for moments in side_by_side(nests, jobs):
         died.update(step for step, _, _ in moments)
@@ -280,18 +287,10 @@ def rehearse(nest: Nest, world: World, config: Path, says: dict[str, Any]) -> Co
     return ended.counts
 
 
-def die_in(
-    nest: Nest,
-    where: tuple[str, bool],
-    new_world: Callable[..., World],
-    moments: list[Moment],
-    config: Path,
-    says: dict[str, Any],
-) -> list[Moment]:
+def die_in(nest: Nest, world: World, moments: list[Moment], config: Path, says: dict[str, Any]) -> list[Moment]:
     """Die at one moment after the other, heal; returns the moments that came. The first one must."""
-    world = new_world(*where)
     came = [moment for moment in moments if kill(nest, world, moment, *world.run_once(config)).happened]
-    assert moments[0] in came, f"{moments[0]} was never reached in {where}"
+    assert moments[0] in came, f"{moments[0]} was never reached in {world}"
     assert_heals(nest, world, config, says)
     return came
 
@@ -325,3 +324,49 @@ def test_wherever_a_decision_or_a_run_dies_it_is_done_whole_or_not_at_all(
     for moment, happened in zip(moments, side_by_side(nests, jobs), strict=True):
         assert happened, f"{moment} was never reached"
         died[moment[0]] += 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_daemon_killed_at_random_moments_under_load_loses_nothing_that_it_said_was_done(
+    faces: list[Path], small_batches: Path, nests: list[Nest], tmp_path: Path, died: Counter[str]
+) -> None:
+    """Images keep coming and people are named while it dies, over and over. A name whose command returned is kept."""
+    dropped = {path.name: path.read_bytes() for path in faces}
+    world = World(tmp_path / "inbox", tmp_path / "library", "move", {})
+    world.drop()
+    world.inbox.mkdir()
+    dice, names, coming = random.Random(9), dict[str, str](), iter(sorted(dropped))
+    for number in range(24):
+        daemon = Daemon(*world.arguments, "--config", small_batches)
+        daemon.wait_for("ready", within_s=100)
+        for name in itertools.islice(coming, 3):
+            (world.inbox / name).write_bytes(dropped[name])
+            world = replace(world, dropped={**world.dropped, name: dropped[name]})
+        if number % 4 == 3:
+            names |= name_somebody(nests[0], world, f"Name {number}")
+        else:
+            daemon.wait_for(dice.choice(("ready", "image_enrolled", "image_placed")), dice.randint(1, 2), within_s=100)
+            Event().wait(dice.uniform(0.0, 0.3))
+        daemon.end(signal.SIGKILL)
+        died["(random moments)"] += 1
+        assert_nothing_is_lost_or_torn(world)
+
+    assert not list(coming)
+    assert nests[0].run(*world.run_once(small_batches)).code == 0
+    assert_all_is_well(world)
+    people = library_of(world.library)["persons"].values()
+    for image, name in names.items():
+        assert name in {folder for _, folder, *_ in people}, name
+        assert (world.library / name / image).exists(), (name, image)
+    shown = {folder: {path.name[:2] for path in (world.library / folder).iterdir()} for _, folder, *_ in people}
+    assert all(len(who) == 1 for who in shown.values()), shown
+
+
+def name_somebody(nest: Nest, world: World, name: str) -> dict[str, str]:
+    """Name the person of an image that has one; {image: name} once the command has returned. {} where nobody is yet."""
+    for path in sorted(world.library.glob("person_*/*.jpg")):
+        ended = nest.run("name", path, name, "--library", world.library)
+        assert ended.code == 0, ended
+        return {path.name: name}
+    return {}

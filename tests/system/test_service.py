@@ -6,6 +6,7 @@ systemd, ...) everything here is skipped with the lab's reason.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,12 +211,46 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
         running.run("systemctl", "start", *sockets, "systemd-journald.service")
     assert running.show("MainPID") == pid
 
-    running.run("systemctl", "reload", UNIT)  # something to say
     wait_until(lambda: away(running) == {f"away_{number:02}" for number in range(12)}, within_s=30)
 
 
 def away(lab: Lab) -> set[str]:
     return {Path(entry["IMAGE"]).stem for entry in lab.events("image_enrolled") if "away_" in str(entry["IMAGE"])}
+
+
+@pytest.mark.parametrize("size", [60_000, 1_000_000])
+def test_an_error_of_many_lines_stays_one_entry(lab: Lab, size: int) -> None:
+    unit = f"large-{size}"
+    script = (
+        "from face_organizer.adapters.log import open_log;"
+        f"open_log('auto', 'info').error('large', problem='line of ten\\n' * ({size} // 12))"
+    )
+
+    lab.run(
+        *("systemd-run", "--quiet", "--wait", f"--unit={unit}", f"--setenv=PYTHONPATH={HOME}/daemon"),
+        *(f"{HOME}/.venv/bin/python", "-c", script),
+    )
+
+    entries = lab.run("journalctl", "-u", unit, "EVENT=large", "-o", "json", "--all").splitlines()
+    assert [json.loads(entry)["PROBLEM"] for entry in entries] == ["line of ten\n" * (size // 12)]
+
+
+@pytest.mark.long
+def test_other_folders_and_another_user_serve_as_well_whatever_they_are_called(stopped: Lab) -> None:
+    lab, inbox, library = stopped, "/srv/my photos/in 100% $HOME", "/srv/my photos/out"
+    try:
+        lab.install("--inbox", inbox, "--library", library, "--user", "family")
+
+        verified = lab.control("exec", "systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+        assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+        lab.start()
+        assert lab.events("ready")[-1]["INBOX"] == inbox
+        lab.feed(b"no image", "sh", "-c", f"cat >'{inbox}/x.jpg'")
+        wait_until(lambda: "x.jpg" in lab.names_below(library, "x.jpg"), within_s=60)
+        assert lab.run("stat", "-c", "%U:%G", library) == "family:family"
+    finally:
+        lab.stop()
+        lab.install()
 
 
 @pytest.mark.long

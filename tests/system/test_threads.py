@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from process import Daemon, as_json, drop
+import pytest
+from process import Daemon, as_json, drop, organizer
 from support import wait_until
 from watchdog.utils import BaseThread
 
+from face_organizer import serve
 from face_organizer.adapters.log import open_log
 from face_organizer.config import load
 from face_organizer.opening import open_organizer
@@ -21,17 +24,17 @@ HANG = Path(__file__).parents[1] / "hang.py"
 def test_every_thread_of_the_daemon_has_a_pulse(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     config = load(None, inbox=str(tmp_path / "inbox"), library=str(tmp_path / "library"))
-    organizer = open_organizer(config, open_log("json", "error"))
+    daemon = open_organizer(config, open_log("json", "error"))
     try:
-        organizer.start(watching=True)
+        daemon.start(watching=True)
 
-        wait_until(lambda: threads_since(before) == set(organizer.pulses.states()), within_s=20)
-        watched = organizer.pulses.states()
+        wait_until(lambda: threads_since(before) == set(daemon.pulses.states()), within_s=20)
+        watched = daemon.pulses.states()
         assert {"decode-0", "see-0", "sink", "place", "ingest", "recluster", "control"} <= set(watched)
-        assert organizer.pulses.hung(after_s=60.0) == []
+        assert daemon.pulses.hung(after_s=60.0) == []
     finally:
-        organizer.stop()
-    assert set(organizer.pulses.states()) <= {"control"}
+        daemon.stop()
+    assert set(daemon.pulses.states()) <= {"control"}
 
 
 def threads_since(before: set[threading.Thread]) -> set[str]:
@@ -60,3 +63,33 @@ def test_a_thread_that_hangs_is_logged_once_with_its_stack_and_shown_by_status(
     daemon.wait_for("image_placed", count=2)
     assert len(daemon.events("thread_hung")) == 1
     assert daemon.end() == 0
+
+
+def test_without_systemd_a_run_that_hangs_says_so_too(faces: list[Path], tmp_path: Path) -> None:
+    inbox, library, trigger = tmp_path / "inbox", tmp_path / "library", tmp_path / "hang"
+    (tmp_path / "config.toml").write_text("[flow]\nhung_after_s = 1\n")
+    drop(faces[:2], inbox)
+    trigger.write_text("4")
+
+    done = organizer(
+        *("run", "--once", "--config", tmp_path / "config.toml", "--inbox", inbox, "--library", library),
+        command=[sys.executable, str(HANG), "face_organizer.pipeline.place:Placer.place_all", str(trigger)],
+    )
+
+    assert '"thread": "place"' in done.stderr
+
+
+def test_what_kills_the_daemon_is_one_line_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fall(*arguments: object) -> None:
+        raise RuntimeError("line one\nline two")
+
+    monkeypatch.setattr(serve, "open_organizer", fall)
+
+    with pytest.raises(RuntimeError):
+        serve.run_daemon(load(None), open_log("json", "info"), lambda: load(None))
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "crashed"
+    assert "line one\nline two" in json.loads(line)["exception"]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from face_organizer.adapters.file_systems import is_shared, kind_at
 from face_organizer.adapters.reading import cause_of, read_settled
-from face_organizer.adapters.watching import LIMITS, Hints, Watcher
+from face_organizer.adapters.watching import LIMIT_REACHED, LIMITS, Hints, Watcher
 from face_organizer.ports import Clock, Log
 from face_organizer.types import ImageRef, InboxState, Signature
 
@@ -108,7 +108,7 @@ class FolderInbox:
             self._state, self._identity = InboxState("lost", cause), None
             self._watcher.stop()
             return False
-        assert identity is not None
+        assert isinstance(identity, Identity)
         if self._identity is None:
             self._identity, self._mounted = identity, identity.mounted
             self._walk_due = self._try_watching = True
@@ -118,11 +118,11 @@ class FolderInbox:
         self._supervise()
         return True
 
-    def _why_lost(self, identity: Identity | None) -> str:
+    def _why_lost(self, identity: Identity | str) -> str:
         """Why the inbox is not the one that was watched; "" if it is. Being lost ends the search for the old one, but
         below a file system that has been taken out lies only an empty folder: the file system is waited for."""
-        if identity is None:
-            return "it is gone"
+        if isinstance(identity, str):
+            return identity
         if self._mounted and not identity.mounted:
             return "its file system is not mounted"
         if self._identity not in (None, identity):
@@ -166,7 +166,7 @@ class FolderInbox:
             self._watcher.start(self._root)
         except OSError as error:
             self._watcher.stop()
-            return f"{error.strerror} ({LIMITS})"
+            return f"{error.strerror} ({LIMITS})" if error.errno in LIMIT_REACHED else cause_of(error, self._root)
         except RecursionError:  # watchdog's own walk, before Python 3.12
             self._watcher.stop()
             return "its folders are nested too deeply to be watched"
@@ -186,14 +186,15 @@ class FolderInbox:
         kind = kind_at(self._root)
         return f"{kind} does not tell of changes" if is_shared(kind) else ""
 
-    def _identity_now(self) -> Identity | None:
+    def _identity_now(self) -> Identity | str:
+        """Which folder lies there now, or why none does."""
         try:
             found = self._root.stat()
-            above = os.stat(self._root / "..")
-        except OSError:
-            return None
-        if not stat.S_ISDIR(found.st_mode):
-            return None
+            above = os.stat(self._root / "..")  # of what a link leads to; there is none above a file
+        except (FileNotFoundError, NotADirectoryError):
+            return "it is gone"
+        except OSError as error:
+            return cause_of(error, self._root)
         return Identity(found.st_dev, found.st_ino, found.st_dev != above.st_dev)
 
     # looking

@@ -46,7 +46,7 @@ def is_journal(descriptor: int) -> bool:
 
 
 class Journal:
-    """Never fails and never waits: while the journal does not take entries they are kept, and sent with the next one.
+    """Never fails and never waits: while the journal does not take entries they are kept, for the next write or flush.
 
     Thread-safe.
     """
@@ -62,13 +62,21 @@ class Journal:
         with self._lock:
             self._waiting.append(entry)
             self._waiting_bytes += len(entry)
-            while self._waiting and self._send(self._waiting[0]):
-                self._drop_first()
-            while self._waiting_bytes > self._backlog_max_bytes:
-                self._drop_first()
-                self._lost += 1
-            if self._lost and not self._waiting and self._send(encoded("warning", "log_lost", {"entries": self._lost})):
-                self._lost = 0
+            self._send_waiting()
+
+    def flush(self) -> None:
+        """Send what is waiting, as far as the journal takes it."""
+        with self._lock:
+            self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self._send(self._waiting[0]):
+            self._drop_first()
+        while self._waiting_bytes > self._backlog_max_bytes:
+            self._drop_first()
+            self._lost += 1
+        if self._lost and not self._waiting and self._send(encoded("warning", "log_lost", {"entries": self._lost})):
+            self._lost = 0
 
     def _drop_first(self) -> None:
         self._waiting_bytes -= len(self._waiting.popleft())

@@ -18,7 +18,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,11 +82,19 @@ class Folders:
     """The library's folders. Not thread-safe: one thread places.
 
     mode: "move" empties the inbox (a hard link into each folder, then the source goes); "hardlink", "symlink" and
-    "copy" leave the source alone. Where a hard link cannot be made, a copy is.
+    "copy" leave the source alone. Where a hard link cannot be made, a copy is. inbox_away(): what lies at the inbox's
+    path now is not the inbox (its file system is not mounted), so that a source that is not there is not missing.
     """
 
-    def __init__(self, library_root: Path, inbox_root: Path, mode: PlacementMode) -> None:
+    def __init__(
+        self,
+        library_root: Path,
+        inbox_root: Path,
+        mode: PlacementMode,
+        inbox_away: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.root, self.inbox, self.mode = library_root.absolute(), inbox_root.absolute(), mode
+        self.inbox_away = inbox_away
 
     def reconcile(self, file: FileToPlace) -> Placed:
         """Make disk show the file in exactly its folders. Doing it twice is the same as once.
@@ -133,6 +141,7 @@ class Placing:
 
     def __init__(self, folders: Folders, file: FileToPlace) -> None:
         self._root, self._inbox, self._mode = folders.root, folders.inbox, folders.mode
+        self._inbox_away = folders.inbox_away
         self._file = file
         self._wanted = tuple(dict.fromkeys(file.folders))
         self._staged = f".face-organizer-{file.file_id}.part"
@@ -166,7 +175,7 @@ class Placing:
         return Placed(self._file.file_id, tuple(shown[folder] for folder in self._wanted))
 
     def _missing(self) -> Placed:
-        if not self._inbox.is_dir():
+        if self._inbox_away() or not self._inbox.is_dir():
             raise CannotPlaceError(f"the inbox {self._inbox} is away")
         return Placed(self._file.file_id, tuple(self.standing), missing=True)
 

@@ -10,6 +10,7 @@ journal's fields as the bytes they are.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextlib import suppress
 from functools import cache
@@ -41,6 +42,12 @@ def open_log(style: str, level: str) -> Log:
     return cast("Log", structlog.get_logger())
 
 
+def flush_log() -> None:
+    """Send what the journal did not take at once. Call it now and then."""
+    if _journal.cache_info().currsize:
+        _journal().journal.flush()
+
+
 class _Unfailing:
     """A stream whose troubles (a full disk, a reader that left) are its own: telling is not the work."""
 
@@ -61,10 +68,10 @@ class _ToJournal:
     """What structlog calls a logger, over the journal."""
 
     def __init__(self) -> None:
-        self._journal = Journal()
+        self.journal = Journal()
 
     def info(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._journal.write(level, event, fields)
+        self.journal.write(level, event, fields)
 
     debug = warning = error = critical = info
 
@@ -79,8 +86,20 @@ def _as_entry(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
 
 def _renderer(style: str) -> Any:
     if style == "pretty" or (style == "auto" and sys.stderr.isatty()):
-        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        return lambda logger, method, event: console(logger, method, {k: _harmless(v) for k, v in event.items()})
     return structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+_COMMANDING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What commands a terminal, or turns the direction of writing."""
+
+
+def _harmless(value: Any) -> Any:
+    """For a terminal: a file's name may hold what moves its cursor. JSON and the journal escape by themselves."""
+    if isinstance(value, str):
+        return _COMMANDING.sub(lambda found: ascii(found[0])[1:-1], value)
+    return [_harmless(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _printable(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -122,7 +124,7 @@ class _OpenVinoNetwork:
     """A network with free axes, and copies of it whose axes are fixed to shapes that recur. Shared by its sessions."""
 
     def __init__(self, model_path: Path, count: int, recurring: Sequence[Shape]) -> None:
-        import openvino
+        openvino = _openvino()
 
         self._core = openvino.Core()
         self._settings = {
@@ -214,7 +216,7 @@ def nodes_by_provider(model_path: Path, device: Device) -> dict[str, int]:
     """
     if device == "openvino":
         return {}
-    import onnxruntime
+    onnxruntime = _onnxruntime()
 
     provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
     with tempfile.TemporaryDirectory() as folder:
@@ -249,7 +251,7 @@ def _open_cuda(model_path: Path, count: int, batch_max: int) -> list[_OrtSession
 
 def _inference(model_path: Path, provider: str, provider_options: dict[str, str]) -> Any:
     """An InferenceSession whose first provider is the one asked for. Raises ModelError where it is not."""
-    import onnxruntime
+    onnxruntime = _onnxruntime()
 
     if provider == "CUDAExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # finds CUDA and cuDNN in the pip packages
@@ -267,10 +269,28 @@ def _inference(model_path: Path, provider: str, provider_options: dict[str, str]
     return inference
 
 
+def _openvino() -> Any:
+    """The library without the reports of its use: its import alone writes a client's id to ~/intel. It makes do without
+    the package that would report."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
+
+
+def _onnxruntime() -> Any:
+    """The library, told not to report its use: else it keeps a client's id and a database of events in
+    ~/.cache/Microsoft, for its maker. It asks the environment once, when it is loaded."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _offers_cuda() -> bool:
     if not importlib.util.find_spec("onnxruntime"):
         return False
-    import onnxruntime
+    onnxruntime = _onnxruntime()
 
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 

@@ -34,6 +34,7 @@ from face_organizer.adapters.columns import (
     edges_of,
     face_table,
     ids_of,
+    look_table,
     vectors_of,
     without_edges,
 )
@@ -58,6 +59,7 @@ from face_organizer.types import (
     PersonRecord,
     RunRecord,
     Signature,
+    UInt8,
 )
 
 MAP_SIZE_BYTES = 64 << 30
@@ -66,7 +68,8 @@ MAP_SIZE_MIN_BYTES = 64 << 20
 GROW_WITHIN_S = 5.0
 NEW_STORE_BYTES = 256 << 10
 """A store is not begun with less room: one torn at birth could not be opened any more."""
-LOCK_FILE_BYTES = 8192
+READER_BYTES, TABLE_BYTES = 64, 128
+"""What lock.mdb holds for each reader, and besides."""
 PAGE_BYTES = 4096
 READERS_MAX = 126
 """Transactions that read at once: threads of ours, and programs like mdb_dump. LMDB's own default."""
@@ -251,6 +254,9 @@ class StoreTransaction:
             filled += len(keys)
         return ids[:filled], vectors[:filled]
 
+    def looks(self) -> tuple[Int64, UInt8]:
+        return look_table(self._pages("images", 0))
+
     def face_table(self, start: int = 0) -> FaceTable:
         return face_table(self._pages("faces", start), self._pages("assignments", start))
 
@@ -319,8 +325,8 @@ class LmdbStore:
 
         Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise.
         """
-        self._grow()
         try:
+            self._grow()
             with self._passing(), self._env.begin(write=True) as txn:
                 yield StoreTransaction(txn, self._dbs, self.dimension)
         except lmdb.MapFullError as error:
@@ -430,7 +436,9 @@ def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes
         shutil.rmtree(folder / REWRITING, ignore_errors=True)  # what a crash left
         if not (folder / DATA).exists():
             probe_room(folder, NEW_STORE_BYTES)
-        reserve(folder / "lock.mdb", LOCK_FILE_BYTES)  # LMDB writes to it through memory: no room would be a SIGBUS
+        reserve(
+            folder / "lock.mdb", READERS_MAX * READER_BYTES + TABLE_BYTES
+        )  # LMDB writes to it through memory: no room would be a SIGBUS
         env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES)
     except (OSError, lmdb.Error) as error:
         raise fate_of(error, folder, "open") from error

@@ -39,6 +39,7 @@ EVENTS: list[type[FileSystemEvent]] = [
     FileAttribEvent,  # a file that we may read from now on
 ]
 
+LIMIT_REACHED = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 LIMITS = "see fs.inotify.max_user_watches and max_user_instances"
 
 
@@ -114,7 +115,7 @@ class Descriptor(InotifyFD):
         try:
             return super().add_callback(path, mask, callback, id_)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.ENOMEM):
+            if error.errno in LIMIT_REACHED:
                 self.refused = error.strerror or str(error)
             raise
 

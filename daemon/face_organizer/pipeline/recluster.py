@@ -25,10 +25,20 @@ from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.positives import positives_of
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
-from face_organizer.pipeline.think import Clusters, Faces, calibrated, clusters_of, load_faces, pictured, reconciled
+from face_organizer.pipeline.think import (
+    Clusters,
+    Faces,
+    calibrated,
+    clusters_of,
+    load_faces,
+    moves_bounds,
+    pictured,
+    reconciled,
+)
 from face_organizer.ports import Clock, Log, Store, Transaction
 from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, Neighbours, RunRecord
 
@@ -99,7 +109,7 @@ class Recluster:
         self._wanted = Event()
         self._waiting: dict[Kind, tuple[str, Reply[Kept]]] = {}
         self._last_end = self._not_before = clock()
-        self._has_room = has_room
+        self._has_room, self._owed = has_room, ""
         self._last = Last()
         self.found: Mapping[str, Any] = {}
         self.running = False
@@ -143,6 +153,8 @@ class Recluster:
     def _due(self) -> str:
         if self._clock() < self._not_before or not self._has_room():
             return ""
+        if self._owed:
+            return self._owed
         with self._store.read() as txn:
             faces = txn.faces.count()
         grown = faces - self._last.faces
@@ -157,11 +169,12 @@ class Recluster:
 
     def _answer(self, reason: str, kind: Kind, reply: Reply[Kept]) -> None:
         self.running = True
-        last = self._last
+        last, self._owed = self._last, ""
         try:
             reply.give(self._recluster(reason, kind))
         except NoRoomError as error:  # nothing was changed, or what was begun is done later
             self._last, self._not_before = last, self._clock() + PUT_OFF_S
+            self._owed = reason if kind == "unasked" else self._owed
             self._log.warning("recluster_put_off", reason=reason, problem=str(error))
             reply.fail(error)
         except BaseException as error:
@@ -180,6 +193,8 @@ class Recluster:
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
             last_decision = txn.last_id("decisions")
             if picture is None:
+                if moves_bounds(self.rules):
+                    faces = replace(faces, positives=positives_of(txn, faces.face_ids, self._seed))
                 edges = txn.neighbours(self.rules.neighbours)
             else:
                 clusters = self._growth(txn, faces, picture)
@@ -187,12 +202,13 @@ class Recluster:
             beat()
             clusters = self._everything(faces, edges)
         beat()
+        seen_before = self._last.last_face_id
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
         touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
         beat()
-        found = reconciled(faces, clusters, self.rules, touched)
+        found = reconciled(faces, clusters, self.rules, touched, seen_before)
         run = replace(
             self._run(reason, kind, faces, found, touched),
             found=self._shown(clusters.found),
@@ -265,8 +281,8 @@ class Recluster:
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
         calibration = run.found.get("calibration", {})
-        keys = ("similarity_link_min", "false_merge_rate")
-        told = {key: round(calibration[key], 4) if calibration else None for key in keys}
+        keys = ("similarity_link_min", "false_merge_rate", "false_split_rate")
+        told = {key: round(calibration[key], 4) if key in calibration else None for key in keys}
         self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in RUN_FIGURES}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
