@@ -29,7 +29,8 @@ PAINTED = {f"{'abc'[number // 4]}{number % 4}.png": (number // 4 + 1, number + 1
 def unpacked(schema: int, folder: Path) -> Path:
     """A library as the version with that schema left it."""
     with tarfile.open(DATA / f"library-schema-{schema}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Debian 12's Python is older
+        archive.extractall(folder, **safely)  # type: ignore[arg-type]
     return folder / "library"
 
 

@@ -36,7 +36,7 @@ from face_organizer.types import DecisionRecord, PersonRecord, Verdict
 LEFT_TO_DO = "forgetting"
 """The note that something is left to do: the files that have yet to leave a folder, and a number before them."""
 
-AGAIN_S = 0.5
+AGAIN_S, ROOM_AGAIN_S = 0.5, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,14 @@ class Forget:
         """End what a crash, a stop or a full disk interrupted. Raises NoRoomError."""
         with self._store.read() as txn:
             is_left = bool(txn.note(LEFT_TO_DO))
-        if is_left:
-            self._in_gallery(self._keeper.forget)
-            self._end(stop)
+        while is_left and not stop.is_set():
+            try:
+                self._in_gallery(self._keeper.forget)
+                self._end(stop)
+                return
+            except NoRoomError as error:
+                self._log.warning("forgetting_waits", problem=str(error))
+                wait(stop, ROOM_AGAIN_S)
         self.behind = False
 
     # in the gallery's thread
