@@ -13,7 +13,9 @@ from support import wait_until
 from test_gallery import RUN, Desk
 
 from face_organizer.errors import NoRoomError
+from face_organizer.identity.constraints import fold
 from face_organizer.identity.diff import Margin
+from face_organizer.pipeline import book
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
@@ -107,6 +109,23 @@ def test_a_person_that_is_two_is_split_and_nobody_gets_an_old_id(bench: Bench) -
 
     assert bench.desk.persons() == [1, 1, 1, 3, 3]
     assert run.split == 1
+
+
+def test_a_run_folds_what_humans_said_anew_only_when_it_takes_over_somebody_they_spoke_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (3, 3, 4, 4, 5, 5, 6, 6):
+        bench.desk.drop(person)
+    bench.desk.decide.reject([3])  # it is not person 2
+    folds: list[object] = []
+    monkeypatch.setattr(book, "fold", lambda *said: folds.append(said) or fold(*said))
+
+    bench.desk.apply([1, 1, 0, 2, 3, 3, 3, 3], merged={4: 3})
+    assert folds == []
+    bench.desk.apply([1, 1, 0, 3, 3, 3, 3, 3], merged={2: 3})
+    assert len(folds) == 1
+
+    assert bench.desk.book.constraints.rejected == {3: {3}}
 
 
 def test_doing_it_twice_changes_nothing_the_second_time(bench: Bench) -> None:

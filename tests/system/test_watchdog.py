@@ -33,7 +33,7 @@ def hanging(lab: Lab, name: str, hung_after_s: float = HUNG_AFTER_S) -> Iterator
 
 
 def pull(lab: Lab, seconds: str = "") -> None:
-    lab.shell(f"printf '{seconds}' >{TRIGGER} && chown face-organizer {TRIGGER}")
+    lab.shell(f"printf '{seconds}' >{TRIGGER}.new && chown face-organizer {TRIGGER}.new && mv {TRIGGER}.new {TRIGGER}")
 
 
 def nothing(lab: Lab, images: Path) -> None:

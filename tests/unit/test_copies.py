@@ -102,6 +102,7 @@ def test_faces_of_copies_are_paired_where_they_overlap_most() -> None:
     elsewhere = np.array([[0.4, 0.6, 0.6, 0.9]], np.float32)
 
     assert same_places(boxes, others) == [(0, 1), (1, 0)]
+    assert same_places(np.concatenate([boxes[:1] + np.float32(0.02), boxes[:1]]), boxes[:1]) == [(1, 0)]
     assert same_places(boxes, elsewhere) == []
     assert same_places(boxes, elsewhere[:0]) == []
     assert same_places(boxes[:1], np.concatenate([boxes[:1] + np.float32(0.03), boxes[:1]])) == [(0, 1)]

@@ -83,7 +83,7 @@ def test_who_came_since_the_last_run_and_whom_a_human_judged_go_where_the_run_sa
 
 
 def test_a_group_that_would_become_a_person_of_its_own_returns_but_not_one_that_found_others() -> None:
-    faces = like(1, 1, LINK, LINK, LINK)
+    faces = np.concatenate([like(1, 1, LINK, LINK), [[0, 0, 1]]]).astype(np.float32)  # the newcomer is unlike them all
     alone = kept(faces[:4], [7, 7, 7, 7], [7, 7, UNBORN, UNBORN], [0, 0, 1, 1])
 
     assert alone == [7, 7, 7, 7]
