@@ -245,7 +245,8 @@ def test_the_mark_can_be_moved_while_it_runs(faces: list[Path], tmp_path: Path, 
     config.write_text(f"[watch]\ndisk_free_min_bytes = {1 << 60}\n")
     daemon = start("--inbox", inbox, "--library", library, "--config", config)
     (paused,) = daemon.wait_for("intake_paused")
-    assert (paused["what"], paused["folder"], paused["needed_bytes"]) == ("library", str(library), 1 << 60)
+    assert (paused["what"], paused["folder"]) == ("library", str(library))
+    assert paused["needed_bytes"] > 1 << 60
     assert daemon.events("image_enrolled") == []
 
     config.write_text("[watch]\ndisk_free_min_bytes = 1\n")
