@@ -270,7 +270,7 @@ class Organizer:
         lack = self._space.lack
         if lack is None or self._pipeline.in_flight or not self._is_placed() or not self._space.is_lasting():
             return ""
-        return f"{lack.folder} has {lack.free_bytes} bytes free and {lack.needed_bytes} are needed: {lack.problem}"
+        return str(lack)
 
     @property
     def taken_in(self) -> int:

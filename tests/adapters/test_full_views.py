@@ -10,11 +10,10 @@ from disks import Disks
 from process import environment
 
 CHILD = """
-import os, sys
+import hashlib, os, sys
 from pathlib import Path
 import numpy as np
 from face_organizer.adapters import chart, index as module
-from face_organizer.adapters.files import digest_of
 from face_organizer.adapters.library import Folders
 from face_organizer.types import FileToPlace, Signature
 
@@ -53,7 +52,7 @@ with ballast.open("wb") as file:
 assert draw(range(1, 3000)) is True
 status = image.stat()
 file = FileToPlace(1, image.name, image, Signature(status.st_size, status.st_mtime_ns, status.st_ino),
-                   digest_of(image), (), ("person_0001",), "")
+                   hashlib.blake2b(image.read_bytes(), digest_size=16).digest(), (), ("person_0001",), "")
 folders = Folders(disk, image.parent, "move")
 placed = folders.reconcile(file)
 assert placed.no_room and "No space left" in placed.problem and placed.places == (), placed

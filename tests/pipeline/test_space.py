@@ -54,8 +54,8 @@ def test_below_the_mark_nothing_is_admitted_and_one_line_says_what_is_needed_whe
     ((event, fields),) = bench.log.events
     assert event == "intake_paused"
     assert (fields["what"], fields["folder"], fields["free_bytes"]) == (where, str(folder), 999)
-    assert fields["needed_bytes"] == 1000
-    assert bench.space.lack is not None
+    assert fields["needed_bytes"] == 1100
+    assert str(bench.space.lack).endswith(f"{folder} has 999 bytes free, 1100 are needed")
 
 
 def test_it_goes_on_by_itself_with_a_tenth_more_and_one_line() -> None:
@@ -113,6 +113,7 @@ def test_a_refused_write_pauses_until_the_same_work_was_done_whatever_the_disk_s
     bench.space.refused("enrol", STATE, "no room to write")
     bench.space.refused("place", LIBRARY, "no room to copy")
     assert not bench.admits()
+    assert str(bench.space.lack) == "no room to write: /state has 5000 bytes free"
 
     bench.space.accepted("place")
     bench.space.accepted("never refused")

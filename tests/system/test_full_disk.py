@@ -13,6 +13,8 @@ from disks import Disks
 from process import COMMAND, Daemon, as_json, drop, files_below, organizer
 from support import wait_until
 
+pytestmark = pytest.mark.timeout(400)
+
 IMAGES = 100
 WITHIN_S = 100.0
 
@@ -125,7 +127,7 @@ def test_a_disk_that_runs_full_pauses_intake_and_with_room_everything_is_done_by
     wait_until(lambda: any("STATUS=paused, no room in" in line for line in told_systemd()), within_s=30)
     status = place.ask("status")
     assert status["running"] is True
-    assert status["paused"]["folder"] in map(str, place.small)
+    assert status["paused"]["folder"].startswith(tuple(map(str, place.small)))
     assert status["images"] < IMAGES
     assert set(place.in_library()) | {path.name for path in files_below(place.inbox)} == names
 
@@ -221,6 +223,7 @@ def test_a_full_disk_at_the_start_a_decision_and_a_kill(
     assert place.ask("status")["images"] == 20
 
 
+@pytest.mark.long
 def test_a_log_on_a_full_disk_loses_lines_and_nothing_else(faces: list[Path], tmp_path: Path) -> None:
     inbox, library, logs = tmp_path / "inbox", tmp_path / "library", tmp_path / "logs"
     drop(faces[:5], inbox)
@@ -242,7 +245,8 @@ def test_the_mark_can_be_moved_while_it_runs(faces: list[Path], tmp_path: Path, 
     config.write_text(f"[watch]\ndisk_free_min_bytes = {1 << 60}\n")
     daemon = start("--inbox", inbox, "--library", library, "--config", config)
     (paused,) = daemon.wait_for("intake_paused")
-    assert (paused["what"], paused["folder"], paused["needed_bytes"]) == ("library", str(library), 1 << 60)
+    assert (paused["what"], paused["folder"]) == ("library", str(library))
+    assert paused["needed_bytes"] > 1 << 60
     assert daemon.events("image_enrolled") == []
 
     config.write_text("[watch]\ndisk_free_min_bytes = 1\n")

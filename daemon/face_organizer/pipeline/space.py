@@ -39,6 +39,10 @@ class Lack:
     needed_bytes: int
     problem: str
 
+    def __str__(self) -> str:
+        needed = f", {self.needed_bytes} are needed" if self.needed_bytes else ""
+        return f"{self.problem}: {self.folder} has {self.free_bytes} bytes free{needed}"
+
 
 class Space:
     """See the module's text. Any thread."""
@@ -122,12 +126,13 @@ class Space:
         self._tell(before)
 
     def _shortage(self, size_bytes: int) -> Lack | None:
-        bound = self.free_min_bytes + (self.free_min_bytes // MORE_TO_GO_ON if self.lack else 0)
+        to_stop, to_go_on = self.free_min_bytes, self.free_min_bytes + self.free_min_bytes // MORE_TO_GO_ON
         for where, folder in self._folders.items():
-            needed = bound + (size_bytes + sum(self._taken.values()) if where == LIBRARY else 0)
+            coming = size_bytes + sum(self._taken.values()) if where == LIBRARY else 0
             free = self._free_bytes(folder)
-            if free is not None and free < needed:
-                return Lack(where, str(folder), free, needed, "less room than watch.disk_free_min_bytes wants")
+            if free is not None and free < coming + (to_go_on if self.lack else to_stop):
+                problem = "less room than watch.disk_free_min_bytes wants"
+                return Lack(where, str(folder), free, to_go_on + coming, problem)
         return None
 
     def _tell(self, before: Lack | None) -> None:
