@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How steady persons are while faces stream in and re-clusterings run, with the real store, index and gallery.
 
-    python bench/stability.py EMBEDDINGS.npz [--seeds 3] [--every 200] [--names 40]
+    python bench/stability.py EMBEDDINGS.npz [--seeds 3] [--seed-first 0] [--every 200] [--names 40]
 
 EMBEDDINGS.npz comes from bench/embed.py: whitened, as the daemon stores them. For each seed the faces arrive in another
 order, with a re-clustering every so many images; the largest persons that have none are given a name on the way. Prints
@@ -206,12 +206,13 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("embeddings", type=Path, nargs="+", help="more of them: hard versions, as bench.clustering")
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--seed-first", type=int, default=0)
     arguments.add_argument("--every", type=int, default=200)
     arguments.add_argument("--names", type=int, default=40)
     given = arguments.parse_args()
     print("| seed | runs | moved, largest / mean | above | names, lost | F | bF | batch bF | longest run s |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for seed in range(given.seeds):
+    for seed in range(given.seed_first, given.seed_first + given.seeds):
         drawn = read_faces(given.embeddings, seed=seed)
         who = np.unique(drawn.people, return_inverse=True)[1]
         faces = Faces(who, drawn.vectors.astype(np.float32), drawn.founder)

@@ -64,13 +64,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that we work in. kind: of its file system, as the kernel names it."""
+    """A folder that we work in. kind: of its file system, as the kernel names it; shared: that lives elsewhere."""
 
     role: Literal["inbox", "library", "state", "models"]
     path: str
     kind: str = ""
     free_bytes: int | None = None
     writable: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

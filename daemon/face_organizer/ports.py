@@ -34,6 +34,7 @@ from face_organizer.types import (
     Placed,
     RunRecord,
     Signature,
+    UInt8,
 )
 
 R = TypeVar("R")
@@ -286,6 +287,10 @@ class Transaction(Protocol):
 
     def vectors_from(self, start: int = 0) -> tuple[Int64, Float16]:
         """(face ids int64 (n,), float16 (n, d)) in id order, from an id on: as stored, the leanest way to have all."""
+        ...
+
+    def looks(self) -> tuple[Int64, UInt8]:
+        """Of every image that has one: ids int64 (n,), ascending, and looks uint8 (n, 16)."""
         ...
 
     def face_table(self, start: int = 0) -> FaceTable:

@@ -108,13 +108,14 @@ class SeenFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenImage:
-    """What is left of an image once the pixels are dropped."""
+    """What is left of an image once the pixels are dropped. look: 16 bytes that copies of it share, or b""."""
 
     ref: ImageRef
     digest: bytes
     width_px: int
     height_px: int
     faces: tuple[SeenFace, ...]
+    look: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +197,15 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One content. Several files may hold it (duplicates); its faces are seen once."""
+    """One content. Several files may hold it (duplicates); its faces are seen once. look: b"" of one that an older
+    version recorded."""
 
     digest: bytes
     width_px: int
     height_px: int
     face_ids: tuple[int, ...]
     file_ids: tuple[int, ...]
+    look: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,11 @@ class Lines:
 class Desk:
     """A gallery with everything it needs, and what a test asks of it."""
 
-    def __init__(self, folder: Path, people: People = "auto") -> None:
-        self.store: LmdbStore = open_store(folder / "truth", "m", D)
-        self.index = FaceIndex(D, flat_max_faces=1000, retrain_factor=4, nprobe=8)
+    def __init__(self, folder: Path, people: People = "auto", dimension: int = D) -> None:
+        self.store: LmdbStore = open_store(folder / "truth", "m", dimension)
+        self.index = FaceIndex(dimension, flat_max_faces=1000, retrain_factor=4, nprobe=8)
         with self.store.read() as txn:
-            self.roster: Roster = load_roster(txn, D)
+            self.roster: Roster = load_roster(txn, dimension)
             for face_ids, vectors in txn.vector_chunks():
                 self.index.add(face_ids, vectors)
         self.log = Lines()

@@ -13,12 +13,14 @@ from support import wait_until
 from test_gallery import RUN, Desk
 
 from face_organizer.errors import NoRoomError
+from face_organizer.identity.constraints import fold
 from face_organizer.identity.diff import Margin
+from face_organizer.pipeline import book
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
-from face_organizer.pipeline.think import Faces, join_nearest
-from face_organizer.types import Float32, Impostors, People, RunRecord
+from face_organizer.pipeline.think import Faces, clusters_of, join_nearest, reconciled
+from face_organizer.types import Float32, Impostors, Neighbours, People, RunRecord
 
 WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 
@@ -107,6 +109,23 @@ def test_a_person_that_is_two_is_split_and_nobody_gets_an_old_id(bench: Bench) -
 
     assert bench.desk.persons() == [1, 1, 1, 3, 3]
     assert run.split == 1
+
+
+def test_a_run_folds_what_humans_said_anew_only_when_it_takes_over_somebody_they_spoke_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (3, 3, 4, 4, 5, 5, 6, 6):
+        bench.desk.drop(person)
+    bench.desk.decide.reject([3])  # it is not person 2
+    folds: list[object] = []
+    monkeypatch.setattr(book, "fold", lambda *said: folds.append(said) or fold(*said))
+
+    bench.desk.apply([1, 1, 0, 2, 3, 3, 3, 3], merged={4: 3})
+    assert folds == []
+    bench.desk.apply([1, 1, 0, 3, 3, 3, 3, 3], merged={2: 3})
+    assert len(folds) == 1
+
+    assert bench.desk.book.constraints.rejected == {3: {3}}
 
 
 def test_doing_it_twice_changes_nothing_the_second_time(bench: Bench) -> None:
@@ -417,3 +436,21 @@ def test_a_run_that_finds_no_room_is_put_off_and_made_up_for_when_there_is_room(
     assert bench.runs()[0].reason == "test"
     assert bench.recluster._due() == ""
     bench.desk.store.close()
+
+
+def test_a_face_that_a_raised_bound_just_misses_stays_where_the_last_run_put_it(bench: Bench) -> None:
+    """One of three faces ends .01 below the bound: a new library has no reason to move it, one that never ran has."""
+    rows = np.eye(3, 32, dtype=np.float32)
+    rows[1], rows[2] = rows[0], 0.6 * rows[0] + 0.8 * rows[2]
+    faces = faces_of(rows, [True] * 3, [1, 2, 3])
+    faces = replace(faces, person_of=np.array([7, 7, 7]))
+    none = np.full((3, 1), -1, np.int64)
+    edges = Neighbours(faces.face_ids, none, none.astype(np.float32))
+    clusters = replace(clusters_of(faces, edges, rules_with(0.61), 0), labels=np.array([0, 0, 1]))
+
+    seen_before = reconciled(faces, clusters, rules_with(0.61), frozenset(), last_face_id=3)
+    never_seen = reconciled(faces, clusters, rules_with(0.61), frozenset())
+
+    assert seen_before.person_of.tolist() == [7, 7, 7]
+    assert seen_before.moved == 0
+    assert never_seen.person_of.tolist() == [7, 7, 0]

@@ -20,8 +20,13 @@ import pytest
 from elsewhere import make_elsewhere, state_of
 from hostile import corpus, encoded, picture
 from process import COMMAND, Daemon, as_json, drop, environment, files_below, organizer, person_of
+from support import wait_until
 
-from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE
+from face_organizer.adapters.control import ask
+from face_organizer.errors import RequestError
+from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER
+
+pytestmark = pytest.mark.timeout(400)
 
 RSS_MAX_BYTES = 1_400_000_000
 """Of the whole process over the whole corpus; see the figure in the docs. Networks and libraries take most of it."""
@@ -285,6 +290,36 @@ def odd_names() -> list[bytes]:
     ]
 
 
+ODD_PERSONS = {
+    "../../Ann": "_.._Ann",
+    "/etc/passwd": "_etc_passwd",
+    "quarantine": "quarantine_",
+    ".face-organizer": "face-organizer",
+    "Ann\nBob\t\x1b[31m": "Ann Bob [31m",
+    "\u202eAnn": "Ann",
+    "é" * 300: "é" * 100,
+    "-rf": "-rf",
+    "Person_0777": "Person_0777_",
+    "..": None,
+    "\u202e": None,
+    "7": None,
+}
+"""A name for a person -> its folder; None: refused with a sentence."""
+
+
+def name_persons_oddly(library: Path) -> None:
+    who = str(ask(library / STATE_FOLDER, "people")[0]["person_id"])
+    for name, folder in ODD_PERSONS.items():
+        if folder is None:
+            with pytest.raises(RequestError, match=r"the name .* (number|letter)"):
+                ask(library / STATE_FOLDER, "name", who=who, name=name)
+            continue
+        ask(library / STATE_FOLDER, "name", who=who, name=name)
+        (person,) = [each for each in ask(library / STATE_FOLDER, "people") if str(each["person_id"]) == who]
+        assert person["folder"] == folder
+        wait_until(lambda made=library / folder: made.is_dir(), within_s=30)
+
+
 def test_files_of_any_name_are_processed_and_every_answer_copes(
     faces: list[Path], tmp_path: Path, start: Callable[..., Daemon]
 ) -> None:
@@ -321,12 +356,14 @@ def test_files_of_any_name_are_processed_and_every_answer_copes(
     assert as_json("status", "--library", library)["images"] == summary["images"]
     with_face = [path for path in files_below(library) if path.parts[0] not in (QUARANTINE, NO_FACE)]
     assert len(with_face) >= 2 * len(names[::3])
-    for path in with_face[::4]:
+    for path in with_face[::8]:
         assert as_json("explain", "--library", library, library / path)["faces"]
     for command in ("status", "people", "history", "runs"):
         assert not COMMANDING.search(organizer(command, "--library", library).stdout), command
     shown = next(path for path in with_face if "\x1b" in path.name)
     assert not COMMANDING.search(organizer("explain", "--library", library, library / shown).stdout)
+    name_persons_oddly(library)
+    assert as_json("check", "--library", library)["findings"] == []
     assert daemon.end() == 0
     assert daemon.events("text") == []
 

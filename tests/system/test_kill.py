@@ -209,10 +209,9 @@ def be_strict(world: World, folder: Path) -> None:
 
 
 KILLED_SCENES: dict[str, tuple[Moment, ...]] = {
-    "name": (("change_begun", "after", 1),),
+    "name": tuple(("truth_committed", "after", number) for number in range(2, 7)),
     "merge": (("chunk_done", "after", 1), ("hard_link", "after", 1)),
     "split": (("truth_committed", "before", 2),),
-    "hide": (("unlink", "before", 1),),
     "undo a merge": (("change_finished", "after", 1), ("wishes_renewed", "after", 1)),
     "propose": (("run_kept", "before", 1),),
     "apply": (("chunk_done", "before", 2),),

@@ -10,6 +10,7 @@ import pytest
 from face_organizer.identity.calibrate import (
     DOWN_MAX,
     FOLLOWED,
+    POSITIVES_MIN,
     UP_MAX,
     Calibration,
     calibrate,
@@ -170,3 +171,49 @@ def test_a_library_of_nothing_keeps_to_the_pack(n: int) -> None:
 
     assert told.impostor_mean == PACK.mean
     assert told.false_merge_rate == 0.0
+
+
+def copies(vectors: np.ndarray, similarities: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """The library with a copy of one face after another, so similar to it; and the pairs."""
+    rng = np.random.default_rng(7)
+    made = []
+    for row, similarity in enumerate(similarities):
+        away = rng.standard_normal(D)
+        away -= (away @ vectors[row]) * vectors[row]
+        made.append(similarity * vectors[row] + np.sqrt(1 - similarity**2) * away / np.linalg.norm(away))
+    pairs = np.stack([np.arange(len(made)), len(vectors) + np.arange(len(made))], axis=1)
+    return np.concatenate([vectors, np.array(made, np.float32)]), pairs
+
+
+def test_the_share_of_copies_below_the_bound_is_told() -> None:
+    vectors, who = library(100)
+    everything, pairs = copies(vectors, [0.9] * 30 + [0.1] * 10)
+    who = np.concatenate([who, who[pairs[:, 0]]])
+
+    told = calibrated(everything, who, positives=pairs)
+
+    assert (told.positive_pairs, told.false_split_rate) == (40, pytest.approx(0.25))
+    assert (calibrated(vectors, who[:400]).positive_pairs, calibrated(vectors, who[:400]).false_split_rate) == (0, 0.0)
+
+
+@pytest.mark.parametrize(("pairs_", "held"), [(POSITIVES_MIN, True), (POSITIVES_MIN - 1, False)])
+def test_a_library_does_not_raise_its_bounds_above_its_copies(pairs_: int, held: bool) -> None:
+    """.3 look-alikes want the bound .08 higher; one copy in ten is only .5 alike."""
+    vectors, who = library(400, alike=0.3)
+    everything, pairs = copies(vectors, ([0.5] + [0.9] * 9) * 5)
+    who = np.concatenate([who, who[pairs[:, 0]]])
+
+    free = calibrated(everything, who)
+    told = calibrated(everything, who, positives=pairs[:pairs_])
+
+    assert free.similarity_shift > 0.05
+    assert told.similarity_shift == pytest.approx(0.02 if held else free.similarity_shift, abs=1e-3)
+
+
+def test_copies_never_lower_a_bound() -> None:
+    """Poor copies of strangers who do not look alike: the pack's own bound stands, or what strangers make of it."""
+    vectors, who = library(400, alike=0.3)
+    everything, pairs = copies(vectors, [0.2] * 100)
+    low = calibrated(everything, np.concatenate([who, who[pairs[:, 0]]]), positives=pairs)
+
+    assert low.similarity_shift == 0.0

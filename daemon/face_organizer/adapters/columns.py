@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours
+from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours, UInt8
 
 EDGE_ID, EDGE_SIMILARITY = np.dtype("<u4"), np.dtype("<f2")
+LOOK_BYTES = 16
 EDGE_BYTES = EDGE_ID.itemsize + EDGE_SIMILARITY.itemsize
 
 
@@ -32,6 +33,12 @@ class _Face(msgspec.Struct, gc=False):
     quality: float
 
 
+class _Image(msgspec.Struct, gc=False):
+    """What of an ImageRecord is read for all images."""
+
+    look: bytes = b""
+
+
 class _Assignment(msgspec.Struct, gc=False):
     """What of an AssignmentRecord is read for all faces."""
 
@@ -39,6 +46,7 @@ class _Assignment(msgspec.Struct, gc=False):
 
 
 _face = msgspec.msgpack.Decoder(_Face).decode
+_image = msgspec.msgpack.Decoder(_Image).decode
 _assignment = msgspec.msgpack.Decoder(_Assignment).decode
 
 
@@ -72,6 +80,17 @@ def edge_table(pages: Iterable[Page], k: int) -> Neighbours:
     columns = [(ids_of(keys), *edges_of(values, k)) for keys, values in pages]
     nothing = (np.empty(0, np.int64), np.empty((0, k), np.int64), np.empty((0, k), np.float32))
     return Neighbours(*(np.concatenate(column) for column in zip(nothing, *columns, strict=True)))
+
+
+def look_table(images: Iterable[Page]) -> tuple[Int64, UInt8]:
+    """The images that have a look: ids int64 (n,), and looks uint8 (n, LOOK_BYTES)."""
+    ids, looks = [np.empty(0, np.int64)], [b""]
+    for keys, values in images:
+        of_page = [_image(value).look for value in values]
+        has = [len(each) == LOOK_BYTES for each in of_page]
+        ids.append(ids_of(list(compress(keys, has))))
+        looks += compress(of_page, has)
+    return np.concatenate(ids), np.frombuffer(b"".join(looks), np.uint8).reshape(-1, LOOK_BYTES)
 
 
 def face_table(faces: Iterable[Page], assignments: Iterable[Page]) -> FaceTable:

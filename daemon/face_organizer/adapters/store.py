@@ -34,6 +34,7 @@ from face_organizer.adapters.columns import (
     edges_of,
     face_table,
     ids_of,
+    look_table,
     vectors_of,
     without_edges,
 )
@@ -58,6 +59,7 @@ from face_organizer.types import (
     PersonRecord,
     RunRecord,
     Signature,
+    UInt8,
 )
 
 MAP_SIZE_BYTES = 64 << 30
@@ -251,6 +253,9 @@ class StoreTransaction:
             ids[rows], vectors[rows] = ids_of(keys), vectors_of(values, self._dimension)
             filled += len(keys)
         return ids[:filled], vectors[:filled]
+
+    def looks(self) -> tuple[Int64, UInt8]:
+        return look_table(self._pages("images", 0))
 
     def face_table(self, start: int = 0) -> FaceTable:
         return face_table(self._pages("faces", start), self._pages("assignments", start))

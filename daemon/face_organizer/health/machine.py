@@ -13,7 +13,6 @@ from face_organizer.facts import Finding, Machine
 WATCHES_LOW, INSTANCES_LOW, OPEN_FILES_LOW = 8192, 128, 1024
 FREE_LOW_BYTES = 1 << 30
 MEMORY_LOW_BYTES = 1 << 30
-NETWORK_KINDS = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "ceph", "afs", "lustre", "vboxsf")
 LINKLESS_KINDS = ("vfat", "exfat", "msdos")
 RUNTIMES = {"openvino": "openvino", "cpu": "onnxruntime"}
 
@@ -22,10 +21,6 @@ def machine_findings(machine: Machine) -> Iterator[Finding]:
     """All that is to be said about anything but GPUs."""
     for rule in RULES:
         yield from rule(machine)
-
-
-def is_network(kind: str) -> bool:
-    return kind.startswith(NETWORK_KINDS)
 
 
 def _no_runtime(machine: Machine) -> Iterator[Finding]:
@@ -145,19 +140,19 @@ def _folders(machine: Machine) -> Iterator[Finding]:
                 "images cannot be moved, or nothing can be remembered",
                 f"sudo chown -R \"$(id -un)\" '{folder.path}'",
             )
-        if folder.role == "state" and is_network(folder.kind):
+        if folder.role == "state" and folder.shared:
             yield Finding(
                 "state_on_network",
                 f"the state folder {folder.path} lies on {folder.kind}",
                 "the database needs locks and shared memory that only a local disk has",
                 'state_dir = "/var/lib/face-organizer"   # in the configuration',
             )
-        if folder.role == "inbox" and is_network(folder.kind):
+        if folder.role == "inbox" and folder.shared:
             yield Finding(
                 "inbox_without_events",
                 f"the inbox {folder.path} lies on {folder.kind}, which does not tell of changes",
-                "new images are found by walking, every watch.rescan_s seconds",
-                "[watch]\nrescan_s = 5   # in the configuration, if you want them sooner",
+                "new images are found by walking, every watch.poll_s seconds",
+                "[watch]\npoll_s = 0.5   # in the configuration, if you want them sooner",
                 problem=False,
             )
         if folder.role == "library" and folder.kind in LINKLESS_KINDS:

@@ -4,8 +4,9 @@ Room:    identity (thinks)
 Imports: types, numpy, scipy, identity
 
 Free evidence: faces of different persons, and two faces of one image, show how alike two different people look *here*
-(a family, one camera, one kind of blur). That a stranger's similarity beyond the bulk falls off as in the pack's own
-measurement was checked on clean and spoiled faces alike: in deviations from the bulk it is the same curve.
+(a family, one camera, one kind of blur); faces of two copies of a picture show how unlike one person looks at least.
+That a stranger's similarity beyond the bulk falls off as in the pack's own measurement was checked on clean and spoiled
+faces alike: in deviations from the bulk it is the same curve.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ alike they make friends look strange too, and the whole way would lose more face
 PERSONS_FOR_HALF = 20
 """With so many persons a library's own figures count as much as the pack's."""
 
+LOST_MAX = 0.02
+"""A library may not raise its bounds above what parts more than so many of its positives. They are easier than two
+photos of one person: where a bound parts even these it is too high, and where it does not that says nothing."""
+
+POSITIVES_MIN = 50
+"""With fewer pairs LOST_MAX is less than one."""
+
 _PERSONS_MAX = 3_000
 _PAIRS_MAX = 400_000
 _ROWS_AT_ONCE = 8_192
@@ -42,6 +50,8 @@ class Calibration:
     impostor_mean, impostor_sd: of the linkage between two different persons, drawn towards the pack's figures.
     impostor_pairs: how many were looked at, same_image_pairs of them two faces of one image, of which the share
     same_image_match_rate is at least similarity_link_min alike (many: mirrors, collages, twins).
+    positive_pairs: faces known to be one person's, two copies of a picture; false_split_rate: the share of them below
+    similarity_link_min, 0 where there are none: less than what is lost of true pairs, for copies are easy.
     false_match_rate: that two different persons pass similarity_link_min. false_merge_rate: the expected share of
     persons that hold another's faces; see `calibrate`.
     """
@@ -54,6 +64,8 @@ class Calibration:
     same_image_pairs: int
     same_image_match_rate: float
     persons: int
+    positive_pairs: int
+    false_split_rate: float
     false_match_rate: float
     false_merge_rate: float
 
@@ -67,18 +79,20 @@ def calibrate(
     similarity_link_min: float,
     false_merge_max: float,
     seed: int,
+    positives: Int64 | None = None,
 ) -> Calibration:
     """The library's own bounds, for a wanted rate of false merges. The same seed gives the same answer.
 
     Of p persons (whoever is nobody counts as one), each meets p - 1 others, and a pair is counted once; so at a
     false-match rate f the expected share of persons wrongly merged is f (p - 1) / 2. The bound is the one where that
     share is false_merge_max, followed FOLLOWED of the way from the pack's; f comes from the robust mean and deviation
-    of the linkage between the library's persons (identity/clusters.py) and the pack's tail. On people of known names
+    of the linkage between the library's persons (identity/clusters.py) and the pack's tail. It is not raised above what
+    LOST_MAX of the positives can bear. On people of known names
     the estimate was half to all of the true number where faces are good (docs/clustering.md): among look-alikes the
     tail is fatter.
 
     vectors: float32 or float16 (n, d), unit rows; person_of: int64 (n,), NOBODY for nobody's; image_of: int64 (n,)
-    similarity_link_min: the pack's
+    similarity_link_min: the pack's; positives: int64 (m, 2), rows that are known to be one person (identity/copies.py)
     """
     assert len(vectors) == len(person_of) == len(image_of), (vectors.shape, person_of.shape, image_of.shape)
     rng = np.random.default_rng(seed)
@@ -87,7 +101,8 @@ def calibrate(
     mean, sd = _towards(pack, np.concatenate([between, within]), persons)
     wanted = 2 * false_merge_max / max(persons - 1, 1)
     away = mean + deviation_at(pack, wanted) * sd - similarity_link_min
-    shift = float(np.clip(FOLLOWED * away, -DOWN_MAX, UP_MAX))
+    same = _dots(vectors, *(np.empty((2, 0), np.int64) if positives is None else positives.T))
+    shift = min(float(np.clip(FOLLOWED * away, -DOWN_MAX, UP_MAX)), _up_max(same, similarity_link_min))
     bound = similarity_link_min + shift
     rate = rate_beyond(pack, (bound - mean) / sd)
     return Calibration(
@@ -99,9 +114,18 @@ def calibrate(
         same_image_pairs=len(within),
         same_image_match_rate=float((within >= bound).mean()) if len(within) else 0.0,
         persons=persons,
+        positive_pairs=len(same),
+        false_split_rate=float((same < bound).mean()) if len(same) else 0.0,
         false_match_rate=rate,
         false_merge_rate=min(1.0, rate * max(persons - 1, 0) / 2),
     )
+
+
+def _up_max(same: Float32, similarity_link_min: float) -> float:
+    """How far up the positives let the bounds go. same: float32 (m,), their similarities"""
+    if len(same) < POSITIVES_MIN:
+        return UP_MAX
+    return max(0.0, float(np.quantile(same, LOST_MAX)) - similarity_link_min)
 
 
 def deviation_at(pack: Impostors, rate: float) -> float:

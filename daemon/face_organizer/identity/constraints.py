@@ -46,6 +46,13 @@ class Constraints:
                 pairs += [(row, person_id) for person_id in sorted(self.rejected[face_id])]
         return np.array(pairs, np.int64).reshape(-1, 2)
 
+    def speaks_of(self, persons: AbstractSet[int]) -> bool:
+        """Was anything that still holds said of one of these persons?"""
+        if not persons:
+            return False
+        of_anybody = any(not others.isdisjoint(persons) for others in self.rejected.values())
+        return of_anybody or not persons.isdisjoint(self.confirmed.values())
+
     def persons(self) -> frozenset[int]:
         """Persons with a confirmed face."""
         return frozenset(self.confirmed.values())

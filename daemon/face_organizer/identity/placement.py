@@ -18,6 +18,9 @@ from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, People, PersonId
 _LENGTH_MAX_BYTES = 200  # of the 255 a file system allows: room for "~2" and ".part"
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')  # what Windows and network shares refuse
 _DEFAULT = re.compile(r"person_([A-Z]|\d+)", re.IGNORECASE)  # what person_folder_name says
+_UNSEEN = re.compile("[\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ufeff]")
+"""What shows nothing or turns the direction of what follows: two names would look alike, or other than they are."""
+
 _DEVICES = re.compile(r"(CON|PRN|AUX|NUL|COM\d|LPT\d)(\..*)?", re.IGNORECASE)
 
 
@@ -49,6 +52,7 @@ def safe_folder_name(name: str) -> str:
 
 def plain_name(name: str) -> str:
     """A human's name for a person in one line of composed characters: what is written down of it."""
+    name = _UNSEEN.sub("", name)
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
     return " ".join(unicodedata.normalize("NFC", text).split())
 

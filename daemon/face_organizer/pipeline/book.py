@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +29,7 @@ from face_organizer.types import (
     AssignmentRecord,
     FileRecord,
     Float32,
+    PersonChange,
     PersonId,
     PersonRecord,
 )
@@ -69,6 +70,14 @@ class Book:
     def learn(self, txn: Transaction) -> None:
         """Fold the decisions anew."""
         self.constraints = constraints_of(txn)
+
+    def learn_of_run(self, txn: Transaction, persons: Iterable[PersonChange]) -> None:
+        """After a run, which decides nothing: fold anew only where somebody of whom humans spoke was taken over, or is
+        himself again. Of half a million confirmed faces that takes .15 s, in which nothing is enrolled."""
+        led = [(each.before.merged_into if each.before else 0, each) for each in persons]
+        taken_over = {each.person_id for was, each in led if each.after.merged_into != was}
+        if any(was for was, each in led if each.after.merged_into != was) or self.constraints.speaks_of(taken_over):
+            self.learn(txn)
 
     # one face, one person
 

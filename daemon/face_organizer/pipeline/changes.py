@@ -78,7 +78,8 @@ class Changes:
             txn.decisions.put(decision_id, replace(decision, verdicts=verdicts))
         txn.changes.put(change_id, change)
         txn.put_note(APPLYING, _packed(change_id, 0))
-        self.book.learn(txn)
+        if not _is_run(change):
+            self.book.learn(txn)
 
     def step(self) -> bool:
         """Do one chunk of the change under way. False when there is nothing to do."""
@@ -200,7 +201,10 @@ class Changes:
         for each in self._retire(txn, change.merged):
             known = persons.get(each.person_id, each)
             persons[each.person_id] = replace(known, after=each.after)
-        self.book.learn(txn)
+        if _is_run(change):
+            self.book.learn_of_run(txn, persons.values())
+        else:
+            self.book.learn(txn)
         wrong = self._contradictions()
         change = self._put_right(txn, change_id, replace(change, persons=tuple(persons.values())), wrong)
         txn.changes.put(change_id, change)
@@ -277,6 +281,11 @@ class Changes:
     def _places_of(self, txn: Transaction, face_id: int) -> tuple[tuple[int, tuple[bytes, ...]], ...]:
         files = [(file_id, txn.files.get(file_id)) for file_id in self.book.files_of(txn, face_id)]
         return tuple((file_id, file.places) for file_id, file in files if file is not None)
+
+
+def _is_run(change: ChangeRecord) -> bool:
+    """A run's own change: neither a decision's, nor one that takes something back."""
+    return bool(change.run_id) and not change.back_to
 
 
 def _packed(change_id: int, done: int) -> bytes:

@@ -172,7 +172,9 @@ class Gallery:
         faces = [self._new_face(txn, face, image_id, batch) for face in image.faces]
         txn.images.put(
             image_id,
-            ImageRecord(image.digest, image.width_px, image.height_px, tuple(f.face_id for f in faces), (file_id,)),
+            ImageRecord(
+                image.digest, image.width_px, image.height_px, tuple(f.face_id for f in faces), (file_id,), image.look
+            ),
         )
         txn.put_content(image.digest, image_id)
         persons = self._assign(txn, faces)

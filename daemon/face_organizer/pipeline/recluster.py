@@ -25,10 +25,20 @@ from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.positives import positives_of
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
-from face_organizer.pipeline.think import Clusters, Faces, calibrated, clusters_of, load_faces, pictured, reconciled
+from face_organizer.pipeline.think import (
+    Clusters,
+    Faces,
+    calibrated,
+    clusters_of,
+    load_faces,
+    moves_bounds,
+    pictured,
+    reconciled,
+)
 from face_organizer.ports import Clock, Log, Store, Transaction
 from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, Neighbours, RunRecord
 
@@ -183,6 +193,8 @@ class Recluster:
             self._log.info("recluster_started", reason=reason, faces=len(faces.face_ids), everything=picture is None)
             last_decision = txn.last_id("decisions")
             if picture is None:
+                if moves_bounds(self.rules):
+                    faces = replace(faces, positives=positives_of(txn, faces.face_ids, self._seed))
                 edges = txn.neighbours(self.rules.neighbours)
             else:
                 clusters = self._growth(txn, faces, picture)
@@ -190,12 +202,13 @@ class Recluster:
             beat()
             clusters = self._everything(faces, edges)
         beat()
+        seen_before = self._last.last_face_id
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
         decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
         touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
         beat()
-        found = reconciled(faces, clusters, self.rules, touched)
+        found = reconciled(faces, clusters, self.rules, touched, seen_before)
         run = replace(
             self._run(reason, kind, faces, found, touched),
             found=self._shown(clusters.found),
@@ -268,8 +281,8 @@ class Recluster:
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
         calibration = run.found.get("calibration", {})
-        keys = ("similarity_link_min", "false_merge_rate")
-        told = {key: round(calibration[key], 4) if calibration else None for key in keys}
+        keys = ("similarity_link_min", "false_merge_rate", "false_split_rate")
+        told = {key: round(calibration[key], 4) if key in calibration else None for key in keys}
         self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in RUN_FIGURES}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)

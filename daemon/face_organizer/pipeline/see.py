@@ -17,6 +17,7 @@ from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
 from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8, Whitening
 from face_organizer.vision import align, detect, embed, light
+from face_organizer.vision.look import look
 from face_organizer.vision.quality import quality, sharpness
 
 FACES_MAX = 100
@@ -80,7 +81,7 @@ class See:
         for face, (embedding, norm) in zip(faces, self._embed(faces), strict=True):
             seen[face.image].append(self._seen(face, embedding, norm, images[face.image]))
         return [
-            SeenImage(image.ref, image.digest, image.width_px, image.height_px, tuple(of_image))
+            SeenImage(image.ref, image.digest, image.width_px, image.height_px, tuple(of_image), look(image.pixels))
             for image, of_image in zip(images, seen, strict=True)
         ]
 

@@ -24,6 +24,7 @@ from face_organizer.identity.fixed import cluster_fixed
 from face_organizer.identity.graph import symmetric_graph
 from face_organizer.identity.kmeans import means
 from face_organizer.identity.reconcile import Reconciled, reconcile, told
+from face_organizer.identity.steady import Seen, steadied
 from face_organizer.pipeline.book import constraints_of
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Picture
@@ -37,7 +38,7 @@ class Faces:
     growth, which reads only those it needs.
 
     anchor_of: int64 (n,), who a human confirmed each face to be, 0 for nobody. rejections: int64 (r, 2), (row, a person
-    that the face is not).
+    that the face is not). positives: int64 (m, 2), rows known to be one person without anybody having said so.
     """
 
     face_ids: Int64
@@ -47,16 +48,19 @@ class Faces:
     vectors: Float16
     anchor_of: Int64
     rejections: Int64
+    positives: Int64 = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
     """labels: int64 (n,), -1 for none. persons: int64 (k,), the person each cluster continues, 0 for a new one; None
-    where that is still to be found out. found: what else the run found out, plain values."""
+    where that is still to be found out. found: what else the run found out, plain values. rules: by which it found
+    them; None after a little growth, which takes nobody from anybody."""
 
     labels: Int64
     persons: Int64 | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
+    rules: Rules | None = None
 
 
 def load_faces(txn: Transaction) -> Faces:
@@ -83,10 +87,16 @@ def founding_vectors(faces: Faces) -> Float16:
     return faces.vectors if faces.founder.all() else faces.vectors[faces.founder]
 
 
+def moves_bounds(rules: Rules) -> bool:
+    """Are the bounds the library's to move?"""
+    return rules.impostors is not None and rules.people == "auto"
+
+
 def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
     """What the library says of the bounds; None where they are not for it to move, or the number of people is fixed."""
-    if rules.impostors is None or rules.people != "auto" or len(faces.vectors) == 0:
+    if not moves_bounds(rules) or len(faces.vectors) == 0:
         return None
+    assert rules.impostors is not None, rules
     founders = np.flatnonzero(faces.founder)
     return calibrate(
         founding_vectors(faces),
@@ -96,6 +106,7 @@ def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
         similarity_link_min=rules.similarity_link_min,
         false_merge_max=rules.false_merge_max,
         seed=seed,
+        positives=np.searchsorted(founders, faces.positives[faces.founder[faces.positives].all(axis=1)]),
     )
 
 
@@ -118,7 +129,7 @@ def clusters_of(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clu
     if rules.people != "auto":
         return _fixed_clusters(faces, labels, rules, seed)
     join_nearest(faces, labels, np.flatnonzero(~faces.founder), rules)
-    return Clusters(labels)
+    return Clusters(labels, rules=rules)
 
 
 def _within(rejections: Int64, rows: Int64) -> Int64:
@@ -194,13 +205,16 @@ def join_nearest(faces: Faces, labels: Int64, rows: Int64, rules: Rules) -> None
         labels[joining] = [assignment.person_id - 1 for assignment in chosen]
 
 
-def reconciled(faces: Faces, clusters: Clusters, rules: Rules, named: AbstractSet[int]) -> Reconciled:
+def reconciled(
+    faces: Faces, clusters: Clusters, rules: Rules, named: AbstractSet[int], last_face_id: int = 0
+) -> Reconciled:
     """The clusters as persons: old ones go on, new ones get ids from UNBORN. Humans have the last word.
 
-    named: persons that a human touched.
+    named: persons that a human touched. last_face_id: faces up to this one were there at the run before; they leave
+    their person only for a good reason, while those that came since were placed in passing.
     """
     if clusters.persons is None:
-        return reconcile(
+        found = reconcile(
             faces.face_ids,
             clusters.labels,
             faces.person_of,
@@ -210,7 +224,27 @@ def reconciled(faces: Faces, clusters: Clusters, rules: Rules, named: AbstractSe
             anchor_of=faces.anchor_of,
             rejections=faces.rejections,
         )
+        if clusters.rules is None or last_face_id == 0:
+            return found
+        return _steadied(faces, clusters.labels, found, clusters.rules, last_face_id)
     return _reconciled_fixed(faces, clusters.labels, clusters.persons)
+
+
+def _steadied(faces: Faces, labels: Int64, found: Reconciled, rules: Rules, last_face_id: int) -> Reconciled:
+    """With those back that would leave their person by a hair."""
+    before = (faces.anchor_of == NOBODY) & (faces.face_ids <= last_face_id)
+    before[faces.rejections[:, 0]] = False
+    seen = Seen(faces.vectors, faces.founder, before, labels, faces.image_of if rules.one_face_per_image else None)
+    person_of = steadied(
+        found.person_of,
+        faces.person_of,
+        seen,
+        similarity_link_min=rules.similarity_link_min,
+        similarity_join_min=rules.similarity_join_min,
+        faces_min=rules.faces_min,
+    )
+    born = tuple(person for person in found.born if (person_of == person).any())
+    return told(person_of, faces.person_of, born, rules.faces_min)
 
 
 def _reconciled_fixed(faces: Faces, labels: Int64, continues: Int64) -> Reconciled:

@@ -6,6 +6,8 @@ Imports: types, numpy, cv2
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -18,9 +20,9 @@ TEMPLATE_PX: Float32 = np.array(
 )
 """The landmarks of an aligned face: ArcFace's template (Deng et al., 2019), the viewer's left first."""
 
-_TEMPLATE = TEMPLATE_PX[:, 0].astype(np.float64) + 1j * TEMPLATE_PX[:, 1]
-_TEMPLATE_MEAN = _TEMPLATE.sum() / 5
-_TEMPLATE_FROM_MEAN = _TEMPLATE - _TEMPLATE_MEAN
+_TEMPLATE = [complex(x, y) for x, y in TEMPLATE_PX.tolist()]
+_TEMPLATE_MEAN = sum(_TEMPLATE) / 5
+_TEMPLATE_FROM_MEAN = [point - _TEMPLATE_MEAN for point in _TEMPLATE]
 
 
 def similarity_transform(landmarks: Float32) -> Float32:
@@ -30,14 +32,25 @@ def similarity_transform(landmarks: Float32) -> Float32:
     Umeyama (1991) in the plane: with points as complex numbers about their means, the best factor is
     sum(conj(source) * target) / sum(|source|^2); being a factor, it can turn and scale but never mirror.
     """
-    assert landmarks.shape == (5, 2), landmarks.shape
-    source = landmarks[:, 0].astype(np.float64) + 1j * landmarks[:, 1]
-    mean = source.sum() / 5
-    from_mean = source - mean
-    spread = np.vdot(from_mean, from_mean).real
-    factor = np.vdot(from_mean, _TEMPLATE_FROM_MEAN) / max(spread, 1e-12)
-    shift = _TEMPLATE_MEAN - factor * mean
+    factor, shift, _ = template_fit(landmarks)
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]], np.float32)
+
+
+def template_fit(landmarks: Float32) -> tuple[complex, complex, float]:
+    """The same with points as complex numbers: the factor, the shift, and what is missed, root mean square, aligned px.
+
+    In plain Python: on five points NumPy takes five times as long.
+    """
+    assert landmarks.shape == (5, 2), landmarks.shape
+    source = [complex(x, y) for x, y in landmarks.tolist()]
+    mean = sum(source) / 5
+    from_mean = [point - mean for point in source]
+    spread = sum(point.real**2 + point.imag**2 for point in from_mean)
+    pairs = list(zip(from_mean, _TEMPLATE_FROM_MEAN, strict=True))
+    factor = sum(point.conjugate() * goal for point, goal in pairs) / max(spread, 1e-12)
+    missed = [factor * point - goal for point, goal in pairs]
+    missed_px = math.sqrt(sum(point.real**2 + point.imag**2 for point in missed) / 5)
+    return factor, _TEMPLATE_MEAN - factor * mean, missed_px
 
 
 def aligned(pixels: UInt8, landmarks: Float32) -> UInt8:

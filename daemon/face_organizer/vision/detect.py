@@ -110,8 +110,11 @@ def turned(patch: Patch, side_px: int, degrees: float) -> Canvas:
 
 def network_input(canvases: Sequence[Canvas]) -> Float32:
     """Canvases of one shape as YuNet wants them: float32 (n, 3, h, w), BGR, 0-255."""
-    blob: Float32 = cv2.dnn.blobFromImages([canvas.pixels for canvas in canvases], swapRB=True)  # type: ignore[assignment]
-    return blob
+    height, width = canvases[0].pixels.shape[:2]
+    batch = np.empty((len(canvases), 3, height, width), np.float32)
+    for row, canvas in zip(batch, canvases, strict=True):
+        row[:] = canvas.pixels.transpose(2, 0, 1)[::-1]
+    return batch
 
 
 def decode(
@@ -142,13 +145,18 @@ def to_image(detection: Detection, canvas: Canvas) -> Detection:
     Where the canvas is turned, the box becomes the upright one around the ellipse that the turned box holds: exact for
     quarter turns, and it does not grow for those between.
     """
-    back = np.linalg.inv(canvas.transform[:, :2])
-    landmarks = (detection.landmarks - canvas.transform[:, 2]) @ back.T
+    (cos, _, left), (sin, _, top) = canvas.transform.tolist()
+    back, shift = 1 / complex(cos, sin), complex(left, top)  # points as complex numbers: a scaled turn is a factor
     x1, y1, x2, y2 = detection.box.tolist()
-    centre = back @ (np.array([(x1 + x2) / 2, (y1 + y2) / 2]) - canvas.transform[:, 2])
-    half = np.hypot(back[:, 0] * (x2 - x1) / 2, back[:, 1] * (y2 - y1) / 2)
-    box = np.concatenate([centre - half, centre + half])
-    return Detection(_read_only(box), _read_only(landmarks), detection.detection_score)
+    centre = (complex(x1 + x2, y1 + y2) / 2 - shift) * back
+    half_w = math.hypot(back.real * (x2 - x1), back.imag * (y2 - y1)) / 2
+    half_h = math.hypot(back.imag * (x2 - x1), back.real * (y2 - y1)) / 2
+    box = [centre.real - half_w, centre.imag - half_h, centre.real + half_w, centre.imag + half_h]
+    points = [(complex(x, y) - shift) * back for x, y in detection.landmarks.tolist()]
+    landmarks = [(point.real, point.imag) for point in points]
+    return Detection(
+        _read_only(np.array(box, np.float32)), _read_only(np.array(landmarks, np.float32)), detection.detection_score
+    )
 
 
 def scaled(detection: Detection, factor: float) -> Detection:

@@ -10,11 +10,12 @@ detection score does: it falls evenly with the angle on both sides, so three loo
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Sequence
 
 from face_organizer.types import Detection, Float32
-from face_organizer.vision.align import TEMPLATE_PX, similarity_transform
+from face_organizer.vision.align import template_fit
 
 STEP_DEGREES = 45
 TURNS_DEGREES = tuple(range(0, 360, STEP_DEGREES))
@@ -36,20 +37,17 @@ def misfit_px(landmarks: Float32) -> float:
 
     landmarks: float32 (5, 2), finite.
     """
-    return _fit(landmarks)[0]
+    return template_fit(landmarks)[2]
 
 
 def tilt_degrees(landmarks: Float32) -> float:
     """How far to turn the face, anticlockwise as one sees it, until it stands upright, if its landmarks are true."""
-    return _fit(landmarks)[1]
+    factor, _, _ = template_fit(landmarks)
+    return _upright_degrees(factor)
 
 
-def _fit(landmarks: Float32) -> tuple[float, float]:
-    """misfit_px and tilt_degrees of the same fit."""
-    transform = similarity_transform(landmarks)
-    missed = landmarks @ transform[:, :2].T + transform[:, 2] - TEMPLATE_PX
-    (cos, minus_sin), _ = transform[:, :2].tolist()
-    return math.sqrt(float((missed * missed).sum()) / 5), math.degrees(math.atan2(minus_sin, cos))
+def _upright_degrees(factor: complex) -> float:
+    return -math.degrees(cmath.phase(factor))
 
 
 def plausibility(detection: Detection) -> float:
@@ -68,8 +66,8 @@ def is_sure(detection: Detection, detection_score_min: float = SURE_SCORE) -> bo
     """Is this, beyond doubt, a face that stands upright on its canvas? detection: in canvas px."""
     if detection.detection_score < detection_score_min or not _in_order(detection) or not _inside(detection):
         return False
-    misfit, tilt = _fit(detection.landmarks)
-    return misfit <= SURE_MISFIT_PX and abs(tilt) <= SURE_TILT_DEGREES
+    factor, _, misfit = template_fit(detection.landmarks)
+    return misfit <= SURE_MISFIT_PX and abs(_upright_degrees(factor)) <= SURE_TILT_DEGREES
 
 
 def peak_degrees(scores: Sequence[float]) -> float:

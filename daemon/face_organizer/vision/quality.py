@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from face_organizer.types import UInt8
 
@@ -48,7 +49,12 @@ def sharpness(aligned: UInt8) -> float:
     """
     grey = cv2.cvtColor(aligned, cv2.COLOR_RGB2GRAY).astype(np.float32)
     face = cv2.GaussianBlur(grey, (0, 0), 0.8)[16:104, 16:96]
-    return float(cv2.Laplacian(face, cv2.CV_32F).std()) / max(float(face.std()), 1.0)
+    return _spread(cv2.Laplacian(face, cv2.CV_32F)) / max(_spread(face), 1.0)
+
+
+def _spread(values: MatLike) -> float:
+    """The standard deviation; NumPy's takes three times as long on so few."""
+    return float(cv2.meanStdDev(values)[1][0, 0])
 
 
 def _ramp(value: float, low: float, high: float) -> float:
