@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -81,7 +81,7 @@ def test_what_is_there_already_is_left_alone(tmp_path: Path, monkeypatch: pytest
     inbox.mkdir()
     library.mkdir()
     (tmp_path / "settings.toml").touch()
-    again = [step.words[0] for step in steps(Wish(USUAL.program, inbox, library, getpass.getuser()))]
+    again = [step.words[0] for step in steps(Wish(USUAL.program, inbox, library, pwd.getpwuid(os.getuid()).pw_name))]
 
     assert fresh == ["useradd", "install", "install", "install", "install", "systemctl", "systemctl"]
     assert again == ["install", "systemctl", "systemctl"]

@@ -44,6 +44,7 @@ def test_the_unit_is_well_hardened(either: Lab) -> None:
     assert float(exposure[1]) <= EXPOSURE_MAX
 
 
+@pytest.mark.long
 def test_with_the_drop_in_for_gpus_it_starts_and_no_other_device_comes_in(stopped: Lab) -> None:
     lab = stopped
     lab.install("--gpu")

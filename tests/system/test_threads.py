@@ -65,6 +65,7 @@ def test_a_thread_that_hangs_is_logged_once_with_its_stack_and_shown_by_status(
     assert daemon.end() == 0
 
 
+@pytest.mark.long
 def test_without_systemd_a_run_that_hangs_says_so_too(faces: list[Path], tmp_path: Path) -> None:
     inbox, library, trigger = tmp_path / "inbox", tmp_path / "library", tmp_path / "hang"
     (tmp_path / "config.toml").write_text("[flow]\nhung_after_s = 1\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from lab import CONFIG, HOME, LIBRARY, START_WITHIN_S, TRIGGER, UNIT, Lab
@@ -154,3 +155,21 @@ def test_a_start_that_hangs_is_ended(lab: Lab, images: Path) -> None:
         assert lab.control("exec", "systemctl", "start", UNIT).returncode != 0
 
         assert [entry["THREAD"] for entry in lab.events("thread_hung")[hung:]] == ["main"]
+
+
+@pytest.mark.long
+def test_a_stop_waits_for_a_batch_that_takes_half_a_minute_and_the_watchdog_lets_it(lab: Lab, images: Path) -> None:
+    kills = killed(lab)
+    with hanging(lab, "face_organizer.pipeline.see:See.__call__", hung_after_s=60.0):
+        pull(lab, "30")
+        lab.drop_images(images)
+        wait_until(lambda: lab.status()["queues"]["see"] > 0, within_s=60)
+
+        begun = monotonic()
+        lab.run("systemctl", "stop", UNIT)
+
+        took_s = monotonic() - begun
+        print(f"stopped after {took_s:.1f} s")  # noqa: T201
+        assert took_s < 45  # of TimeoutStopSec=60
+        assert (lab.show("Result"), killed(lab)) == ("success", kills)
+        assert lab.left_in_inbox()
