@@ -138,8 +138,8 @@ MIGRATING = {
 WRITES = {
     f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
     for owner, calls in {
-        LIBRARY: ("mkdir", "link", "symlink", "unlink", "rmdir"),
-        FILES: ("open", "fchmod", "utime", "fsync", "unlink"),
+        LIBRARY: ("rmdir",),
+        FILES: ("mkdir", "link", "symlink", "unlink", "open", "fchmod", "utime", "fsync"),
         INDEX: ("open", "fsync", "replace"),
         f"{PACKAGE}.adapters.private": ("mkdir", "open"),
         f"{PACKAGE}.adapters.lock": ("mkdir", "open", "ftruncate", "pwrite"),

@@ -38,15 +38,15 @@ Fault = tuple[str, str, int, int, tuple[str, bool]]
 FAULTS: tuple[Fault, ...] = (
     ("truth_committed", "DiskError", 4, 1, ONE),
     ("index_written", "FAISS", 1, FOR_EVER, ONE),
-    ("link_in_library", "EIO", 2, 1, ONE),
+    ("link_in_files", "EIO", 2, 1, ONE),
     ("fsync_in_files", "ENOSPC", 2, 1, TWO),
-    ("unlink_in_library", "EACCES", 1, FOR_EVER, TWO),
+    ("unlink_in_files", "EACCES", 1, FOR_EVER, TWO),
     ("pwrite_in_lock", "ENOSPC", 1, FOR_EVER, ONE),
 )
 EVERY_FAULT: tuple[Fault, ...] = (
     *((call, error, 1, times, ONE) for call in WRITES for error, times in (("ENOSPC", FOR_EVER), ("EIO", 1))),
     *((call, error, 3, 2, TWO) for call in WRITES if call.endswith(("library", "files")) for error in ERRORS),
-    *(("symlink_in_library", error, 1, 3, ("symlink", True)) for error in ("ENOSPC", "EIO", "EACCES", "EPERM")),
+    *(("symlink_in_files", error, 1, 3, ("symlink", True)) for error in ("ENOSPC", "EIO", "EACCES", "EPERM")),
     *(("rename", error, 1, 2, TWO) for error in ("ENOSPC", "EIO", "EACCES", "EXDEV")),
     *(("truth_committed", error, nth, 1, ONE) for error in ("DiskError", "MapFullError") for nth in (1, 2, 5, 9)),
 )
@@ -108,7 +108,7 @@ def test_a_disk_that_refuses_any_call_costs_nothing(
 
     happened = set(side_by_side(nests, jobs))
 
-    assert WRITES.keys() - happened <= {"rmdir_in_library", "unlink_in_files", "mkdir_in_parts"}
+    assert WRITES.keys() - happened <= {"rmdir_in_library", "mkdir_in_parts", "mkdir_in_private"}
 
 
 # real system calls
@@ -131,7 +131,8 @@ EVERY_INJECTED: tuple[Injected, ...] = (
     *(("link,linkat", "", error, when, ONE) for error in ERRORS for when in ("1+", "2")),
     *(("renameat2", "", error, "1+", TWO) for error in ("ENOSPC", "EXDEV", "EACCES", "EINVAL", "EIO")),
     *(("unlink,unlinkat", "", error, "2+", where) for error in ("EACCES", "EIO", "EBUSY") for where in (ONE, TWO)),
-    *(("mkdir,mkdirat", path, "ENOSPC", "1+", ONE) for path in ("person_0001", ".face-organizer")),
+    ("mkdirat", "", "ENOSPC", "1+", ONE),
+    ("mkdir", ".face-organizer", "ENOSPC", "1+", ONE),
     *(("fsync", "", error, when, TWO) for error in ("EIO", "ENOSPC") for when in ("1+", "2", "5")),
     *(("write", PART, error, "1+", TWO) for error in ("ENOSPC", "EIO")),
     *((call, PART, "EIO", "1", TWO) for call in ("close", "openat", "fsync")),
