@@ -742,3 +742,15 @@ def test_a_half_written_copy_of_a_killed_process_is_written_anew(box: Box, monke
     place(box, wanted(box.drop(), A))
 
     assert box.tree() == {"library/person_A/a.jpg": PHOTO}
+
+
+def test_a_folder_holds_its_own_name_whatever_is_in_it(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    (library / "person_0001").mkdir(parents=True)
+    (library / "person_0002").symlink_to(tmp_path)
+    folders = Folders(library, tmp_path / "inbox", "move")
+
+    assert folders.holds("person_0001")
+    assert folders.holds("person_0002")
+    assert not folders.holds("person_0003")
+    assert not folders.holds("person_0001/image.jpg")

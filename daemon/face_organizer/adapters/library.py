@@ -118,10 +118,13 @@ class Folders:
         return Placed(file.file_id, tuple(placing.standing), problem=sentence, no_room=no_room)
 
     def holds(self, place: str) -> bool:
-        """Is there a file (or a link) at this relative path?"""
+        """Is there a file (or a link) at this relative path? Without a name in it: is the folder's own name taken?"""
         folder, _, name = place.partition("/")
         with contextlib.ExitStack() as opened:
-            found = _folder_in(_opened_root(self.root, opened), folder, opened)
+            root = _opened_root(self.root, opened)
+            if not name:
+                return status(Spot(root, self.root / folder)) is not None
+            found = _folder_in(root, folder, opened)
             return found is not None and status(Spot(found, self.root / folder / name)) is not None
 
     def walk(self) -> Iterator[str]:
