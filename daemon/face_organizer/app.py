@@ -143,6 +143,7 @@ class Organizer:
             applier,
             self._in_gallery,
             self._wait_placed,
+            self._folders.erase,
             log,
             time,
         )

@@ -171,6 +171,10 @@ class Library(Protocol):
         """Make disk show `file` in exactly its folders. Doing it twice is the same as once."""
         ...
 
+    def erase(self, file: FileToPlace) -> str:
+        """Take `file` away from every place of it in the library; returns what kept it from that, "" if nothing did."""
+        ...
+
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path?"""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,10 @@ from face_organizer.pipeline import changes as changes_module
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.keep_index import IndexKeeper
-from face_organizer.types import PlacementMode
+from face_organizer.types import FileToPlace, PlacementMode
 
 
-def forget_in(world: World) -> Forget:
+def forget_in(world: World, erase: Callable[[FileToPlace], str] = lambda file: "") -> Forget:
     desk = world.desk
     keeper = IndexKeeper(
         desk.store,
@@ -33,7 +34,16 @@ def forget_in(world: World) -> Forget:
     )
     applier = Applier(desk.changes, lambda work: work())
     return Forget(
-        desk.store, desk.roster, desk.book, keeper, applier, lambda work: work(), world.place, desk.log, lambda: 1.0
+        desk.store,
+        desk.roster,
+        desk.book,
+        keeper,
+        applier,
+        lambda work: work(),
+        world.place,
+        erase,
+        desk.log,
+        lambda: 1.0,
     )
 
 
@@ -127,4 +137,19 @@ def test_a_run_that_was_thought_out_before_does_not_bring_anybody_back(tmp_path:
     assert who not in world.desk.roster.faces_of
     with world.desk.store.read() as txn:
         assert all(record.person_id != who for _, record in txn.assignments.items())
+    world.desk.store.close()
+
+
+def test_while_an_image_that_is_to_go_cannot_be_deleted_nobody_is_forgotten(tmp_path: Path) -> None:
+    chaos = Chaos(tmp_path, 9, "move")
+    world = chaos.world
+    for _ in range(12):
+        chaos.drop()
+    who, *_ = sorted(world.desk.roster.faces_of)
+    before = world.desk.persons()
+
+    with pytest.raises(RequestError, match="the disk says no; nobody was forgotten"):
+        forget_in(world, lambda file: "the disk says no").forget(who, images=True)
+
+    assert world.desk.persons() == before
     world.desk.store.close()

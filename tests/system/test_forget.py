@@ -171,6 +171,29 @@ def test_forget_leaves_no_trace_and_the_images_stay(home: Home) -> None:
     assert "Bob" in home.json("undo")["says"]
 
 
+def test_asked_for_it_deletes_the_images_that_show_nobody_else(home: Home) -> None:
+    before = {path.name for path in files_below(home.library)}
+
+    home.run("forget", NAME, "--images", "--yes")
+
+    assert home.traces() == []
+    own = {f"solo-alice-{number}.png" for number in range(OWN)}
+    assert {path.name for path in files_below(home.library)} == before - own
+    assert not (home.library / NAME).exists()
+    assert home.json("check")["findings"] == []
+
+
+def test_what_stands_in_the_place_of_an_image_is_not_deleted(home: Home) -> None:
+    place = home.library / NAME / "solo-alice-3.png"
+    folder = place.parent
+    place.unlink()
+    place.mkdir()
+
+    home.run("forget", NAME, "--images", "--yes")
+
+    assert [path.name for path in folder.iterdir()] == [place.name]
+
+
 def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
     home: Home, start: Callable[..., Daemon]
 ) -> None:

@@ -117,6 +117,18 @@ class Folders:
             sentence = f"cannot place {file.name}: {error.strerror}" + (f": {os.fsdecode(where)}" if where else "")
         return Placed(file.file_id, tuple(placing.standing), problem=sentence, no_room=no_room)
 
+    def erase(self, file: FileToPlace) -> str:
+        """Take the file away from every recorded place in the library, and folders that this leaves empty; an original
+        in the inbox stays. Returns what kept it from that, "" if nothing did. Doing it twice changes nothing.
+        """
+        placing = Placing(self, file)
+        try:
+            with placing.opened:
+                placing.erase()
+        except OSError as error:
+            return f"cannot delete {file.name}: {error.strerror}"
+        return ""
+
     def holds(self, place: str) -> bool:
         """Is there a file (or a link) at this relative path? Without a name in it: is the folder's own name taken?"""
         folder, _, name = place.partition("/")
@@ -176,6 +188,14 @@ class Placing:
             self._explain(shown[QUARANTINE])
         self._clear(leaving, shown)
         return Placed(self._file.file_id, tuple(shown[folder] for folder in self._wanted))
+
+    def erase(self) -> None:
+        """Unlink what stands at the recorded places, if it is the file. Raises OSError."""
+        self._root_folder = _opened_root(self._root, self.opened)
+        for place in self._file.places:
+            if thing := self._thing(place, recorded=True):
+                unlink(thing.spot)
+        self._remove_emptied({_folder_of(place) for place in self._file.places})
 
     def _missing(self) -> Placed:
         if self._inbox_away() or not self._inbox.is_dir():
@@ -417,7 +437,10 @@ class Placing:
         for place in former:
             if _folder_of(place) == QUARANTINE:
                 self._forget_reason(place)
-        for folder in {_folder_of(place) for place in former} - STAYING_FOLDERS - set(self._wanted):
+        self._remove_emptied({_folder_of(place) for place in former} - set(self._wanted))
+
+    def _remove_emptied(self, folders: set[str]) -> None:
+        for folder in folders - STAYING_FOLDERS:
             with contextlib.suppress(OSError):  # not empty, most of the time
                 os.rmdir(folder, dir_fd=self._root_folder)
 

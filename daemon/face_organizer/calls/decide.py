@@ -94,9 +94,9 @@ class Decide:
         """What forgetting a person would take."""
         return asdict(self._desk.forget.would(self._person(person)))
 
-    def forget(self, person: str) -> Answer:
-        """Forget a person for ever: faces, name, decisions. The images stay."""
-        return asdict(self._desk.forget.forget(self._person(person)))
+    def forget(self, person: str, images: bool = False) -> Answer:
+        """Forget a person for ever: faces, name, decisions; and the images that show nobody else, if asked."""
+        return asdict(self._desk.forget.forget(self._person(person), images=images))
 
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""

@@ -97,11 +97,12 @@ def unhide(person: str, library: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("person")
+@click.option("--images", is_flag=True, help="Delete the images that show nobody else, too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @library_option
 @json_option
-def forget(person: str, yes: bool, library: Path, as_json: bool) -> None:
-    """Forget PERSON for ever: faces, embeddings, name, decisions. The images stay where they are.
+def forget(person: str, images: bool, yes: bool, library: Path, as_json: bool) -> None:
+    """Forget PERSON for ever: faces, embeddings, name, decisions. The images stay where they are, unless --images.
 
     This cannot be undone. No trace is left in the state folder; logs, backups of yours and freed blocks of the disk are
     out of reach.
@@ -111,9 +112,9 @@ def forget(person: str, yes: bool, library: Path, as_json: bool) -> None:
         if not yes:
             if as_json or not sys.stdin.isatty():
                 raise click.UsageError("nobody is here to ask: say --yes (it cannot be undone)")
-            click.echo(forget_in_words(answer(library, "would_forget", person=who)))
+            click.echo(forget_in_words(answer(library, "would_forget", person=who), images=images))
             click.confirm("Forget for ever?", abort=True)
-        found = answer(library, "forget", person=who)
+        found = answer(library, "forget", person=who, images=images)
         print_answer(found, f"forgotten: person {found['person_id']} with {found['faces']} faces", as_json)
 
 

@@ -38,12 +38,13 @@ def run_in_words(run: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def forget_in_words(found: dict[str, Any]) -> str:
-    """What forgetting somebody takes, and what it leaves."""
+def forget_in_words(found: dict[str, Any], *, images: bool) -> str:
+    """What forgetting somebody takes, and what it leaves. images: those that show nobody else go too."""
+    own = f"{found['images']} images that show nobody else"
     lines = [
         f"{found['name']} (person {found['person_id']}): {found['faces']} faces and their embeddings, the name, and"
         f" {found['decisions']} decisions that name it will be gone for ever; this cannot be undone",
-        f"{found['images']} images that show nobody else stay in {found['folder']}/, and nothing is known of them",
+        f"{own} are DELETED from {found['folder']}/" if images else f"{own} stay in {found['folder']}/, unknown",
         f"{found['shared']} images that show others too leave {found['folder']}/ and stay with the others",
     ]
     if found["copies"]:

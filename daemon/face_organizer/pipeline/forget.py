@@ -1,7 +1,7 @@
 """Forgets a person: what the faces look like, whose they are, what was decided of them, where their images lay.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, flow, keep_index, scrub
+Imports: types, errors, ports, applying, book, flow, keep_index, place, scrub
 
 One transaction takes the person out of the truth and notes what is left to do. Every later step can be repeated, so
 that the next start ends what a crash cut:
@@ -9,8 +9,8 @@ that the next start ends what a crash cut:
 2. files that show others too leave the person's folder, as ever, by `pending`;
 3. copies of the store that migrations left are deleted;
 4. the store is written anew, for LMDB keeps the bytes of what was deleted until something is written over them.
-Images stay where they are. Of one that shows only this person nothing is kept but a digest of where it lies, so that
-`check` leaves it alone and a walk over the inbox does not take it in again.
+Images stay where they are, unless asked. Of one that shows only this person nothing is kept but a digest of where it
+lies, so that `check` leaves it alone and a walk over the inbox does not take it in again.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.pipeline.keep_index import IndexKeeper
-from face_organizer.pipeline.pulse import wait
+from face_organizer.pipeline.place import file_to_place
+from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, Gone, file_without, gone_with, scrub
 from face_organizer.ports import Log, Store, Transaction
-from face_organizer.types import DecisionRecord, PersonRecord, Verdict
+from face_organizer.types import DecisionRecord, FileToPlace, PersonRecord, Verdict
 
 LEFT_TO_DO = "forgetting"
 """The note that something is left to do: the files that have yet to leave a folder, and a number before them."""
@@ -67,11 +68,13 @@ class Forget:
         applier: Applier,
         in_gallery: Callable[[Callable[[], Any]], Any],
         wait_placed: Callable[[Sequence[int]], None],
+        erase: Callable[[FileToPlace], str],
         log: Log,
         now: Callable[[], float],
     ) -> None:
         self._store, self._roster, self._book, self._keeper = store, roster, book, keeper
         self._applier, self._in_gallery, self._wait_placed = applier, in_gallery, wait_placed
+        self._erase = erase
         self._log, self._now = log, now
         self.behind = True
 
@@ -84,14 +87,17 @@ class Forget:
 
         return self._in_gallery(look)  # type: ignore[no-any-return]
 
-    def forget(self, person_id: int) -> Forgotten:
-        """Forget a person; returns when no trace is left in the state folder. Raises RequestError; NoRoomError where a
-        full disk lets it be ended only later."""
+    def forget(self, person_id: int, *, images: bool = False) -> Forgotten:
+        """Forget a person; returns when no trace is left in the state folder. images: delete those that show nobody
+        else, before anything else: while one stands, it is known whose it is, and the same can be asked for again.
+        Raises RequestError; NoRoomError where a full disk lets it be ended only later."""
         with self._store.read() as txn:
             faces = [face_id for face_id, each in txn.assignments.items() if each.person_id == person_id]
-            images = {face.image_id for face_id in faces if (face := txn.faces.get(face_id)) is not None}
-            files = [id_ for image_id in images if (image := txn.images.get(image_id)) for id_ in image.file_ids]
+            image_ids = {face.image_id for face_id in faces if (face := txn.faces.get(face_id)) is not None}
+            files = [id_ for image_id in image_ids if (image := txn.images.get(image_id)) for id_ in image.file_ids]
         self._wait_placed(files)  # what still lies in the inbox would stay there for ever
+        if images:
+            self._delete_images(person_id)
         told = self._applier.run(lambda: self._take_out(person_id))
         self._log.info("person_forgotten", person_id=person_id, faces=told.faces)
         try:
@@ -102,6 +108,20 @@ class Forget:
                 f"{error}; the person is forgotten, and the traces go as soon as there is room"
             ) from error
         return told
+
+    def _delete_images(self, person_id: int) -> None:
+        def of_nobody_else() -> list[FileToPlace]:
+            with self._store.read() as txn:
+                gone = self._gone(txn, person_id)
+                images = [txn.images.get(id_) for id_ in {int(self._roster.image_of[face]) for face in gone.faces}]
+                lonely = [each for each in images if each is not None and set(each.face_ids) <= gone.faces]
+                files = [file_to_place(txn, file_id) for each in lonely for file_id in each.file_ids]
+            return [file for file in files if file is not None]
+
+        for file in self._in_gallery(of_nobody_else):
+            beat()
+            if problem := self._erase(file):
+                raise RequestError(f"{problem}; nobody was forgotten: mend that, and say it again")
 
     def resume(self, stop: Event) -> None:
         """End what a crash, a stop or a full disk interrupted. Raises NoRoomError."""
