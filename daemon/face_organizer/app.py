@@ -121,7 +121,7 @@ class Organizer:
         pack = pack_named(config.faces.pack)
         rules = rules_of(config, pack)
         self._book = Book(store, self._roster, rules, self._folders.holds)
-        changes = Changes(store, self._roster, self._book)
+        changes = Changes(self._roster, self._book)
         self._gallery = Gallery(
             store,
             self._index,
@@ -169,7 +169,7 @@ class Organizer:
                 index=self._index,
                 roster=self._roster,
                 book=self._book,
-                decide=Decide(store, self._roster, changes, applier, self._runs, time),
+                decide=Decide(self._roster, changes, applier, self._runs, time),
                 forget=self._forget,
                 runs=self._runs,
                 recluster=self._recluster,
