@@ -45,7 +45,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "cv2": ("vision/",),
     "faiss": ("adapters/index.py", "adapters/neighbours.py"),
     "fcntl": ("adapters/",),
-    "lmdb": ("adapters/store.py", "adapters/schema.py"),
+    "lmdb": ("adapters/store.py", "adapters/transaction.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
@@ -53,7 +53,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "opening.py",
         "serve.py",
         "cli/",
-        "adapters/store.py",
+        "adapters/transaction.py",
         "adapters/columns.py",
         "adapters/control.py",
         "adapters/chart.py",

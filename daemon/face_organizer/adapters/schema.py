@@ -1,7 +1,7 @@
-"""The shape of the truth through the versions: its tables, and how an older store becomes today's.
+"""The shape of the truth through the versions: what a store is for, and how an older one becomes today's.
 
 Room:    adapters (touches the LMDB environment)
-Imports: errors, lmdb
+Imports: errors, private, lmdb
 
 A migration is one transaction, and before it the whole store is copied: a crash at any moment leaves the old store, or
 the new one, and the copy.
@@ -46,6 +46,31 @@ def backup_of(folder: Path, schema: int) -> Path:
 def backups_of(folder: Path) -> list[Path]:
     """Every copy of older schemas, also one that a crash left half done."""
     return sorted(folder.parent.glob(f"*{folder.name}-schema-*-backup*"))
+
+
+def agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int, Path | None]:
+    """Write what a new store is for, or check that an old one is for the same, and bring it up to date. Returns
+    (fingerprint, dimension, the copy of the old one if there was something to do). Raises StoreError."""
+    meta = env.open_db(META)
+    with env.begin(db=meta, write=True) as txn:
+        if txn.get(b"schema") is None:
+            if not fingerprint:
+                raise StoreError(f"{folder} holds no store yet: run `face-organizer run` first")
+            txn.put(b"schema", str(SCHEMA).encode())
+            txn.put(b"fingerprint", fingerprint.encode())
+            txn.put(b"dimension", str(dimension).encode())
+        schema = int(txn.get(b"schema", b"0"))
+        known, known_dimension = txn.get(b"fingerprint", b"").decode(), int(txn.get(b"dimension", b"0"))
+    if schema > SCHEMA:
+        raise StoreError(
+            f"the store {folder} was made by a newer Face Organizer (schema {schema}, this knows {SCHEMA})"
+        )
+    if fingerprint and known != fingerprint:
+        raise StoreError(
+            f"the store {folder} holds embeddings of the model {known}, not of {fingerprint}: they cannot be compared; "
+            f"choose the old model (faces.pack) or a new library folder"
+        )
+    return known, known_dimension, migrate(env, folder, schema) if schema < SCHEMA else None
 
 
 def migrate(env: lmdb.Environment, folder: Path, schema: int) -> Path:
