@@ -25,7 +25,7 @@ class Step:
 
 
 PACKAGE = "face_organizer"
-LIBRARY, FILES, INDEX = (f"{PACKAGE}.adapters.{name}" for name in ("library", "files", "index"))
+PLACING_FILE, FILES, INDEX = (f"{PACKAGE}.adapters.{name}" for name in ("placing", "files", "index"))
 
 
 def _steps(**targets: str) -> dict[str, Step]:
@@ -65,11 +65,11 @@ PLACING = {
         pending_read="pipeline.place:file_to_place",
         file_reconciled="adapters.library:Folders.reconcile",
         folder_flushed="adapters.files:flush_folder",
-        file_shown="adapters.library:Placing._show",
-        reason_explained="adapters.library:Placing._explain",
+        file_shown="adapters.placing:Placing._show",
+        reason_explained="adapters.reasons:write_reason",
         reason_written="adapters.files:write_new",
-        old_cleared="adapters.library:Placing._clear",
-        old_removed="adapters.library:Placing._remove",
+        old_cleared="adapters.placing:Placing._clear",
+        old_removed="adapters.placing:Placing._remove",
         placed_recorded="pipeline.gallery:Gallery._record_placed",
         placed_told="pipeline.place:Placer._tell",
         inbox_pruned="adapters.inbox:FolderInbox.prune",
@@ -78,7 +78,7 @@ PLACING = {
     "hard_link": Step("os:link", FILES),
     "symbolic_link": Step("os:symlink", FILES),
     "unlink": Step("os:unlink", FILES),
-    "folder_removed": Step("os:rmdir", LIBRARY),
+    "folder_removed": Step("os:rmdir", PLACING_FILE),
     "rename": Step(f"{FILES}:rename_new"),
     "copy": Step(f"{FILES}:copy_new"),
     "copy_opened": Step("os:open", FILES),
@@ -138,7 +138,7 @@ MIGRATING = {
 WRITES = {
     f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
     for owner, calls in {
-        LIBRARY: ("rmdir",),
+        PLACING_FILE: ("rmdir",),
         FILES: ("mkdir", "link", "symlink", "unlink", "open", "fchmod", "utime", "fsync"),
         INDEX: ("open", "fsync", "replace"),
         f"{PACKAGE}.adapters.private": ("mkdir", "open"),

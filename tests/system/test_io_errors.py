@@ -108,7 +108,7 @@ def test_a_disk_that_refuses_any_call_costs_nothing(
 
     happened = set(side_by_side(nests, jobs))
 
-    assert WRITES.keys() - happened <= {"rmdir_in_library", "mkdir_in_parts", "mkdir_in_private"}
+    assert WRITES.keys() - happened <= {"rmdir_in_placing", "mkdir_in_parts", "mkdir_in_private"}
 
 
 # real system calls

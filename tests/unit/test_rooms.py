@@ -64,7 +64,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "pillow_heif": ("vision/decode.py",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
-    "shutil": ("adapters/library.py", "adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
+    "shutil": ("adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
     "signal": ("__main__.py", "serve.py"),
     "subprocess": ("adapters/examine.py", "adapters/install.py"),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
