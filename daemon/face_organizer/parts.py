@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from face_organizer.adapters.disk import same_disk
 from face_organizer.adapters.models import Pack, list_packs, load_pack
 from face_organizer.adapters.session import Device, choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
@@ -122,6 +123,12 @@ def patience_of(config: Config, *, once: bool) -> Patience:
     watch = config.watch
     grace_s, prune_s = (0.0, 0.0) if once else (watch.unfinished_grace_s, watch.prune_empty_s)
     return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
+
+
+def placing_copies(config: Config) -> bool:
+    """Does an image that is placed take its room once more?"""
+    mode = config.placement
+    return mode == "copy" or (mode != "symlink" and not same_disk(config.inbox_path, config.library_path))
 
 
 def state_folder(config: Config) -> Path:

@@ -160,6 +160,11 @@ def wait(event: Event, within_s: float | None = None) -> bool:
         return event.wait(within_s)
 
 
+def pause(for_s: float) -> None:
+    """Wait for so long, as a wait that may take for ever."""
+    wait(Event(), for_s)
+
+
 def _stack(ident: int) -> str:
     frame = sys._current_frames().get(ident)
     return "".join(traceback.format_stack(frame)) if frame is not None else "the thread has ended\n"
