@@ -110,11 +110,11 @@ INDEXING = {
     **_steps(
         index_saved="adapters.index:FaceIndex.save",
         index_summed="adapters.index:_sha256",
-        index_flushed="adapters.index:_fsync",
         index_trained="adapters.index:FaceIndex.train",
         index_swapped="adapters.index:FaceIndex.swap",
     ),
     "index_written": Step("faiss:write_index", INDEX),
+    "index_flushed": Step(f"{PACKAGE}.adapters.disk:flush", INDEX),
     "index_replaced": Step("os:replace", INDEX),
 }
 FORGETTING = _steps(
@@ -140,9 +140,10 @@ WRITES = {
     for owner, calls in {
         PLACING_FILE: ("rmdir",),
         FILES: ("mkdir", "link", "symlink", "unlink", "open", "fchmod", "utime", "fsync"),
-        INDEX: ("open", "fsync", "replace"),
+        INDEX: ("replace",),
+        f"{PACKAGE}.adapters.disk": ("open", "fsync"),
         f"{PACKAGE}.adapters.private": ("mkdir", "open"),
-        f"{PACKAGE}.adapters.lock": ("mkdir", "open", "ftruncate", "pwrite"),
+        f"{PACKAGE}.adapters.lock": ("open", "ftruncate", "pwrite"),
         f"{PACKAGE}.adapters.control": ("open", "chmod", "unlink"),
         f"{PACKAGE}.adapters.inbox": ("rmdir",),
         f"{PACKAGE}.parts": ("mkdir",),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
 from face_organizer.adapters.models import Pack, list_packs, load_pack
+from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.session import Device, choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, NoRoomError
@@ -136,7 +137,7 @@ def state_folder(config: Config) -> Path:
     usual, state = config.library_path / STATE_FOLDER, config.state_path
     if state != usual:
         try:
-            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(state)
             if not usual.is_symlink() and not usual.exists():
                 usual.symlink_to(state)
             if usual.resolve() != state.resolve():

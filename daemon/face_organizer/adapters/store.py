@@ -2,7 +2,7 @@
 
 Room:    adapters (touches the LMDB environment)
 Owns:    the LMDB environment
-Imports: errors, gate, growth, private, schema, transaction, lmdb
+Imports: errors, disk, gate, growth, private, schema, transaction, lmdb
 
 sync on, no writemap (a full disk would be a SIGBUS), a sparse map that grows (adapters/growth.py). A store does not
 outlive a fork: the child has no locks (lmdb.h, "Caveats"). What lies in it: adapters/transaction.py.
@@ -19,10 +19,11 @@ from pathlib import Path
 
 import lmdb
 
+from face_organizer.adapters.disk import flush
 from face_organizer.adapters.gate import Gate
 from face_organizer.adapters.growth import can_map, probe_room, reserve
 from face_organizer.adapters.private import keep_private, make_private_folder
-from face_organizer.adapters.schema import DATA, agree, backups_of, copy_compact, flush
+from face_organizer.adapters.schema import DATA, agree, backups_of, copy_compact
 from face_organizer.adapters.transaction import TABLES, StoreTransaction
 from face_organizer.errors import DISK_FULL, NoRoomError, StoreError
 
