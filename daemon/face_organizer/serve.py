@@ -1,7 +1,7 @@
 """The process: signals, the main loop, what systemd and the terminal hear. Signals only set flags.
 
 Room:    app (wires)
-Imports: app, config, adapters, stdlib
+Imports: errors, ports, config, adapters, pipeline, app, opening, stdlib
 """
 
 from __future__ import annotations

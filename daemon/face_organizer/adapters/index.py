@@ -1,7 +1,7 @@
 """The nearest faces, by FAISS: exact while small, an inverted file (IVF) once training pays.
 
 Room:    adapters (touches FAISS and its file)
-Imports: types, ports, faiss, numpy
+Imports: types, ports, disk, private, faiss, numpy
 
 The index is a view: whatever is wrong with its file, it is rebuilt from the store. FAISS has no checksum (zeros in the
 middle of a file load without a word and answer wrongly), so a sidecar with the file's sha256 stands beside it.

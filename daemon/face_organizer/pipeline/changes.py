@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every change of an assignment or a person in the truth, with book.py
-Imports: types, ports, identity, book, change, plan
+Imports: types, ports, identity, book, change, plan, roster
 
 A change (what a run or a human decided) may move half a million faces. It is written down first, whole, and then done
 in chunks, each a transaction: enrolment goes on in between, and after a crash the rest is done at the next start. What

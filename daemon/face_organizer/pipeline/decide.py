@@ -1,7 +1,7 @@
 """What humans decide: who a person is, who is one, who is not. Each decision is kept for ever and can be undone.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, changes, applying, runs
+Imports: types, errors, ports, identity, applying, change, changes, roster, runs, scrub
 
 A decision is written down with the faces it speaks of (identity/constraints.py makes of them what every clustering must
 respect) and with the change it makes at once; both in one transaction. Any thread but the gallery's.

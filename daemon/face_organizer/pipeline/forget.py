@@ -1,7 +1,7 @@
 """Forgets a person: what the faces look like, whose they are, what was decided of them, where their images lay.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, flow, keep_index, place, scrub
+Imports: types, errors, ports, applying, book, change, keep_index, place, pulse, roster, scrub
 
 One transaction takes the person out of the truth and notes what is left to do. Every later step can be repeated, so
 that the next start ends what a crash cut:

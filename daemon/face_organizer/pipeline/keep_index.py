@@ -1,7 +1,7 @@
 """Keeps the index a true view of the store: fills it at the start, lets it outgrow itself, saves it now and then.
 
 Room:    pipeline (moves)
-Imports: ports
+Imports: ports, pulse
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether each thread gets on: at work since when, or waiting. A thread that does not beat for too long is hung.
 
 Room:    pipeline (moves)
-Imports: stdlib
+Imports: ports, stdlib
 
 Whoever waits says so (`wait`, `waiting`; Channel, Pipeline and Reply do it themselves) and may wait for ever. Whoever
 works beats at every step. Threads without a pulse may call all of this too; then it does nothing.

@@ -1,7 +1,7 @@
 """Re-clustering off the hot path: reads a snapshot, thinks, and hands what it found on, to be applied or to wait.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, runs
+Imports: types, errors, ports, identity, pipeline
 
 One run at a time and at most one of a kind waiting: requests that come while one waits share its answer.
 """
