@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
-from threading import Event
 from time import monotonic, time
 from typing import Any, cast
 
@@ -64,7 +63,6 @@ class Organizer:
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
-        self._rules = rules_of(config, pack_named(config.faces.pack))
         self._open_views()
         self._make_ends()
         self._make_gallery()
@@ -111,7 +109,8 @@ class Organizer:
 
     def _make_gallery(self) -> None:
         """Who is whose, and the only thread that changes it."""
-        self._book = Book(self._store, self._roster, self._rules, self._folders.holds)
+        rules = rules_of(self.config, pack_named(self.config.faces.pack))
+        self._book = Book(self._store, self._roster, rules, self._folders.holds)
         self._gallery = Gallery(
             self._store,
             self._index,
@@ -146,7 +145,7 @@ class Organizer:
         self._recluster = Recluster(
             store,
             self._runs,
-            self._rules,
+            self._book.rules,
             when_of(config),
             config.recluster.seed,
             log,
@@ -346,9 +345,9 @@ class Organizer:
         """Let streaming go by the bounds that the last run found."""
         self._book.rules = self._recluster.rules.as_found(found)
 
-    def _chores(self, stop: Event) -> None:
+    def _chores(self) -> None:
         """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
-        self._keeper.tend(stop)
+        self._keeper.tend()
         if monotonic() >= self._readers_at:
             self._readers_at = monotonic() + READERS_EVERY_S
             if dead := self._store.clear_dead_readers():

@@ -28,8 +28,6 @@ from face_organizer.types import Impostors, Whitening
 CONVERTER_VERSION = 1
 """Raise it whenever the files that a conversion writes change: caches made by another version are made again."""
 
-_BLOCK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Pack:
