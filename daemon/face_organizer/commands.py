@@ -16,6 +16,7 @@ from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
+from face_organizer.adapters.links import link_images as link_images
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.config import Config, check_folders, load

@@ -150,13 +150,21 @@ class Intake:
 
     # questions
 
-    def embed(self, photos: list[tuple[str, str]]) -> Float32:
-        """The faces in pictures (name, content in base64) as unit rows, float32 (n, d). Raises ItemError."""
+    def embed(self, photos: list[tuple[str, str]], face: int | None = None) -> Float32:
+        """The faces in pictures (name, content in base64) as unit rows, float32 (n, d). Raises ItemError.
+
+        face: which one of each picture, from the left, 1 the first; None: all of them.
+        """
         images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
-        found = [face.embedding for image in self._open_eyes()(images) for face in image.faces]
+        found = []
+        for (name, _), image in zip(photos, self._open_eyes()(images), strict=True):
+            from_left = sorted(image.faces, key=lambda seen: float(seen.detection.box[[0, 2]].sum()))
+            if face is not None and from_left and face > len(from_left):
+                raise ItemError(f"{name} shows {len(from_left)} faces: there is no face {face} from the left")
+            found += from_left if face is None else from_left[face - 1 : face]
         if not found:
             raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
-        return np.stack(found)
+        return np.stack([seen.embedding for seen in found])
 
     def _open_eyes(self) -> See:
         """The networks for questions; opened at the first one, unless the inbox has them open."""
