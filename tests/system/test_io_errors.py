@@ -45,7 +45,7 @@ FAULTS: tuple[Fault, ...] = (
 )
 EVERY_FAULT: tuple[Fault, ...] = (
     *((call, error, 1, times, ONE) for call in WRITES for error, times in (("ENOSPC", FOR_EVER), ("EIO", 1))),
-    *((call, error, 3, 2, TWO) for call in WRITES if call.endswith(("library", "files")) for error in ERRORS),
+    *((call, error, 3, 2, TWO) for call in WRITES if call.endswith(("placing", "files")) for error in ERRORS),
     *(("symlink_in_files", error, 1, 3, ("symlink", True)) for error in ("ENOSPC", "EIO", "EACCES", "EPERM")),
     *(("rename", error, 1, 2, TWO) for error in ("ENOSPC", "EIO", "EACCES", "EXDEV")),
     *(("truth_committed", error, nth, 1, ONE) for error in ("DiskError", "MapFullError") for nth in (1, 2, 5, 9)),
