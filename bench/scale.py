@@ -162,7 +162,7 @@ class Library:
             for face_ids, vectors in txn.vector_chunks(self.index.last_face_id + 1):
                 self.index.add(face_ids, vectors)
         self.book = Book(self.store, self.roster, RULES)
-        self.changes = Changes(self.store, self.roster, self.book)
+        self.changes = Changes(self.roster, self.book)
         self.gallery = Gallery(
             self.store, self.index, self.roster, self.book, Silence(), time.monotonic, lambda: None, lambda refs: None
         )

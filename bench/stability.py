@@ -118,7 +118,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
             book.rules = rules.as_found(found)
 
         book = Book(store, roster, rules)
-        changes = Changes(store, roster, book)
+        changes = Changes(roster, book)
         gallery = Gallery(store, index, roster, book, log, clock, lambda: None, lambda refs: None)
         applier = Applier(changes, lambda work: work())
         runs = Runs(store, changes, applier, lambda file_ids: None)
@@ -129,7 +129,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
         service = Service("recluster", recluster.run)
         service.start()
         try:
-            yield Daemon(store, gallery, recluster, Decide(store, roster, changes, applier, runs, lambda: 0.0))
+            yield Daemon(store, gallery, recluster, Decide(roster, changes, applier, runs, lambda: 0.0))
         finally:
             service.stop()
             store.close()

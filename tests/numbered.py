@@ -62,10 +62,12 @@ class Painted:
 
 
 def main(arguments: list[str]) -> None:
-    import face_organizer.app as app
+    import face_organizer.parts as parts
+
+    # before anybody takes it from there
+    parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
     from face_organizer.cli import main as command
 
-    app.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
     command(arguments, prog_name="face-organizer")
 
 

@@ -24,7 +24,11 @@ NUMBERED = [sys.executable, str(Path(__file__).with_name("numbered.py"))]
 
 
 def organizer(
-    *arguments: str | Path, expect: int | None = 0, within: Sequence[str] = (), command: Sequence[str] = COMMAND
+    *arguments: str | Path,
+    expect: int | None = 0,
+    within: Sequence[str] = (),
+    command: Sequence[str] = COMMAND,
+    within_s: float = 110.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end. within: a command that runs it (see disks.py)."""
     done = subprocess.run(
@@ -32,15 +36,15 @@ def organizer(
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=within_s,
         check=False,
     )
     assert expect is None or done.returncode == expect, (done.returncode, done.stdout, done.stderr)
     return done
 
 
-def as_json(*arguments: str | Path, expect: int | None = 0, within: Sequence[str] = ()) -> Any:
-    return json.loads(organizer(*arguments, "--json", expect=expect, within=within).stdout)
+def as_json(*arguments: str | Path, expect: int | None = 0, within: Sequence[str] = (), within_s: float = 110.0) -> Any:
+    return json.loads(organizer(*arguments, "--json", expect=expect, within=within, within_s=within_s).stdout)
 
 
 def environment() -> dict[str, str]:

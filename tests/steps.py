@@ -25,7 +25,7 @@ class Step:
 
 
 PACKAGE = "face_organizer"
-LIBRARY, FILES, INDEX = (f"{PACKAGE}.adapters.{name}" for name in ("library", "files", "index"))
+PLACING_FILE, FILES, INDEX = (f"{PACKAGE}.adapters.{name}" for name in ("placing", "files", "index"))
 
 
 def _steps(**targets: str) -> dict[str, Step]:
@@ -35,7 +35,7 @@ def _steps(**targets: str) -> dict[str, Step]:
 OPENING = _steps(
     lock_taken="adapters.lock:LibraryLock.__init__",
     store_opened="adapters.store:open_store",
-    store_agreed="adapters.store:_agree",
+    store_agreed="adapters.schema:agree",
     settings_noted="opening:_remembering",
     index_opened="pipeline.keep_index:IndexKeeper.open",
     index_loaded="adapters.index:FaceIndex.load",
@@ -52,8 +52,8 @@ SORTING = {
         batch_enrolled="pipeline.gallery:Gallery._enrol",
         image_enrolled="pipeline.gallery:Gallery._enrol_image",
         file_recorded="pipeline.gallery:Gallery._new_file",
-        content_recorded="adapters.store:StoreTransaction.put_content",
-        vector_recorded="adapters.store:StoreTransaction.put_face_vector",
+        content_recorded="adapters.transaction:StoreTransaction.put_content",
+        vector_recorded="adapters.transaction:StoreTransaction.put_face_vector",
         person_born="pipeline.book:Book.new_person",
         index_grown="adapters.index:FaceIndex.add",
         images_left="pipeline.ingest:Ingest.done",
@@ -65,11 +65,11 @@ PLACING = {
         pending_read="pipeline.place:file_to_place",
         file_reconciled="adapters.library:Folders.reconcile",
         folder_flushed="adapters.files:flush_folder",
-        file_shown="adapters.library:Placing._show",
-        reason_explained="adapters.library:Placing._explain",
+        file_shown="adapters.placing:Placing._show",
+        reason_explained="adapters.reasons:write_reason",
         reason_written="adapters.files:write_new",
-        old_cleared="adapters.library:Placing._clear",
-        old_removed="adapters.library:Placing._remove",
+        old_cleared="adapters.placing:Placing._clear",
+        old_removed="adapters.placing:Placing._remove",
         placed_recorded="pipeline.gallery:Gallery._record_placed",
         placed_told="pipeline.place:Placer._tell",
         inbox_pruned="adapters.inbox:FolderInbox.prune",
@@ -78,7 +78,7 @@ PLACING = {
     "hard_link": Step("os:link", FILES),
     "symbolic_link": Step("os:symlink", FILES),
     "unlink": Step("os:unlink", FILES),
-    "folder_removed": Step("os:rmdir", LIBRARY),
+    "folder_removed": Step("os:rmdir", PLACING_FILE),
     "rename": Step(f"{FILES}:rename_new"),
     "copy": Step(f"{FILES}:copy_new"),
     "copy_opened": Step("os:open", FILES),
@@ -110,11 +110,11 @@ INDEXING = {
     **_steps(
         index_saved="adapters.index:FaceIndex.save",
         index_summed="adapters.index:_sha256",
-        index_flushed="adapters.index:_fsync",
         index_trained="adapters.index:FaceIndex.train",
         index_swapped="adapters.index:FaceIndex.swap",
     ),
     "index_written": Step("faiss:write_index", INDEX),
+    "index_flushed": Step(f"{PACKAGE}.adapters.disk:flush", INDEX),
     "index_replaced": Step("os:replace", INDEX),
 }
 FORGETTING = _steps(
@@ -138,11 +138,12 @@ MIGRATING = {
 WRITES = {
     f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
     for owner, calls in {
-        LIBRARY: ("rmdir",),
+        PLACING_FILE: ("rmdir",),
         FILES: ("mkdir", "link", "symlink", "unlink", "open", "fchmod", "utime", "fsync"),
-        INDEX: ("open", "fsync", "replace"),
+        INDEX: ("replace",),
+        f"{PACKAGE}.adapters.disk": ("open", "fsync"),
         f"{PACKAGE}.adapters.private": ("mkdir", "open"),
-        f"{PACKAGE}.adapters.lock": ("mkdir", "open", "ftruncate", "pwrite"),
+        f"{PACKAGE}.adapters.lock": ("open", "ftruncate", "pwrite"),
         f"{PACKAGE}.adapters.control": ("open", "chmod", "unlink"),
         f"{PACKAGE}.adapters.inbox": ("rmdir",),
         f"{PACKAGE}.parts": ("mkdir",),

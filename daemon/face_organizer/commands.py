@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: app (only when it must open a library), adapters, health
+Imports: opening (only when it must open a library), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -16,6 +16,7 @@ from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
+from face_organizer.adapters.links import link_images as link_images
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.config import Config, check_folders, load

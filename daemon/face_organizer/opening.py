@@ -1,7 +1,7 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: app, parts, adapters, names
+Imports: adapters, pipeline, parts, app, names
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from face_organizer.adapters.disk import same_disk
 from face_organizer.adapters.models import Pack, list_packs, load_pack
+from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.session import Device, choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, NoRoomError
@@ -124,12 +126,18 @@ def patience_of(config: Config, *, once: bool) -> Patience:
     return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
 
 
+def placing_copies(config: Config) -> bool:
+    """Does an image that is placed take its room once more?"""
+    mode = config.placement
+    return mode == "copy" or (mode != "symlink" and not same_disk(config.inbox_path, config.library_path))
+
+
 def state_folder(config: Config) -> Path:
     """Where truth and views lie. A state_dir elsewhere is linked from the library, so that commands find it."""
     usual, state = config.library_path / STATE_FOLDER, config.state_path
     if state != usual:
         try:
-            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(state)
             if not usual.is_symlink() and not usual.exists():
                 usual.symlink_to(state)
             if usual.resolve() != state.resolve():

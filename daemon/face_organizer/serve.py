@@ -1,7 +1,7 @@
 """The process: signals, the main loop, what systemd and the terminal hear. Signals only set flags.
 
 Room:    app (wires)
-Imports: app, config, adapters, stdlib
+Imports: errors, ports, config, adapters, pipeline, app, opening, stdlib
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
             with starting(pulses, watch):
                 organizer.start(watching=True)
             log.info("ready", inbox=str(config.inbox_path), library=str(config.library_path), people=config.people)
-            notify("READY=1", f"STATUS={organizer.summary()}")
+            notify("READY=1", f"STATUS={organizer.status.line()}")
             _serve(organizer, signals, log, reload, watch)
         finally:
             log.info("stopping")
@@ -155,7 +155,7 @@ def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[]
             notify("WATCHDOG=1")
             next_ping = monotonic() + period_s / 3
         if monotonic() >= next_status:
-            notify(f"STATUS={organizer.summary()}")
+            notify(f"STATUS={organizer.status.line()}")
             flush_log()
             next_status = monotonic() + 5
 
@@ -176,7 +176,7 @@ def run_once(config: Config, log: Log, tick: Tick) -> tuple[dict[str, Any], int]
                 organizer.recluster("once")
                 finished = _until_settled(organizer, signals, tick, watch)
                 organizer.prune_inbox()
-            counts, left, lack = organizer.status(), organizer.waiting_in_inbox(), organizer.out_of_room()
+            counts, left, lack = organizer.status.answer(), organizer.waiting_in_inbox(), organizer.out_of_room()
         finally:
             organizer.stop(config.flow.stop_within_s)
     keys = ("images", "faces", "persons", "outliers", "no_face", "quarantined", "duplicates")

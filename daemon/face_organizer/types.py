@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FileId = NewType("FileId", int)
-ImageId = NewType("ImageId", int)
-FaceId = NewType("FaceId", int)
 PersonId = NewType("PersonId", int)
-RunId = NewType("RunId", int)
 
 Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]

@@ -12,7 +12,7 @@ import pytest
 from elsewhere import make_elsewhere, state_of
 from test_library import MODES, MTIME_NS, OTHER, PHOTO, WORLDS, A, B, Box, C, folders_of, wanted
 
-from face_organizer.adapters import files, library
+from face_organizer.adapters import files, placing
 from face_organizer.types import QUARANTINE, FileToPlace, PlacementMode
 
 CHANGING = ("link", "symlink", "unlink", "mkdir", "rmdir", "rename", "open")
@@ -64,7 +64,7 @@ def exchanging_at(step: int, folder: Path, elsewhere: Path, patch: pytest.Monkey
     originals = {name: getattr(os, name) for name in CHANGING}
     for name, original in originals.items():
         patch.setattr(os, name, late(name, original))
-    for module in (files, library):
+    for module in (files, placing):
         patch.setattr(module, "rename_new", late("rename_new", module.rename_new))
     return calls
 

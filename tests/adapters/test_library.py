@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from face_organizer.adapters import files, library
+from face_organizer.adapters import actual, files, placing
 from face_organizer.adapters.files import Spot, digest_of, numbered
 from face_organizer.adapters.library import Folders
 from face_organizer.types import QUARANTINE, FileId, FileToPlace, PlacementMode, Signature
@@ -158,8 +158,9 @@ def test_contents_are_read_only_where_names_collide(box: Box, monkeypatch: pytes
     file = wanted(box.drop(), A, B)
     other = wanted(box.drop("b.jpg", OTHER), A)
     reads: list[Path] = []
-    monkeypatch.setattr(library, "digest_of", lambda spot: (reads.append(spot.path), digest_of(spot))[1])
-    monkeypatch.setattr(library, "same_content", lambda *spots: reads.extend(spot.path for spot in spots))
+    monkeypatch.setattr(actual, "digest_of", lambda spot: (reads.append(spot.path), digest_of(spot))[1])
+    for module in (actual, placing):
+        monkeypatch.setattr(module, "same_content", lambda *spots: reads.extend(spot.path for spot in spots))
 
     file = place(box, file)
     place(box, replace(file, folders=(C,)))
@@ -488,8 +489,8 @@ def two_file_systems(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
         guard(source, target)
         rename(source, target)
 
-    monkeypatch.setattr(library, "link", guarded_link)
-    for module in (files, library):
+    monkeypatch.setattr(placing, "link", guarded_link)
+    for module in (files, placing):
         monkeypatch.setattr(module, "rename_new", guarded_rename)
 
 
@@ -559,7 +560,7 @@ def test_a_name_taken_at_the_last_moment_is_not_overwritten(box: Box, monkeypatc
             target.path.write_bytes(OTHER)
         link(source, target)
 
-    monkeypatch.setattr(library, "link", late)
+    monkeypatch.setattr(placing, "link", late)
 
     assert folders_of(box).reconcile(wanted(box.drop(), A)).places == ("person_A/a~2.jpg",)
     assert box.tree() == {"library/person_A/a.jpg": OTHER, "library/person_A/a~2.jpg": PHOTO}
@@ -665,7 +666,7 @@ def killing_at(step: int, patch: pytest.MonkeyPatch) -> list[str]:
 
     for name in ("link", "symlink", "unlink", "mkdir", "rmdir", "fsync", "open", "utime", "fchmod", "rename"):
         patch.setattr(os, name, mortal(name, getattr(os, name)))
-    for module in (files, library):
+    for module in (files, placing):
         patch.setattr(module, "rename_new", mortal("rename_new", module.rename_new))
     return calls
 

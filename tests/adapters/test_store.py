@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from face_organizer.adapters import schema as schema_module
 from face_organizer.adapters import store as store_module
+from face_organizer.adapters import transaction as transaction_module
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import StoreError
 from face_organizer.types import AssignmentRecord, FaceRecord, FileRecord, PersonRecord, Signature
@@ -111,7 +113,7 @@ def test_part_of_the_graph_comes_from_a_face_on_or_for_chosen_faces(store: LmdbS
 
 
 def test_all_vectors_come_as_they_are_stored_from_a_face_on(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr(transaction_module, "RECORDS_AT_ONCE", 2)
     rows = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     with store.write() as txn:
         for face_id in range(1, 6):
@@ -175,7 +177,7 @@ def test_another_models_store_is_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "SCHEMA", 99)
+    monkeypatch.setattr(schema_module, "SCHEMA", 99)
     open_store(tmp_path, "m", 4).close()
     monkeypatch.undo()
 

@@ -12,7 +12,7 @@ from test_gallery import Desk, seen_face
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.place import file_to_place
-from face_organizer.types import FileId, ImageRef, Placed, Rejected, Signature
+from face_organizer.types import FileId, ImageRecord, ImageRef, Placed, Rejected, Signature
 
 LIBRARY = Path("/lib")
 
@@ -96,6 +96,34 @@ def test_search_finds_named_and_nobodys_faces_best_first(desk: Desk) -> None:
     assert [row["similarity"] for row in found] == sorted((row["similarity"] for row in found), reverse=True)
     assert next(row for row in found if "outliers" in row["image"])["person_id"] is None
     assert few == found[:2]
+
+
+def test_what_does_not_fit_takes_no_place_of_what_does(desk: Desk) -> None:
+    rng = np.random.default_rng(99)
+    for _ in range(60):
+        desk.drop(3)
+    place_all(desk)
+    probe = seen_face(3, rng).embedding[None]
+
+    def is_other(person_id: int, _image: ImageRecord) -> bool:
+        return person_id == 2
+
+    with desk.store.read() as txn:
+        found = answers.search(txn, desk.index, LIBRARY, probe, 2, -1.0, is_other)
+
+    assert [row["person_id"] for row in found] == [2, 2]
+
+
+def test_images_that_show_all_of_some_persons_are_found(desk: Desk) -> None:
+    desk.drop(3, 4)
+    place_all(desk)
+
+    with desk.store.read() as txn:
+        both = answers.images_of(txn, LIBRARY, [1, 2], top=10)
+        one = answers.images_of(txn, LIBRARY, [1], top=2)
+
+    assert both == [{"image": "/lib/person_0001/8.jpg", "persons": ["person_0001", "person_0002"]}]
+    assert len(one) == 2
 
 
 def test_a_library_in_order_has_no_findings(desk: Desk) -> None:

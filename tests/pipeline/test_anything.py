@@ -111,7 +111,7 @@ class Chaos:
         whole = world.runs, world.decide
         applier = Applier(desk.changes, in_gallery)
         world.runs = desk.runs = Runs(desk.store, desk.changes, applier, world.place)
-        world.decide = Decide(desk.store, desk.roster, desk.changes, applier, world.runs, lambda: 1.0)
+        world.decide = Decide(desk.roster, desk.changes, applier, world.runs, lambda: 1.0)
         try:
             self.something()
         except PowerCutError:

@@ -67,13 +67,13 @@ class Desk:
         self.log = Lines()
         self.done: list[ImageRef] = []
         self.book = Book(self.store, self.roster, Rules(people, "move", 2, 0.5, 0.52, 0.45, 20))
-        self.changes = Changes(self.store, self.roster, self.book)
+        self.changes = Changes(self.roster, self.book)
         self.gallery = Gallery(
             self.store, self.index, self.roster, self.book, self.log, lambda: 0.0, lambda: None, self.done.extend
         )
         applier = Applier(self.changes, lambda work: work())
         self.runs = Runs(self.store, self.changes, applier, lambda file_ids: None)
-        self.decide = Decide(self.store, self.roster, self.changes, applier, self.runs, lambda: 1.0)
+        self.decide = Decide(self.roster, self.changes, applier, self.runs, lambda: 1.0)
         self._number = 0
 
     def drop(self, *people: int, name: str = "", content: bytes = b"", founder: bool = True) -> SeenImage:

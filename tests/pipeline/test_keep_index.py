@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -128,29 +127,29 @@ def test_a_grown_index_is_trained_aside_and_swapped_with_what_came_meanwhile(ben
 
     keeper._in_gallery = swap_after_more_faces
 
-    keeper.tend(Event())
+    keeper.tend()
 
     assert index.trained_on == 900
     assert index.count == 910
     assert finds_all(index, np.concatenate([vectors, late[0]]))
     assert bench.path.exists()
-    keeper.tend(Event())
+    keeper.tend()
     assert bench.desk.log.names().count("index_trained") == 1
 
 
 def test_it_is_saved_when_the_last_save_is_old_and_something_changed(bench: Bench) -> None:
     bench.enrol(5)
     _, keeper = bench.open()
-    keeper.tend(Event())
+    keeper.tend()
     assert not bench.path.exists()
 
     bench.now = 61
-    keeper.tend(Event())
+    keeper.tend()
     assert bench.path.exists()
 
     bench.path.unlink()
     bench.now = 200
-    keeper.tend(Event())
+    keeper.tend()
     assert not bench.path.exists()
 
 
@@ -191,7 +190,7 @@ def test_a_newly_trained_index_is_saved_although_no_face_came(bench: Bench) -> N
     bench.open()[1].save()
     _, keeper = bench.open(flat_max_faces=300)
 
-    keeper.tend(Event())
+    keeper.tend()
 
     again, _ = bench.open(flat_max_faces=300)
     assert again.trained_on == 400

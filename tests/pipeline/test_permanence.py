@@ -279,9 +279,7 @@ def test_a_face_that_came_during_a_merge_goes_back_with_it(bench: Bench, monkeyp
         return work()
 
     desk = bench.desk
-    desk.decide = Decide(
-        desk.store, desk.roster, desk.changes, Applier(desk.changes, in_gallery), desk.runs, lambda: 1.0
-    )
+    desk.decide = Decide(desk.roster, desk.changes, Applier(desk.changes, in_gallery), desk.runs, lambda: 1.0)
     merged = desk.decide.merge(2, 1)
     assert desk.persons() == [1] * 6 + [3] * 3 + [1]
 
@@ -300,9 +298,7 @@ def test_a_chunk_ends_when_its_time_is_up(bench: Bench, monkeypatch: pytest.Monk
         next(steps)
         return work()
 
-    desk.decide = Decide(
-        desk.store, desk.roster, desk.changes, Applier(desk.changes, in_gallery), desk.runs, lambda: 1.0
-    )
+    desk.decide = Decide(desk.roster, desk.changes, Applier(desk.changes, in_gallery), desk.runs, lambda: 1.0)
     desk.decide.split(1, [[1], [2], [3]])
     assert desk.persons()[:3] == [1, 4, 5]
 

@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 from test_gallery import Desk
 
+from face_organizer.pipeline.flow import Cancelled
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.place import Placer
 from face_organizer.types import FileToPlace, Placed
@@ -96,6 +97,30 @@ def test_a_file_that_cannot_be_placed_waits_and_the_others_go_on(bench: Bench) -
     bench.library.refused = set()
     bench.place()
     assert bench.pending() == [] and bench.placer.problems == {}
+
+
+def test_waiting_for_a_file_ends_when_it_is_placed_or_cannot_be_for_now(bench: Bench) -> None:
+    for person in (3, 4):
+        bench.desk.drop(person)
+    bench.library.refused = {"2.jpg"}
+    assert not bench.placer.is_done()
+
+    def place_meanwhile() -> bool:
+        bench.place()
+        return False
+
+    bench.placer.wait_placed([1, 2], unless=place_meanwhile)
+
+    assert bench.pending() == [2]
+    assert bench.placer.is_done() and bench.placer.wait_done(unless=lambda: False)
+
+
+def test_nobody_waits_for_files_longer_than_the_process_lives(bench: Bench) -> None:
+    bench.desk.drop(3)
+
+    assert not bench.placer.wait_done(unless=lambda: True)
+    with pytest.raises(Cancelled):
+        bench.placer.wait_placed([1], unless=lambda: True)
 
 
 def test_more_files_than_fit_a_batch_are_all_placed(bench: Bench) -> None:

@@ -178,7 +178,7 @@ class World:
         )
         applier = Applier(self.desk.changes, lambda work: work())
         self.runs = self.desk.runs = Runs(self.desk.store, self.desk.changes, applier, self.place)
-        self.decide = Decide(self.desk.store, self.desk.roster, self.desk.changes, applier, self.runs, lambda: 1.0)
+        self.decide = Decide(self.desk.roster, self.desk.changes, applier, self.runs, lambda: 1.0)
 
     def place(self, file_ids: Sequence[int] = ()) -> None:
         self.placer.place_all(Event(), frozenset())
@@ -258,7 +258,7 @@ def test_an_undo_that_a_crash_cut_still_ends_with_every_name_and_byte(
 
     applier = Applier(world.desk.changes, in_gallery)
     runs = Runs(world.desk.store, world.desk.changes, applier, world.place)
-    cut = Decide(world.desk.store, world.desk.roster, world.desk.changes, applier, runs, lambda: 1.0)
+    cut = Decide(world.desk.roster, world.desk.changes, applier, runs, lambda: 1.0)
     with pytest.raises(PowerCutError):
         cut.undo(None)
     while world.desk.changes.step():
@@ -326,4 +326,4 @@ def die_after(desk: Desk, steps: int) -> None:
         return work()
 
     applier = Applier(desk.changes, in_gallery)
-    desk.decide = Decide(desk.store, desk.roster, desk.changes, applier, desk.runs, lambda: 1.0)
+    desk.decide = Decide(desk.roster, desk.changes, applier, desk.runs, lambda: 1.0)

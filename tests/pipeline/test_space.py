@@ -181,13 +181,13 @@ class World:
         self.space = Space({STATE: STATE_PATH}, lambda path: 1, 0, log, self.clock)
         self.roster, self.cut_short = desk.roster, 0
         desk.book = Book(self.store, desk.roster, Rules("auto", "move", 2, 0.5, 0.52, 0.45, 20))
-        desk.changes = Changes(self.store, desk.roster, desk.book)
+        desk.changes = Changes(desk.roster, desk.book)
         desk.gallery = self.gallery = Gallery(
             self.store, desk.index, desk.roster, desk.book, log, self.clock, lambda: None, desk.done.extend, self.space
         )
         self.applier = Applier(desk.changes, self.in_gallery)
         desk.runs = Runs(self.store, desk.changes, self.applier, lambda file_ids: None)
-        desk.decide = Decide(self.store, desk.roster, desk.changes, self.applier, desk.runs, lambda: 1.0)
+        desk.decide = Decide(desk.roster, desk.changes, self.applier, desk.runs, lambda: 1.0)
 
     def in_gallery(self, work):  # type: ignore[no-untyped-def]
         call = Call(work)

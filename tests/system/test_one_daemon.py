@@ -60,14 +60,15 @@ def test_two_libraries_do_not_empty_one_inbox_but_two_may_read_it(tmp_path: Path
         start("--once", "--inbox", folder, "--library", tmp_path / name, command=NUMBERED)
         for folder, name in ((inbox, "two"), (shared, "five"))
     )
-    also_reads = start(
-        "--once", "--inbox", shared, "--library", tmp_path / "four", "--placement", "symlink", command=NUMBERED
-    )
 
     code, told = ended(second)
     assert (code, f"(process {mover.process.pid}) sorts the inbox {inbox}" in told) == (75, True), told
     code, told = ended(would_move)
     assert (code, f"(process {reader.process.pid})" in told) == (75, True), told
+
+    also_reads = start(
+        "--once", "--inbox", shared, "--library", tmp_path / "four", "--placement", "symlink", command=NUMBERED
+    )
     assert ended(also_reads)[0] == 0
     assert (shared / "a.png").exists()
     assert files_below(tmp_path / "five") == []

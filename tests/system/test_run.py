@@ -55,6 +55,13 @@ def test_the_daemon_places_what_arrives_and_its_answers_agree_with_the_folders(
     hits = as_json("search", faces[0], "--library", library, "--top", "5")
     assert Path(hits[0]["image"]).name == faces[0].name
     assert hits[0]["similarity"] > 0.99
+    of_person = as_json("search", faces[0], "--library", library, "--person", hits[0]["person"], "--face", "1")
+    assert {hit["person"] for hit in of_person} == {hits[0]["person"]}
+    organizer("search", faces[0], "--library", library, "--link", tmp_path / "hits", "--top", "3")
+    assert min((tmp_path / "hits").iterdir()).read_bytes() == faces[0].read_bytes()
+    refused = organizer("search", faces[0], "--library", library, "--face", "7", expect=1)
+    assert "there is no face 7" in refused.stderr
+    organizer("search", "--library", library, expect=2)
     assert (
         organizer("run", "--inbox", inbox, "--library", library, expect=75).stderr.count(str(daemon.process.pid)) == 1
     )

@@ -27,6 +27,7 @@ EVAL = LFW_DEV.parents[1] / "eval"
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600), pytest.mark.skipif(not LFW_DEV.is_dir(), reason=NO_LFW)]
 
 TILE_PX = 180
+WITHIN_S = 550.0
 
 
 def evaluate(script: str, *arguments: str | Path) -> str:
@@ -36,7 +37,7 @@ def evaluate(script: str, *arguments: str | Path) -> str:
 
 
 def sorted_by(people: str, inbox: Path, library: Path) -> dict[str, Any]:
-    as_json("run", "--once", "--inbox", inbox, "--library", library, "--people", people)
+    as_json("run", "--once", "--inbox", inbox, "--library", library, "--people", people, within_s=WITHIN_S)
     return dict(json.loads(evaluate("score_library.py", library)))
 
 
@@ -76,7 +77,7 @@ def test_two_people_are_told_apart_however_their_photos_are_spoiled(kind: str, t
 
 def test_everybody_in_photos_of_several_people_is_found_and_nobody_twice_in_one(tmp_path: Path) -> None:
     photos = dict(group_photos(tmp_path / "inbox", seed=0))
-    as_json("run", "--once", "--inbox", tmp_path / "inbox", "--library", tmp_path / "library")
+    as_json("run", "--once", "--inbox", tmp_path / "inbox", "--library", tmp_path / "library", within_s=WITHIN_S)
 
     truth: list[str] = []
     found: list[str] = []

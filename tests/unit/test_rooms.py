@@ -7,6 +7,7 @@ A library with an owner may be imported by its owner only.
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ MAY_IMPORT = {
     "pipeline": NAMES | {"vision", "identity"},  # moves
     "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
     "calls": NAMES | {"pipeline"},
-    "app": NAMES | {"vision", "identity", "adapters", "pipeline", "parts", "calls"},
+    "intake": NAMES | {"adapters", "pipeline", "parts"},
+    "status": NAMES | {"adapters", "pipeline", "calls", "intake"},
+    "app": NAMES | {"adapters", "pipeline", "parts", "calls", "intake", "status"},
     "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
     "serve": NAMES | {"adapters", "pipeline", "app", "opening"},
     "commands": NAMES | {"health", "adapters", "opening"},
@@ -45,15 +48,14 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "cv2": ("vision/",),
     "faiss": ("adapters/index.py", "adapters/neighbours.py"),
     "fcntl": ("adapters/",),
-    "lmdb": ("adapters/store.py", "adapters/schema.py"),
+    "lmdb": ("adapters/store.py", "adapters/transaction.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
-        "app.py",
         "opening.py",
         "serve.py",
         "cli/",
-        "adapters/store.py",
+        "adapters/transaction.py",
         "adapters/columns.py",
         "adapters/control.py",
         "adapters/chart.py",
@@ -64,12 +66,12 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "pillow_heif": ("vision/decode.py",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
-    "shutil": ("adapters/library.py", "adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
+    "shutil": ("adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
     "signal": ("__main__.py", "serve.py"),
     "subprocess": ("adapters/examine.py", "adapters/install.py"),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
     "structlog": ("adapters/", "cli/"),
-    "threading": ("pipeline/", "adapters/", "app.py", "serve.py"),
+    "threading": ("pipeline/", "adapters/", "intake.py", "serve.py"),
     "watchdog": ("adapters/watching.py",),
 }
 PURE = ("vision/", "identity/", "health/")
@@ -146,12 +148,12 @@ def test_the_map_catches_an_import_that_leaves_its_room(place: str, source: str,
 @pytest.mark.parametrize(
     ("place", "source"),
     [
-        ("adapters/store.py", "import lmdb, threading\nfrom face_organizer.types import FaceId"),
+        ("adapters/store.py", "import lmdb, threading\nfrom face_organizer.types import FileId"),
         (
             "pipeline/gallery.py",
             "from face_organizer.identity.assign import nearest\nfrom face_organizer.ports import Index",
         ),
-        ("app.py", "import msgspec\nfrom face_organizer.adapters.index import FaceIndex"),
+        ("app.py", "import math\nfrom face_organizer.adapters.index import FaceIndex"),
         (
             "cli/ask.py",
             "import click\nfrom face_organizer import __version__\nfrom face_organizer.commands import answer",
@@ -161,6 +163,52 @@ def test_the_map_catches_an_import_that_leaves_its_room(place: str, source: str,
 )
 def test_the_map_lets_pass_what_is_at_home(place: str, source: str) -> None:
     assert offences(Path(place), source) == []
+
+
+def imported(relative: Path, source: str) -> set[str]:
+    """What a file imports from the package: of its own room the files, else the rooms."""
+    paths = [name.split(".")[1:] for name in imports_of(source) if name.startswith("face_organizer.")]
+    return {path[-1] if path[0] == room_of(relative) else path[0] for path in paths} - {"__version__"}
+
+
+def misstatements(relative: Path, source: str, siblings: set[str]) -> set[str]:
+    """What a file's header names of the package and the file does not import, or the other way round.
+
+    "names" stands for all of them, and a file's own room for all its siblings.
+    """
+    header, room = (ast.get_docstring(ast.parse(source)) or "").partition("Imports:")[2], room_of(relative)
+    words = re.sub(r"\(.*?\)", "", header.partition("\n\n")[0])
+    said = {word.strip().removeprefix(f"{room}.") for word in words.split(",")}
+    stood_for = (NAMES if "names" in said else set()) | (siblings | {room} if room in said else set())
+    known = set(MAY_IMPORT) | siblings
+    return ((said & known) ^ imported(relative, source)) - stood_for
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_header_says_what_the_file_imports(file: Path) -> None:
+    relative, source = file.relative_to(ROOT), file.read_text()
+    siblings = {other.stem for other in FILES if room_of(other.relative_to(ROOT)) == room_of(relative)} - {"__init__"}
+
+    if "Imports: everything" not in source and len(source.splitlines()) > 10:
+        assert misstatements(relative, source, siblings) == set()
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("types, gate, stdlib", set()),
+        ("names, gate", set()),
+        ("types, adapters", set()),
+        ("types", {"gate"}),
+        ("gate", {"types"}),
+        ("types, errors, gate, lmdb", {"errors"}),
+    ],
+)
+def test_a_header_that_says_otherwise_is_seen(said: str, wrong: set[str]) -> None:
+    source = f'"""Text.\n\nImports: {said}\n\nMore, types.\n"""\nfrom face_organizer.types import FileId\n'
+    source += "from face_organizer.adapters.gate import Gate\n"
+
+    assert misstatements(Path("adapters/store.py"), source, {"store", "gate"}) == wrong
 
 
 def test_thinking_and_touching_never_import_each_other() -> None:

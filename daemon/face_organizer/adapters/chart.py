@@ -1,7 +1,7 @@
 """The elbow's curve, for people as a picture and for programs as JSON.
 
 Room:    adapters (touches the state folder, and matplotlib, which is imported only here and only when it draws)
-Imports: types, msgspec, matplotlib
+Imports: private, msgspec, matplotlib
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds out what is so on this machine. Reads only; what may crash or load libraries happens in a process of its own.
 
 Room:    adapters (touches the driver, the loader, /proc and the package folders)
-Imports: facts, adapters.file_systems, adapters.models, stdlib
+Imports: errors, facts, file_systems, models, stdlib
 """
 
 from __future__ import annotations

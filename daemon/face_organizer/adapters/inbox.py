@@ -1,7 +1,7 @@
 """The inbox: what lies in it and what happened in it.
 
 Room:    adapters (touches)
-Imports: types, ports, adapters.reading, adapters.watching, stdlib
+Imports: types, ports, file_systems, reading, watching, stdlib
 
 Events are hints that may be lost at any time (the kernel's queue overflows, threads die, network file systems send
 none); the walk is the truth. So a watcher that cannot be had is no failure: the walks find everything, only later.

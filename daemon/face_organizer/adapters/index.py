@@ -1,7 +1,7 @@
 """The nearest faces, by FAISS: exact while small, an inverted file (IVF) once training pays.
 
 Room:    adapters (touches FAISS and its file)
-Imports: types, ports, faiss, numpy
+Imports: types, ports, disk, private, faiss, numpy
 
 The index is a view: whatever is wrong with its file, it is rebuilt from the store. FAISS has no checksum (zeros in the
 middle of a file load without a word and answer wrongly), so a sidecar with the file's sha256 stands beside it.
@@ -28,6 +28,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from face_organizer.adapters.disk import flush, free_bytes
 from face_organizer.adapters.private import make_private_folder, touch_private, write_private
 from face_organizer.ports import VectorSource
 from face_organizer.types import Float32, Int64
@@ -167,10 +168,10 @@ class FaceIndex:
         }
         write_private(noted, json.dumps(sidecar).encode())
         for part in (staged, noted):
-            _fsync(part)
+            flush(part)
         staged.replace(path)
         noted.replace(_sidecar(path))
-        _fsync(path.parent)
+        flush(path.parent)
 
     def discard(self, path: Path) -> None:
         """Delete a saved index, and what a crash left of one. Raises OSError."""
@@ -243,8 +244,8 @@ def _check_room(folder: Path, live: Trained) -> None:
     """Do not fill the disk to learn that it is too small: others write to it. Raises OSError."""
     floats = live.count * live.index.d
     size_bytes = (2 if live.trained_on else 4) * floats + 8 * live.count + (1 << 16)
-    told = os.statvfs(folder)
-    if told.f_bavail * told.f_frsize < size_bytes:
+    free = free_bytes(folder)
+    if free is not None and free < size_bytes:
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: it takes {size_bytes} bytes", os.fspath(folder))
 
 
@@ -260,14 +261,6 @@ def _sidecar(path: Path) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class _ReadersWriterLock:

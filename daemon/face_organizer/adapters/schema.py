@@ -1,7 +1,7 @@
-"""The shape of the truth through the versions: its tables, and how an older store becomes today's.
+"""The shape of the truth through the versions: what a store is for, and how an older one becomes today's.
 
 Room:    adapters (touches the LMDB environment)
-Imports: errors, lmdb
+Imports: errors, disk, private, lmdb
 
 A migration is one transaction, and before it the whole store is copied: a crash at any moment leaves the old store, or
 the new one, and the copy.
@@ -9,7 +9,6 @@ the new one, and the copy.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import lmdb
 
+from face_organizer.adapters.disk import flush, free_bytes
 from face_organizer.adapters.private import keep_private, make_private_folder
 from face_organizer.errors import StoreError
 
@@ -48,6 +48,31 @@ def backups_of(folder: Path) -> list[Path]:
     return sorted(folder.parent.glob(f"*{folder.name}-schema-*-backup*"))
 
 
+def agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int, Path | None]:
+    """Write what a new store is for, or check that an old one is for the same, and bring it up to date. Returns
+    (fingerprint, dimension, the copy of the old one if there was something to do). Raises StoreError."""
+    meta = env.open_db(META)
+    with env.begin(db=meta, write=True) as txn:
+        if txn.get(b"schema") is None:
+            if not fingerprint:
+                raise StoreError(f"{folder} holds no store yet: run `face-organizer run` first")
+            txn.put(b"schema", str(SCHEMA).encode())
+            txn.put(b"fingerprint", fingerprint.encode())
+            txn.put(b"dimension", str(dimension).encode())
+        schema = int(txn.get(b"schema", b"0"))
+        known, known_dimension = txn.get(b"fingerprint", b"").decode(), int(txn.get(b"dimension", b"0"))
+    if schema > SCHEMA:
+        raise StoreError(
+            f"the store {folder} was made by a newer Face Organizer (schema {schema}, this knows {SCHEMA})"
+        )
+    if fingerprint and known != fingerprint:
+        raise StoreError(
+            f"the store {folder} holds embeddings of the model {known}, not of {fingerprint}: they cannot be compared; "
+            f"choose the old model (faces.pack) or a new library folder"
+        )
+    return known, known_dimension, migrate(env, folder, schema) if schema < SCHEMA else None
+
+
 def migrate(env: lmdb.Environment, folder: Path, schema: int) -> Path:
     """Turn a store of an older schema into today's, after a copy; returns where that lies.
 
@@ -72,12 +97,11 @@ def _raise_schema(txn: lmdb.Transaction[bytes], meta: Any, steps: range) -> None
 def _copy(env: lmdb.Environment, folder: Path, schema: int) -> Path:
     """A durable copy beside the store, whole or not at all. An earlier one, of a migration that was cut, gives way."""
     size_bytes = int((env.info()["last_pgno"] + 1) * env.stat()["psize"] * ROOM_FACTOR)
-    disk = os.statvfs(folder)
-    free_bytes = disk.f_bavail * disk.f_frsize
-    if free_bytes < size_bytes:
+    free = free_bytes(folder)
+    if free is not None and free < size_bytes:
         raise StoreError(
             f"the store {folder} is of an older version and is copied before it is changed: that needs"
-            f" {size_bytes >> 20} MB, and {free_bytes >> 20} MB are free; make room and start again"
+            f" {size_bytes >> 20} MB, and {free >> 20} MB are free; make room and start again"
         )
     backup = backup_of(folder, schema)
     staged = backup.with_name(f".{backup.name}.part")
@@ -101,12 +125,3 @@ def copy_compact(env: lmdb.Environment, folder: Path) -> None:
     keep_private(folder)
     for path in (folder / DATA, folder):
         flush(path)
-
-
-def flush(path: Path) -> None:
-    """Make a file, or a folder's entries, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

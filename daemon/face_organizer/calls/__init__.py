@@ -1,7 +1,7 @@
 """What a command may call, by name: the two classes' public methods.
 
 Room:    app (wires)
-Imports: calls, pipeline
+Imports: errors, pipeline, calls
 """
 
 from __future__ import annotations

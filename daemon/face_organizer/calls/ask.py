@@ -6,15 +6,16 @@ Imports: pipeline, calls, names
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from face_organizer.calls.desk import Answer, Desk
-from face_organizer.calls.meant import Picture, image_meant
+from face_organizer.calls.meant import Picture, image_meant, person_meant
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.explain import explain
 from face_organizer.pipeline.keep_graph import remake_graph
 from face_organizer.ports import Transaction
-from face_organizer.types import Float32, Int64, RunRecord
+from face_organizer.types import Float32, ImageRecord, Int64, RunRecord
 
 
 class Ask:
@@ -28,12 +29,32 @@ class Ask:
         with self._desk.store.read() as txn:
             return answers.people(txn, self._desk.library, everybody=everybody)
 
-    def search(self, photos: list[tuple[str, str]], top: int = 20, similarity_min: float | None = None) -> list[Answer]:
-        """Who looks like the faces in these photos. photos: (name, content in base64). Raises ItemError."""
-        probes = self._desk.embed(photos)
+    def search(
+        self,
+        photos: list[tuple[str, str]],
+        top: int = 20,
+        similarity_min: float | None = None,
+        face: int | None = None,
+        person: str = "",
+        together: Sequence[str] = (),
+    ) -> list[Answer]:
+        """Who looks like the faces in these photos, or which images show all of some persons.
+
+        photos: (name, content in base64); none: every image that shows the persons `together`. face: which one of each
+        photo, from the left, 1 the first; None: all. person: only this one's faces. Raises ItemError, RequestError.
+        """
+        probes = self._desk.embed(photos, face) if photos else None
         bound = self._desk.book.rules.similarity_member_min if similarity_min is None else similarity_min
         with self._desk.store.read() as txn:
-            return answers.search(txn, self._desk.index, self._desk.library, probes, top, bound)
+            all_of = [person_meant(txn, each) for each in together]
+            if probes is None:
+                return answers.images_of(txn, self._desk.library, all_of, top)
+            only = person_meant(txn, person) if person else None
+
+            def fits(person_id: int, image: ImageRecord) -> bool:
+                return only in (None, person_id) and answers.shows(txn, image, all_of)
+
+            return answers.search(txn, self._desk.index, self._desk.library, probes, top, bound, fits)
 
     def explain(self, picture: Picture) -> Answer:
         """Why each face of an image is where it is."""

@@ -27,7 +27,7 @@ Answer = dict[str, Any]
 @dataclass(frozen=True)
 class Desk:
     """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): look at all that is pending.
-    embed(photos): the faces in pictures (name, content in base64) as unit rows, float32 (n, d)."""
+    embed(photos, face): see intake.Intake.embed."""
 
     store: Store
     index: Index
@@ -43,5 +43,5 @@ class Desk:
     in_gallery: Callable[[Callable[[], Any]], Any]
     failed: Callable[[], bool]
     place: Callable[[], None]
-    embed: Callable[[list[tuple[str, str]]], Float32]
+    embed: Callable[[list[tuple[str, str]], int | None], Float32]
     find_neighbours: NeighbourFinder

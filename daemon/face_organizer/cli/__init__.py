@@ -1,7 +1,7 @@
 """The command line: argv <-> calls.
 
 Room:    cli (talks)
-Imports: commands, serve, demo, names
+Imports: cli
 
 Exit codes: 0 done; 1 a failure that the message explains; 2 bad usage or configuration; 75 already running.
 """

@@ -1,7 +1,7 @@
 """What is asked: status, people, search, explain, history, runs, check.
 
 Room:    cli (talks)
-Imports: commands, shared, words
+Imports: errors, commands, shared, words
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
+    FOLDER,
     PICTURE,
     exits,
     json_option,
@@ -22,7 +23,7 @@ from face_organizer.cli.shared import (
     print_answer,
 )
 from face_organizer.cli.words import face_in_words, pairs_in_words, rows_in_words, run_in_words
-from face_organizer.commands import answer, picture
+from face_organizer.commands import answer, link_images, picture
 from face_organizer.errors import FaceOrganizerError
 
 
@@ -48,19 +49,49 @@ def people_command(library: Path, everybody: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("photos", nargs=-1, required=True, type=PICTURE)
+@click.argument("photos", nargs=-1, type=PICTURE)
 @library_option
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="At most so many hits.")
 @click.option(
     "--similarity-min", type=click.FloatRange(-1, 1), help="Only faces at least so similar.  [default: the pack's]"
 )
+@click.option("--face", type=click.IntRange(1), help="Which face of each photo, from the left.  [default: all]")
+@click.option("--person", default="", help="Only faces of this person.")
+@click.option("--together", nargs=2, metavar="A B", help="Only images that show both persons.")
+@click.option("--link", type=FOLDER, help="Fill this new folder with links to the hits, best first.")
 @json_option
-def search(photos: tuple[Path, ...], library: Path, top: int, similarity_min: float | None, as_json: bool) -> None:
-    """Find the images of whoever is in PHOTO."""
+def search(
+    photos: tuple[Path, ...],
+    library: Path,
+    top: int,
+    similarity_min: float | None,
+    face: int | None,
+    person: str,
+    together: tuple[str, str] | None,
+    link: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the images of whoever is in PHOTO, or (without one) those that show two persons --together."""
+    if not photos and not together:
+        raise click.UsageError("say a PHOTO, or --together A B")
+    if not photos and (face or person):
+        raise click.UsageError("--face and --person narrow down what a PHOTO finds: say one")
     with exits():
         contents = [(ascii(str(photo)), base64.b64encode(read(photo)).decode()) for photo in photos]
-        found = answer(library, "search", photos=contents, top=top, similarity_min=similarity_min)
-        print_answer(found, rows_in_words(found, ["similarity", "person", "image"]), as_json)
+        found = answer(
+            library,
+            "search",
+            photos=contents,
+            top=top,
+            similarity_min=similarity_min,
+            face=face,
+            person=person,
+            together=together or (),
+        )
+        if link is not None:
+            link_images(link, [hit["image"] for hit in found])
+        columns = ["similarity", "person", "image"] if photos else ["image"]
+        print_answer(found, rows_in_words(found, columns), as_json)
 
 
 @main.command()

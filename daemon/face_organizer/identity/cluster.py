@@ -1,7 +1,7 @@
 """Which faces are one person, when nobody said how many persons there are.
 
 Room:    identity (thinks)
-Imports: types, numpy, scipy
+Imports: types, clusters, links, numpy, scipy
 
 Agglomeration on the graph of nearest neighbours. The linkage (identity/clusters.py) lies between average linkage and
 the cosine of the centroids. Average linkage alone loses blurred and turned faces to their noise; centroids alone fuse

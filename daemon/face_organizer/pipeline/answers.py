@@ -1,7 +1,7 @@
 """What people ask: how it stands, who is there, who looks like this. Reads truth, changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity
+Imports: types, ports, identity, book, roster
 
 Answers are plain dicts and lists, ready for JSON; names that are not UTF-8 are written with \\xNN.
 """
@@ -9,7 +9,7 @@ Answers are plain dicts and lists, ready for JSON; names that are not UTF-8 are 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from face_organizer.identity.centroids import Centroids
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NO_FACE, NOBODY, Float32, RunRecord
+from face_organizer.types import NO_FACE, NOBODY, Float32, ImageRecord, Int64, RunRecord
 
 Answer = dict[str, Any]
+Fits = Callable[[int, ImageRecord], bool]
 
 
 def counts(txn: Transaction, roster: Roster) -> Answer:
@@ -114,24 +115,48 @@ def people(txn: Transaction, library: Path, *, everybody: bool = False) -> list[
 
 
 def search(
-    txn: Transaction, index: Index, library: Path, probes: Float32, top: int, similarity_min: float
+    txn: Transaction,
+    index: Index,
+    library: Path,
+    probes: Float32,
+    top: int,
+    similarity_min: float,
+    fits: Fits = lambda _person_id, _image: True,
 ) -> list[Answer]:
     """The images whose faces are nearest to any of the probes, best first, one line per image and person.
 
-    probes: float32 (n, d), unit rows.
+    probes: float32 (n, d), unit rows. fits(person_id, image): does a face of this person (or NOBODY) there count?
     """
     if len(probes) == 0 or index.count == 0:
         return []
-    face_ids, similarities = index.search(probes, min(index.count, 4 * top + 16))
+    wanted = min(index.count, 4 * top + 16)
+    while True:  # faces that do not fit must not take the place of those that do
+        face_ids, similarities = index.search(probes, wanted)
+        found = _best(txn, library, face_ids, similarities, top, similarity_min, fits)
+        if len(found) == top or wanted == index.count or similarities[:, -1].max() < similarity_min:
+            return found
+        wanted = min(index.count, 8 * wanted)
+
+
+def _best(
+    txn: Transaction,
+    library: Path,
+    face_ids: Int64,
+    similarities: Float32,
+    top: int,
+    similarity_min: float,
+    fits: Fits,
+) -> list[Answer]:
     best: dict[tuple[str | None, int], Answer] = {}
     order = np.argsort(-similarities, axis=None, kind="stable")
     for face_id, similarity in zip(face_ids.ravel()[order].tolist(), similarities.ravel()[order].tolist(), strict=True):
         if face_id < 0 or similarity < similarity_min or len(best) == top:
             continue
         face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
-        if face is None:
-            continue
+        image = txn.images.get(face.image_id) if face else None
         person_id = assignment.person_id if assignment else NOBODY
+        if face is None or image is None or not fits(person_id, image):
+            continue
         person = txn.persons.get(person_id) if person_id else None
         path = image_path(txn, library, face.image_id, person.folder if person else "")
         if path is None:
@@ -146,6 +171,23 @@ def search(
             },
         )
     return list(best.values())
+
+
+def images_of(txn: Transaction, library: Path, persons: Sequence[int], top: int) -> list[Answer]:
+    """Images that show all of these persons (one at least), one line each, in the order in which they came."""
+    known = [person for id_ in persons if (person := txn.persons.get(id_)) is not None]
+    found: list[Answer] = []
+    for image_id, image in txn.images.items():
+        if len(found) < top and shows(txn, image, persons):
+            path = image_path(txn, library, image_id, known[0].folder)
+            found += [{"image": path, "persons": [person.name for person in known]}] if path is not None else []
+    return found
+
+
+def shows(txn: Transaction, image: ImageRecord, persons: Iterable[int]) -> bool:
+    """Are all of these persons in the image?"""
+    records = (txn.assignments.get(face_id) for face_id in image.face_ids)
+    return set(persons) <= {record.person_id for record in records if record is not None}
 
 
 def image_path(txn: Transaction, library: Path, image_id: int, folder: str) -> str | None:

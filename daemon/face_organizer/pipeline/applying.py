@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.flow import Cancelled
-from face_organizer.pipeline.pulse import waiting
+from face_organizer.pipeline.pulse import beat, waiting
 
 T = TypeVar("T")
 
@@ -51,6 +51,14 @@ class Applier:
             except NoRoomError as error:
                 raise NoRoomError(f"{error}; what was asked for is kept, and done as soon as there is room") from error
             return answer
+
+    def end_interrupted(self) -> None:
+        """End a change that a crash cut short, before the gallery's thread starts; on a full disk, later."""
+        try:
+            while self._changes.step():
+                beat()
+        except NoRoomError:
+            self.behind = True
 
     def catch_up(self) -> None:
         """End a change that was cut short, if there is one. Raises Cancelled, NoRoomError."""

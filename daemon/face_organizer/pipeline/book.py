@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every change of an assignment or a person in the truth, with changes.py
-Imports: types, ports, identity
+Imports: types, ports, identity, messages, roster
 
 In the gallery's thread only (or before it starts).
 """

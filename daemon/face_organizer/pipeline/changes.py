@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every change of an assignment or a person in the truth, with book.py
-Imports: types, ports, identity, book, change, plan
+Imports: types, ports, identity, book, change, plan, roster
 
 A change (what a run or a human decided) may move half a million faces. It is written down first, whole, and then done
 in chunks, each a transaction: enrolment goes on in between, and after a crash the rest is done at the next start. What
@@ -32,7 +32,7 @@ from face_organizer.pipeline.change import (
 )
 from face_organizer.pipeline.plan import Plan
 from face_organizer.pipeline.roster import Roster
-from face_organizer.ports import Clock, Store, Transaction
+from face_organizer.ports import Clock, Transaction
 from face_organizer.types import (
     NOBODY,
     Assignment,
@@ -55,8 +55,8 @@ APPLYING = "applying"
 class Changes:
     """See the module's text. book: who is whose."""
 
-    def __init__(self, store: Store, roster: Roster, book: Book, clock: Clock = monotonic) -> None:
-        self._store, self._roster, self.book, self._clock = store, roster, book, clock
+    def __init__(self, roster: Roster, book: Book, clock: Clock = monotonic) -> None:
+        self._roster, self.book, self._clock = roster, book, clock
         self._plan = Plan(book, roster)
 
     def begin(self, txn: Transaction, change_id: int, decision_id: int = 0, born_as: str | None = None) -> None:

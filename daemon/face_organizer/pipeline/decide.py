@@ -1,7 +1,7 @@
 """What humans decide: who a person is, who is one, who is not. Each decision is kept for ever and can be undone.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, changes, applying, runs
+Imports: types, errors, ports, identity, applying, change, changes, roster, runs, scrub
 
 A decision is written down with the faces it speaks of (identity/constraints.py makes of them what every clustering must
 respect) and with the change it makes at once; both in one transaction. Any thread but the gallery's.
@@ -24,7 +24,7 @@ from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, SOMEBODY
-from face_organizer.ports import Store, Transaction
+from face_organizer.ports import Transaction
 from face_organizer.types import (
     NOBODY,
     UNBORN,
@@ -54,10 +54,9 @@ class Decide:
     """See the module's text. now(): seconds since 1970."""
 
     def __init__(
-        self, store: Store, roster: Roster, changes: Changes, applier: Applier, runs: Runs, now: Callable[[], float]
+        self, roster: Roster, changes: Changes, applier: Applier, runs: Runs, now: Callable[[], float]
     ) -> None:
-        self._store, self._roster = store, roster
-        self._book, self._changes = changes.book, changes
+        self._roster, self._book, self._changes = roster, changes.book, changes
         self._applier, self._runs, self._now = applier, runs, now
 
     def name(self, person_id: int, name: str, confirming: Iterable[int] = ()) -> int:

@@ -1,7 +1,7 @@
 """Where the faces of a batch of images are, whichever way up they lie.
 
 Room:    pipeline (moves)
-Imports: types, ports, vision, stdlib
+Imports: types, ports, vision, pulse, stdlib
 
 Nearly every face is upright and found at the first look. Only where its score or its landmarks raise a doubt is it
 looked at from eight angles, small, and once more, large, at the angle where the detector is surest.

@@ -1,7 +1,7 @@
 """Forgets a person: what the faces look like, whose they are, what was decided of them, where their images lay.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, flow, keep_index, place, scrub
+Imports: types, errors, ports, applying, book, change, keep_index, place, pulse, roster, scrub
 
 One transaction takes the person out of the truth and notes what is left to do. Every later step can be repeated, so
 that the next start ends what a crash cut:
@@ -28,7 +28,7 @@ from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.place import file_to_place
-from face_organizer.pipeline.pulse import beat, wait
+from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, Gone, file_without, gone_with, scrub
 from face_organizer.ports import Log, Store, Transaction
@@ -226,11 +226,10 @@ class Forget:
             files = unpack_ids(txn.note(LEFT_TO_DO)).tolist()[1:]
         self._wait_placed(files)
         self._store.delete_backups()
-        pause = Event()
         while not self._in_gallery(self._store.rewrite):
             if stop.is_set():
                 return
-            wait(pause, AGAIN_S)
+            pause(AGAIN_S)
         self._in_gallery(self._done)
         self._log.info("forgetting_finished")
 

@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, ports, identity
+Imports: types, errors, ports, identity, book, flow, messages, pulse, roster, space
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.

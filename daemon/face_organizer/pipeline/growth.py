@@ -1,7 +1,7 @@
 """Re-clustering after a little growth: reads what is new, and nothing else that grows with the library.
 
 Room:    pipeline (moves)
-Imports: types, ports, roster, identity
+Imports: types, ports, identity, messages, roster
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a path that somebody mentioned to a settled image on its way: events are hints, the walk is the truth.
 
 Room:    pipeline (moves)
-Imports: types, ports, errors
+Imports: types, ports, pulse, space
 """
 
 from __future__ import annotations

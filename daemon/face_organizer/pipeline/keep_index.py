@@ -1,14 +1,14 @@
 """Keeps the index a true view of the store: fills it at the start, lets it outgrow itself, saves it now and then.
 
 Room:    pipeline (moves)
-Imports: ports
+Imports: ports, pulse
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ class IndexKeeper:
         with self._store.read() as txn:
             return GENERATION + int(txn.note(OUTDATED) or b"0")
 
-    def tend(self, _stop: Event) -> None:
+    def tend(self) -> None:
         """Train a larger index when it is time; save when the last save is old."""
         if self._index.needs_training():
             self._train()

@@ -1,21 +1,22 @@
 """Works off what truth wants on disk: first placement, moves after a re-clustering and crash recovery are one loop.
 
 Room:    pipeline (moves)
-Imports: types, ports
+Imports: types, errors, ports, book, flow, messages, pulse, space
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from threading import Event
 
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.book import wanted_folders
+from face_organizer.pipeline.flow import Cancelled
 from face_organizer.pipeline.messages import RecordPlaced
-from face_organizer.pipeline.pulse import beat, wait
+from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Space, boundless
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
@@ -23,6 +24,9 @@ from face_organizer.types import FileId, FileToPlace, Placed
 BATCH = 128
 REFUSED_MAX = 3
 """So many files, at most, run into a full disk in one pass: each may have been copied half before it shows."""
+
+LOOK_S = 0.02
+"""Whoever waits for files looks this often."""
 
 PLACE, RECORD = "place", "record"
 
@@ -61,6 +65,39 @@ class Placer:
 
     def wake(self) -> None:
         self._work.set()
+
+    def is_done(self) -> bool:
+        """Has everything pending been placed, but for what cannot be placed for now?"""
+        if self.blocked:
+            return True
+        with self._store.read() as txn:
+            return txn.pending_count() <= len(self.problems)
+
+    def wait_done(self, unless: Callable[[], bool]) -> bool:
+        """Wait until is_done(); False where unless() is true first. Any thread."""
+        while not unless():
+            if self.is_done():
+                return True
+            pause(LOOK_S)
+        return False
+
+    def wait_placed(self, file_ids: Sequence[int], unless: Callable[[], bool]) -> None:
+        """Wait until disk shows what truth wants of these files, or cannot. Any thread.
+
+        Raises NoRoomError where a disk is too full for it, Cancelled where unless() is true first.
+        """
+        self.wake()
+        for file_id in file_ids:
+            while self._is_pending(file_id):
+                if self.blocked and (lack := self._space.lack):
+                    raise NoRoomError(lack.problem)
+                if unless():
+                    raise Cancelled
+                pause(LOOK_S)
+
+    def _is_pending(self, file_id: int) -> bool:
+        with self._store.read() as txn:
+            return txn.pending(1, file_id) == [file_id] and file_id not in self.problems
 
     def run(self, stop: Event) -> None:
         """The service: until stop, place whatever is pending."""

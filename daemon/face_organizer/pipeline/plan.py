@@ -1,7 +1,7 @@
 """Makes a change ready to be done: persons get numbers and folders, and what is out of date by now is left out.
 
 Room:    pipeline (moves)
-Imports: types, ports, book, change
+Imports: types, ports, book, change, roster
 
 In the gallery's thread only.
 """

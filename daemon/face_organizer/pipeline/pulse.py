@@ -1,7 +1,7 @@
 """Whether each thread gets on: at work since when, or waiting. A thread that does not beat for too long is hung.
 
 Room:    pipeline (moves)
-Imports: stdlib
+Imports: ports, stdlib
 
 Whoever waits says so (`wait`, `waiting`; Channel, Pipeline and Reply do it themselves) and may wait for ever. Whoever
 works beats at every step. Threads without a pulse may call all of this too; then it does nothing.
@@ -158,6 +158,11 @@ def wait(event: Event, within_s: float | None = None) -> bool:
     """event.wait, as a wait that may take for ever."""
     with waiting():
         return event.wait(within_s)
+
+
+def pause(for_s: float) -> None:
+    """Wait for so long, as a wait that may take for ever."""
+    wait(Event(), for_s)
 
 
 def _stack(ident: int) -> str:

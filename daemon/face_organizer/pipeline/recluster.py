@@ -1,7 +1,7 @@
 """Re-clustering off the hot path: reads a snapshot, thinks, and hands what it found on, to be applied or to wait.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, runs
+Imports: types, errors, ports, identity, pipeline
 
 One run at a time and at most one of a kind waiting: requests that come while one waits share its answer.
 """
@@ -92,7 +92,7 @@ class Recluster:
         clock: Clock,
         now: Callable[[], float],
         picture: Callable[[], Picture],
-        chores: Callable[[Event], None] = lambda stop: None,
+        chores: Callable[[], None] = lambda: None,
         on_found: Callable[[Mapping[str, Any]], None] = lambda found: None,
         draw: Callable[[Mapping[str, Any]], Path] | None = None,
         has_room: Callable[[], bool] = lambda: True,
@@ -148,7 +148,7 @@ class Recluster:
             elif self.by_itself and (reason := self._due()):
                 self._answer(reason, "unasked", Reply())
             else:
-                self._chores(stop)
+                self._chores()
 
     def _due(self) -> str:
         if self._clock() < self._not_before or not self._has_room():

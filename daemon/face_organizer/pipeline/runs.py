@@ -1,7 +1,7 @@
 """What becomes of a re-clustering: kept as a proposal, applied, rolled back.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, book, applying
+Imports: types, errors, ports, applying, book, change, changes
 """
 
 from __future__ import annotations

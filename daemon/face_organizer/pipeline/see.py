@@ -1,7 +1,7 @@
 """The see stage: decoded images in, faces with embeddings out. Pixels end here.
 
 Room:    pipeline (moves)
-Imports: types, ports, vision, numpy, stdlib
+Imports: types, ports, vision, find, pulse, numpy, stdlib
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Is there room on the disks? Intake pauses before they are full, and goes on by itself when there is room again.
 
 Room:    pipeline (moves)
-Imports: types, ports
+Imports: ports
 
 Two things pause it: less free than free_min_bytes (the library's disk, the state's), and a write that was refused
 because a disk is full; that holds until the same work has been done. Either way one log line when it begins

@@ -1,7 +1,7 @@
 """What a re-clustering thinks: a snapshot in, and who everybody is in it out. Changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, growth
+Imports: types, ports, identity, book, messages, roster
 """
 
 from __future__ import annotations

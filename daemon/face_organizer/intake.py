@@ -1,0 +1,173 @@
+"""The front of the house: the inbox, the networks, and the stages from a path in the one to faces seen by the others.
+
+Room:    app (wires)
+Imports: parts, adapters, pipeline, names
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import numpy as np
+
+from face_organizer.adapters.inbox import FolderInbox
+from face_organizer.config import Config, check_folders
+from face_organizer.errors import DeniedError, GoneError, ItemError
+from face_organizer.parts import decode_photo, make_folder, open_eyes, patience_of
+from face_organizer.pipeline.flow import Stage
+from face_organizer.pipeline.ingest import Ingest
+from face_organizer.pipeline.messages import Skipped
+from face_organizer.pipeline.read import Decode
+from face_organizer.pipeline.see import See
+from face_organizer.pipeline.space import Space
+from face_organizer.ports import Log, Store
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
+
+
+class Intake:
+    """Until open(), nobody looks at the inbox, and networks are there for questions only.
+
+    submit(ref): into the pipeline, which begins with the stages that open() gives. device: what the networks run on.
+    """
+
+    def __init__(
+        self, config: Config, store: Store, submit: Callable[[ImageRef], None], space: Space, log: Log
+    ) -> None:
+        self._config, self._store, self._submit, self._space, self._log = config, store, submit, space, log
+        self._eyes: See | None = None
+        self._inbox: FolderInbox | None = None
+        self._ingest: Ingest | None = None
+        self.device = "none"
+
+    # open, follow, close
+
+    def open(self, *, once: bool) -> list[Stage]:
+        """Open the inbox and the networks; returns the stages between them. once: nothing gets a second look.
+
+        Raises ConfigError, ModelError, NoRoomError.
+        """
+        check_folders(self._config)
+        config, flow = self._config, self._config.flow
+        make_folder(config.inbox_path, "inbox")
+        self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
+        inbox.start()
+        self.device, (self._eyes, *workers) = open_eyes(
+            config, self._log, workers=config.faces.threads or len(os.sched_getaffinity(0))
+        )
+        decoders = [
+            Decode(inbox, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+            for _ in range(flow.decoders)
+        ]
+        patience = patience_of(config, once=once)
+        self._ingest = Ingest(inbox, self._known, self._submit, self._log, monotonic, patience, self._space)
+        return [
+            Stage("decode", tuple(decoders), capacity=8),
+            Stage("see", tuple(workers), batch=flow.batch_max, linger_s=flow.linger_s, capacity=2 * flow.batch_max),
+        ]
+
+    def run(self, stop: Event) -> None:
+        """The service: until stop, follow the open inbox."""
+        assert self._ingest is not None, "open() comes first"
+        self._ingest.run(stop)
+
+    def close(self) -> None:
+        """Let go of the inbox, if it was opened."""
+        if self._inbox is not None:
+            self._inbox.stop()
+
+    def reload(self, config: Config) -> None:
+        """Take over what can change while running."""
+        self._config = config
+        if self._ingest is not None:
+            self._ingest.patience = patience_of(config, once=False)
+
+    # how it stands
+
+    @property
+    def is_open(self) -> bool:
+        return self._ingest is not None
+
+    @property
+    def state(self) -> InboxState | None:
+        """Watched, polling or lost; None where nobody looks at the inbox."""
+        return self._inbox.state if self._inbox is not None else None
+
+    def is_away(self) -> bool:
+        """What lies at the inbox's path is not the inbox: its file system is not mounted."""
+        return self.state is not None and self.state.kind == "lost"
+
+    def is_idle(self) -> bool:
+        """Everything in the inbox has been submitted, or cannot be for now."""
+        return self._ingest is None or self._ingest.idle()
+
+    def problems(self) -> set[str]:
+        """What cannot be taken in for now, in sentences for people."""
+        if self._inbox is None or self._ingest is None:
+            return set()
+        return {*self._inbox.problems, *self._ingest.problems()}
+
+    def waiting(self) -> int:
+        """How many files the inbox holds now. Walks it."""
+        return sum(1 for _ in self._inbox.walk()) if self._inbox is not None else 0
+
+    def prune(self) -> None:
+        """Remove the folders that moving has emptied."""
+        if self._inbox is not None and self._config.placement == "move":
+            self._inbox.prune(older_than_s=0.0)
+
+    # what the pipeline asks
+
+    def reject(self, item: ImageRef | DecodedImage, error: ItemError) -> Rejected | Skipped:
+        """What becomes of an input that a stage refused."""
+        ref = item if isinstance(item, ImageRef) else item.ref
+        if isinstance(error, GoneError):
+            return Skipped(ref)
+        if self._ingest is not None:
+            if isinstance(error, DeniedError):
+                self._ingest.put_off(ref, str(error))
+                return Skipped(ref)
+            if error.unfinished and self._ingest.postpone(ref, str(error)):
+                return Skipped(ref)
+        return Rejected(ref, str(error))
+
+    def done(self, refs: list[ImageRef]) -> None:
+        """These images have left the pipeline."""
+        if self._ingest is not None:
+            self._ingest.done(refs)
+
+    def _known(self, path: Path, signature: Signature) -> bool:
+        """Truth has exactly this file already. Any thread."""
+        with self._store.read() as txn:
+            if txn.is_forgotten(os.fsencode(path), signature):
+                return True
+            file = txn.files.get(txn.file_of_source(os.fsencode(path)))
+        return file is not None and file.signature == signature and not file.missing
+
+    # questions
+
+    def embed(self, photos: list[tuple[str, str]], face: int | None = None) -> Float32:
+        """The faces in pictures (name, content in base64) as unit rows, float32 (n, d). Raises ItemError.
+
+        face: which one of each picture, from the left, 1 the first; None: all of them.
+        """
+        images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
+        found = []
+        for (name, _), image in zip(photos, self._open_eyes()(images), strict=True):
+            from_left = sorted(image.faces, key=lambda seen: float(seen.detection.box[[0, 2]].sum()))
+            if face is not None and from_left and face > len(from_left):
+                raise ItemError(f"{name} shows {len(from_left)} faces: there is no face {face} from the left")
+            found += from_left if face is None else from_left[face - 1 : face]
+        if not found:
+            raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
+        return np.stack([seen.embedding for seen in found])
+
+    def _open_eyes(self) -> See:
+        """The networks for questions; opened at the first one, unless the inbox has them open."""
+        if self._eyes is None:
+            self.device, (self._eyes, *_) = open_eyes(self._config, self._log, workers=0)
+        return self._eyes

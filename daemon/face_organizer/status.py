@@ -1,0 +1,113 @@
+"""How an organizer stands: an answer for programs, a line for people.
+
+Room:    app (wires)
+Imports: intake, calls, adapters, pipeline, names
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from time import monotonic
+from typing import Any
+
+from face_organizer.adapters.index import FaceIndex
+from face_organizer.adapters.store import LmdbStore
+from face_organizer.calls.ask import proposal
+from face_organizer.calls.desk import Answer
+from face_organizer.config import Config
+from face_organizer.intake import Intake
+from face_organizer.pipeline import answers
+from face_organizer.pipeline.flow import Pipeline
+from face_organizer.pipeline.gallery import Gallery
+from face_organizer.pipeline.place import Placer
+from face_organizer.pipeline.pulse import Pulses
+from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.roster import Roster
+from face_organizer.pipeline.space import Lack, Space
+from face_organizer.types import InboxState
+
+PROBLEMS_SHOWN = 50
+ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What it looks at. in_gallery runs something in the gallery's thread. Any thread."""
+
+    config: Config
+    store: LmdbStore
+    index: FaceIndex
+    roster: Roster
+    intake: Intake
+    pipeline: Callable[[], Pipeline]
+    gallery: Gallery
+    placer: Placer
+    space: Space
+    recluster: Recluster
+    pulses: Pulses
+    in_gallery: Callable[[Callable[[], Any]], Any]
+    started: float = field(default_factory=monotonic)
+
+    def answer(self) -> Answer:
+        """The call `status`: counts, queues, index, last run."""
+        return {
+            "running": self.intake.is_open,
+            "pid": os.getpid() if self.intake.is_open else None,
+            "inbox": answers.printable(str(self.config.inbox_path)),
+            "inbox_state": _state_told(self.intake.state),
+            "library": answers.printable(str(self.config.library_path)),
+            "people": self.config.people,
+            **self.in_gallery(self._truth),
+            "in_flight": self._in_flight(),
+            "paused": _lack_told(self.space.lack),
+            "queues": self.pipeline().queues(),
+            "threads": self.pulses.states(),
+            "device": self.intake.device,
+            "reclustering": self.recluster.running,
+            "problems": self._problems(),
+            "index": {"faces": self.index.count, "trained_on": self.index.trained_on},
+            "store_bytes": self.store.size_bytes(),
+            "up_s": round(monotonic() - self.started, 1),
+        }
+
+    def line(self) -> str:
+        """What it does just now, and how much there is."""
+        state = self.intake.state or InboxState("lost", "nobody looks at it")
+        doing = f"{ATTENTION[state.kind]} {ascii(str(self.config.inbox_path))[1:-1]}"
+        doing += f" ({state.reason})" if state.reason else ""
+        if self.recluster.running:
+            doing = "re-clustering"
+        if lack := self.space.lack:
+            doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        counted = f"{len(self.roster.faces_of)} persons, {self.index.count} faces"
+        return f"{doing}: {counted}, {self._in_flight()} in flight"
+
+    def _truth(self) -> Answer:
+        """What the truth says. In the gallery's thread."""
+        with self.store.read() as txn:
+            last_id = txn.last_id("runs")
+            last = txn.runs.get(last_id)
+            return answers.counts(txn, self.roster) | {
+                "last_run": answers.run_summary(last_id, last) if last else None,
+                "proposal": proposal(txn),
+                "decisions": txn.decisions.count(),
+            }
+
+    def _in_flight(self) -> int:
+        return self.pipeline().in_flight + self.gallery.held
+
+    def _problems(self) -> list[str]:
+        """What cannot be done for now, in sentences for people."""
+        shown = sorted(map(answers.printable, {*self.placer.problems.values(), *self.intake.problems()}))
+        return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
+
+
+def _state_told(state: InboxState | None) -> Answer | None:
+    """watched, polling or lost, and why it is not watched."""
+    return {"state": state.kind, "reason": answers.printable(state.reason) or None} if state else None
+
+
+def _lack_told(lack: Lack | None) -> Answer | None:
+    return asdict(lack) | {"folder": answers.printable(lack.folder)} if lack else None
