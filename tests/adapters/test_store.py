@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -241,6 +243,28 @@ for _ in range(count):
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
 """
+
+
+def test_after_a_commit_that_left_the_store_unusable_a_reader_is_told_so_too(store: LmdbStore, tmp_path: Path) -> None:
+    """A read-only descriptor takes the place of that through which LMDB makes a commit count, and the disk refuses."""
+    data = tmp_path / "truth" / "data.mdb"
+    opened = [fd for fd in (int(path.name) for path in Path("/proc/self/fd").iterdir()) if is_open_at(fd, data)]
+    (synced,) = (fd for fd in opened if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DSYNC)
+    read_only = os.open(data, os.O_RDONLY)
+    os.dup2(read_only, synced)
+    os.close(read_only)
+
+    with pytest.raises(StoreError), store.write() as txn:
+        txn.new_id("files")
+    with pytest.raises(StoreError, match="cannot read the store"), store.read():
+        pass
+
+
+def is_open_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def kill_readers(folder: Path, count: int) -> None:

@@ -61,8 +61,11 @@ class LmdbStore:
     @contextmanager
     def read(self) -> Iterator[StoreTransaction]:
         """A snapshot for the calling thread; keep it short, it holds old pages alive. Raises StoreError."""
-        with self._passing(), self._begin_reading() as txn:
-            yield StoreTransaction(txn, self._dbs, self.dimension)
+        try:
+            with self._passing(), self._begin_reading() as txn:
+                yield StoreTransaction(txn, self._dbs, self.dimension)
+        except lmdb.Error as error:  # another thread's commit failed so badly that nothing may be read any more
+            raise fate_of(error, self._folder, "read") from error
 
     @contextmanager
     def write(self) -> Iterator[StoreTransaction]:
