@@ -36,7 +36,7 @@ def open_log(style: str, level: str) -> Log:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=(lambda *_: _journal())
         if journal
-        else structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
+        else structlog.WriteLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     return cast("Log", structlog.get_logger())
