@@ -165,6 +165,7 @@ class Organizer:
             self._space,
             lambda: self._intake.is_open,
             self._post,
+            store.must_be_there,
         )
         with store.read() as txn:
             last_run = txn.runs.get(txn.last_id("runs"))
@@ -200,7 +201,7 @@ class Organizer:
             keeper=self._keeper,
             folders=self._folders,
             library=self.config.library_path,
-            place=self._placer.wake,
+            place=self._place_all,
             embed=self._intake.embed,
             find_neighbours=neighbours_of_all,
             in_gallery=self._in_gallery,
@@ -239,7 +240,8 @@ class Organizer:
             self._control.stop()
             if self._services:
                 self._stop_threads()
-            self._keeper.save()
+            if self.failure() is None:  # else the next start makes it anew
+                self._keeper.save()
         finally:
             self._store.close()
             self._lock.release()
@@ -335,6 +337,11 @@ class Organizer:
 
     def _post(self, message: Any) -> None:
         self._pipeline.post(message)
+
+    def _place_all(self) -> None:
+        """Look at everything that is pending, and wait until it has been placed, or cannot be for now."""
+        self._placer.wake()
+        self._placer.wait_done(self._is_giving_up)
 
     def _in_gallery(self, work: Callable[[], Any]) -> Any:
         call = Call(work)

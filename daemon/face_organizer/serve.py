@@ -149,8 +149,8 @@ def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[]
         _raise_failure(organizer)
         if signals.hup:
             signals.hup = False
-            _reload(organizer, log, reload)
-            organizer.request_recluster("hangup")
+            if _reload(organizer, log, reload):
+                organizer.request_recluster("hangup")
         if watch.all_get_on() and period_s is not None and monotonic() >= next_ping:
             notify("WATCHDOG=1")
             next_ping = monotonic() + period_s / 3
@@ -207,14 +207,15 @@ def _raise_failure(organizer: Organizer) -> None:
         raise failure
 
 
-def _reload(organizer: Organizer, log: Log, reload: Callable[[], Config]) -> None:
-    """Apply what can be applied; a broken configuration leaves the old one in force."""
+def _reload(organizer: Organizer, log: Log, reload: Callable[[], Config]) -> bool:
+    """Apply what can be applied; a broken configuration leaves the old one in force. Was it taken over?"""
     try:
         new = reload()
     except ConfigError as error:
-        log.error("config_refused", problem=str(error))
-        return
+        log.error("config_refused", problem=f"{error}; the settings of before stay in force")
+        return False
     now, later = changes(organizer.config, new)
     open_log(new.log.format, new.log.level)
     organizer.reload(msgspec.structs.replace(organizer.config, **{key: getattr(new, key) for key in now}))
     log.info("config_reloaded", applied=sorted(now), needs_restart=sorted(later))
+    return True

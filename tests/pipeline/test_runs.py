@@ -327,3 +327,23 @@ def die_after(desk: Desk, steps: int) -> None:
 
     applier = Applier(desk.changes, in_gallery)
     desk.decide = Decide(desk.roster, desk.changes, applier, desk.runs, lambda: 1.0)
+
+
+def test_a_copy_that_came_after_a_decision_follows_when_it_is_undone(world: World) -> None:
+    for number in range(3):
+        world.drop(7, f"{number}.jpg", f"somebody {number}")
+    with world.desk.store.read() as txn:
+        face_id = txn.last_id("faces")
+        (file_id,) = txn.images.get(txn.faces.get(face_id).image_id).file_ids
+        name, folder = txn.files.get(file_id).name.decode(), world.desk.folders(file_id)[0]
+    world.decide.reject([face_id])
+    world.place()
+    world.drop(7, "zz.jpg", "somebody 2")
+    assert {"outliers/2.jpg", "outliers/zz.jpg"} <= world.tree().keys()
+
+    world.decide.undo(None)
+    world.place()
+
+    assert name == "2.jpg"
+    assert {f"{folder}/2.jpg", f"{folder}/zz.jpg"} <= world.tree().keys()
+    assert not any(place.startswith("outliers/") for place in world.tree())

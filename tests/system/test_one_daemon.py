@@ -142,3 +142,15 @@ def test_without_its_database_it_touches_neither_inbox_nor_library_and_starts_an
     assert len(after) == 5
     findings = as_json("check", "--library", library, expect=1)["findings"]
     assert {finding["kind"] for finding in findings} == {"stray"}
+
+
+def test_a_daemon_whose_state_is_taken_away_stops_and_says_so(tmp_path: Path, start: Callable[..., Daemon]) -> None:
+    daemon = start("--inbox", tmp_path / "inbox", "--library", tmp_path / "library", command=NUMBERED)
+    daemon.wait_for("ready")
+
+    (tmp_path / "library" / ".face-organizer").rename(tmp_path / "taken")
+
+    wait_until(lambda: daemon.process.poll() is not None, within_s=60)
+    assert daemon.end() == 1
+    assert any("was taken away while it was in use" in str(line) for line in daemon.lines)
+    assert not (tmp_path / "library" / ".face-organizer").exists()

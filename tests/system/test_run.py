@@ -257,8 +257,15 @@ def test_a_file_taken_out_of_the_library_is_noticed_and_repair_makes_peace(faces
 
     (finding,) = as_json("check", "--library", library, expect=1)["findings"]
     assert finding["kind"] == "lost_place"
-    assert as_json("check", "--repair", "--library", library)["repaired"] is True
+    repaired = as_json("check", "--repair", "--library", library)
+    assert (repaired["repaired"], repaired["left"]) == (1, [])
     assert as_json("check", "--library", library)["findings"] == []
+
+    stray = library / files_below(library)[0]
+    stray.rename(stray.with_name("renamed.jpg"))
+    told = organizer("check", "--repair", "--library", library, expect=1).stdout
+    assert "move it to the inbox" in told
+    assert "2 findings, 1 repaired, 1 left" in told
 
 
 def test_without_its_memory_it_never_mixes_new_persons_into_old_folders(faces: list[Path], tmp_path: Path) -> None:

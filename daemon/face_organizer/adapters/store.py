@@ -57,6 +57,7 @@ class LmdbStore:
         self._env = env
         self._dbs = {name: env.open_db(name.encode()) for name in TABLES}
         self._map_is_full = False
+        self._inode = os.stat(self._folder / DATA).st_ino
 
     @contextmanager
     def read(self) -> Iterator[StoreTransaction]:
@@ -102,6 +103,20 @@ class LmdbStore:
                 f"{READERS_MAX} transactions read the store {self._folder} at once: stop the programs that hold it open"
                 " (`fuser` tells them)"
             ) from error
+
+    def must_be_there(self) -> None:
+        """Raises StoreError where what is open is not what lies there any more: what is written now nobody would find,
+        and another process could begin anew beside us."""
+        with self._passing():
+            try:
+                is_there = os.stat(self._folder / DATA).st_ino == self._inode
+            except OSError:
+                is_there = False
+        if not is_there:
+            raise StoreError(
+                f"the store {self._folder} was taken away while it was in use: put it back and start again, or start "
+                "without it to begin anew"
+            )
 
     def clear_dead_readers(self) -> int:
         """Free the places of readers that were killed; returns how many. Their snapshots would keep every page alive

@@ -78,16 +78,20 @@ class Ask:
             return [answers.run_summary(id_, run) for id_, run in txn.runs.items()]
 
     def check(self, repair: bool = False) -> Answer:
-        """Compare truth, index and folders. repair: put the views right (truth is never changed to fit them)."""
-        with self._desk.store.read() as txn:
-            findings = answers.check(txn, self._desk.index, self._desk.folders.holds, self._desk.folders.walk())
-        repaired = repair and bool(findings)
-        if repaired:
-            self._desk.in_gallery(self._remake_views)
+        """Compare truth, index and folders. repair: put the views right (truth is never changed to fit them), and say
+        what is left of the findings then."""
+        findings = left = self._findings()
+        if repair and findings:
             desk = self._desk
+            desk.in_gallery(self._remake_views)
             remake_graph(desk.store, desk.find_neighbours, desk.book.rules.neighbours, desk.in_gallery)
-            self._desk.place()
-        return {"findings": findings, "repaired": repaired, "clean": repaired or not findings}
+            desk.place()
+            left = self._findings()
+        return {"findings": findings, "repaired": len(findings) - len(left), "left": left, "clean": not left}
+
+    def _findings(self) -> list[Answer]:
+        with self._desk.store.read() as txn:
+            return answers.check(txn, self._desk.index, self._desk.folders.holds, self._desk.folders.walk())
 
     def _remake_views(self) -> None:
         """In the gallery's thread: the index anew, and every file looked at again."""

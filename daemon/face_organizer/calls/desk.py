@@ -26,8 +26,8 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Desk:
-    """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): look at all that is pending.
-    embed(photos, face): see intake.Intake.embed."""
+    """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): all that is pending,
+    and wait for it. embed(photos, face): see intake.Intake.embed."""
 
     store: Store
     index: Index

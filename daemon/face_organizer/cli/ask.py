@@ -136,11 +136,11 @@ def runs(run: int | None, library: Path, as_json: bool) -> None:
 @click.option("--repair", is_flag=True, help="Remake index and folders from the truth. Truth itself is never changed.")
 @json_option
 def check(library: Path, repair: bool, as_json: bool) -> None:
-    """Compare the truth with the index and the folders. Exit 0: they agree (or were repaired)."""
+    """Compare the truth with the index and the folders. Exit 0: they agree (or do now that they were repaired)."""
     with exits():
         found = answer(library, "check", repair=repair)
-        rows = rows_in_words(found["findings"], ["kind", "what", "problem"])
-        ending = ", repaired" if found["repaired"] else ""
+        rows = rows_in_words(found["left"], ["kind", "what", "problem"])
+        ending = f", {found['repaired']} repaired, {len(found['left'])} left" if repair else ""
         print_answer(found, f"{rows}\n{len(found['findings'])} findings{ending}", as_json)
         sys.exit(0 if found["clean"] else EXIT_FAILURE)
 

@@ -220,6 +220,9 @@ def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk:
         expected.update(places)
         name = printable(file.name)
         folders = {str(Path(place).parent) for place in places}
+        if txn.pending(1, file_id) == [file_id]:
+            findings.append(_finding("not_placed", f"file {file_id}", f"{name} has yet to be placed"))
+            continue
         if folders != set(wanted_folders(txn, file)):
             findings.append(_finding("not_placed", f"file {file_id}", f"{name} is not in the folders it should be in"))
         findings += [
@@ -232,7 +235,11 @@ def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk:
             if not holds(place)
         ]
     findings += [
-        _finding("stray", printable(path), "is in the library but not known; it was left alone")
+        _finding(
+            "stray",
+            printable(path),
+            "is in the library but not known; it was left alone: move it to the inbox, to have it sorted",
+        )
         for path in on_disk
         if path not in expected and not txn.is_forgotten(os.fsencode(path))
     ]

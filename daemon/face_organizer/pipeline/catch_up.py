@@ -23,7 +23,7 @@ LOOK_S = 1.0
 
 class CatchUp:
     """Whoever may be `behind`, and what waits for room. takes_in(): does anybody take images in, so that the disks have
-    to be looked at? post(message): to the gallery."""
+    to be looked at? post(message): to the gallery. look_at_store(): raises where the truth has been taken away."""
 
     def __init__(
         self,
@@ -34,14 +34,17 @@ class CatchUp:
         space: Space,
         takes_in: Callable[[], bool],
         post: Callable[[Call], None],
+        look_at_store: Callable[[], None],
     ) -> None:
         self._gallery, self._applier, self._runs, self._forget = gallery, applier, runs, forget
         self._space, self._takes_in, self._post = space, takes_in, post
+        self._look_at_store = look_at_store
 
     def run(self, stop: Event) -> None:
         """The service: look until stop."""
         self._runs.behind = True
         while True:
+            self._look_at_store()
             if self._takes_in():
                 self._space.look()
             if self._gallery.held:

@@ -136,6 +136,8 @@ class Changes:
             txn.put_former(change_id, face_id, FormerRecord(record, files))
             if former is not None:
                 self._put_back(txn, face_id, former, were)
+                for file_id in {file_id for file_id, _ in files} - {file_id for file_id, _ in former.places}:
+                    self.book.want_elsewhere(txn, file_id, were=were)  # the same picture, come since
             elif person_id == record.person_id:
                 for file_id, _ in files:
                     self.book.want_elsewhere(txn, file_id, were=were)
