@@ -220,11 +220,12 @@ def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk:
         expected.update(places)
         name = printable(file.name)
         folders = {str(Path(place).parent) for place in places}
-        if txn.pending(1, file_id) == [file_id]:
-            findings.append(_finding("not_placed", f"file {file_id}", f"{name} has yet to be placed"))
-            continue
+        is_pending = txn.pending(1, file_id) == [file_id]
         if folders != set(wanted_folders(txn, file)):
-            findings.append(_finding("not_placed", f"file {file_id}", f"{name} is not in the folders it should be in"))
+            problem = "has yet to be placed" if is_pending else "is not in the folders it should be in"
+            findings.append(_finding("not_placed", f"file {file_id}", f"{name} {problem}"))
+        if is_pending:
+            continue  # it may just be on its way
         findings += [
             _finding(
                 "lost_place",
