@@ -199,9 +199,8 @@ def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes
         shutil.rmtree(folder / REWRITING, ignore_errors=True)  # what a crash left
         if not (folder / DATA).exists():
             probe_room(folder, NEW_STORE_BYTES)
-        reserve(
-            folder / "lock.mdb", READERS_MAX * READER_BYTES + TABLE_BYTES
-        )  # LMDB writes to it through memory: no room would be a SIGBUS
+        # LMDB writes to it through memory: no room would be a SIGBUS
+        reserve(folder / "lock.mdb", READERS_MAX * READER_BYTES + TABLE_BYTES)
         env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES)
     except (OSError, lmdb.Error) as error:
         raise fate_of(error, folder, "open") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -176,12 +177,13 @@ def _best(
 def images_of(txn: Transaction, library: Path, persons: Sequence[int], top: int) -> list[Answer]:
     """Images that show all of these persons (one at least), one line each, in the order in which they came."""
     known = [person for id_ in persons if (person := txn.persons.get(id_)) is not None]
-    found: list[Answer] = []
-    for image_id, image in txn.images.items():
-        if len(found) < top and shows(txn, image, persons):
-            path = image_path(txn, library, image_id, known[0].folder)
-            found += [{"image": path, "persons": [person.name for person in known]}] if path is not None else []
-    return found
+    paths = (
+        image_path(txn, library, image_id, known[0].folder)
+        for image_id, image in txn.images.items()
+        if shows(txn, image, persons)
+    )
+    there = (path for path in paths if path is not None)
+    return [{"image": path, "persons": [person.name for person in known]} for path in islice(there, top)]
 
 
 def shows(txn: Transaction, image: ImageRecord, persons: Iterable[int]) -> bool:

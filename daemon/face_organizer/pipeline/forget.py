@@ -113,7 +113,7 @@ class Forget:
         def of_nobody_else() -> list[FileToPlace]:
             with self._store.read() as txn:
                 gone = self._gone(txn, person_id)
-                images = [txn.images.get(id_) for id_ in {int(self._roster.image_of[face]) for face in gone.faces}]
+                images = [txn.images.get(id_) for id_ in self._image_ids(gone)]
                 lonely = [each for each in images if each is not None and set(each.face_ids) <= gone.faces]
                 files = [file_to_place(txn, file_id) for each in lonely for file_id in each.file_ids]
             return [file for file in files if file is not None]
@@ -168,7 +168,7 @@ class Forget:
         """Take the faces out of their images; what shows nobody else is not known any more. Returns the files that have
         to move."""
         moving: list[int] = []
-        for image_id in {int(self._roster.image_of[face_id]) for face_id in gone.faces}:
+        for image_id in self._image_ids(gone):
             image = txn.images.get(image_id)
             assert image is not None, image_id
             left = tuple(face_id for face_id in image.face_ids if face_id not in gone.faces)
@@ -199,6 +199,10 @@ class Forget:
         txn.set_pending(file_id, False)
         txn.files.delete(file_id)
 
+    def _image_ids(self, gone: Gone) -> set[int]:
+        """The images that show any of the faces."""
+        return {int(self._roster.image_of[face_id]) for face_id in gone.faces}
+
     def _gone(self, txn: Transaction, person_id: int) -> Gone:
         if person_id not in self._roster.faces_of:
             raise RequestError(f"there is no person {person_id}: `face-organizer people --all` lists them")
@@ -206,7 +210,7 @@ class Forget:
 
     def _told(self, txn: Transaction, person_id: int, gone: Gone) -> Forgotten:
         person = txn.persons.get(person_id) or PersonRecord("", "")
-        images = [txn.images.get(id_) for id_ in {int(self._roster.image_of[face_id]) for face_id in gone.faces}]
+        images = [txn.images.get(id_) for id_ in self._image_ids(gone)]
         shared = sum(image is not None and not set(image.face_ids) <= gone.faces for image in images)
         return Forgotten(
             person_id,
