@@ -24,7 +24,7 @@ from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
 from face_organizer.intake import Intake
-from face_organizer.parts import pack_named, placing_copies, rules_of, state_folder, when_of
+from face_organizer.parts import pack_of, placing_copies, rules_of, state_folder, when_of
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.catch_up import CatchUp
@@ -109,7 +109,7 @@ class Organizer:
 
     def _make_gallery(self) -> None:
         """Who is whose, and the only thread that changes it."""
-        rules = rules_of(self.config, pack_named(self.config.faces.pack))
+        rules = rules_of(self.config, pack_of(self.config.faces))
         self._book = Book(self._store, self._roster, rules, self._folders.holds)
         self._gallery = Gallery(
             self._store,
@@ -317,7 +317,7 @@ class Organizer:
         self.config = config
         self._intake.reload(config)
         self._space.free_min_bytes = config.watch.disk_free_min_bytes
-        self._recluster.rules = rules_of(config, pack_named(config.faces.pack))
+        self._recluster.rules = rules_of(config, pack_of(config.faces))
         self._go_by(self._recluster.found)
         self._recluster.when = when_of(config)
 

@@ -18,7 +18,7 @@ from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import NoRoomError, StoreError
-from face_organizer.parts import make_folder, pack_named, state_folder
+from face_organizer.parts import make_folder, pack_of, state_folder
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import STATE_FOLDER
@@ -31,7 +31,7 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Or
     where a new one finds a full disk; one that is there opens all the same."""
     check_folders(config)
     refuse_shared(config.state_path)
-    pack = pack_named(config.faces.pack)
+    pack = pack_of(config.faces)
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
@@ -40,6 +40,7 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Or
         make_folder(config.inbox_path, "inbox")
         lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
+        config = msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack.address))
         _tell_of_backup(store, log)
         return _with_store(store, lambda: _remembering(store, config, log, lock, pulses))
     except BaseException:

@@ -17,13 +17,14 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "errors", "ports", "config", "facts"}
+NAMES = {"types", "errors", "ports", "config", "facts", "traits"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
     "errors": set(),
     "facts": set(),
     "config": {"errors"},
+    "traits": {"types"},
     "ports": {"types"},
     "vision": NAMES,  # thinks
     "identity": NAMES,
@@ -52,6 +53,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
+        "traits.py",
         "opening.py",
         "serve.py",
         "cli/",
@@ -59,8 +61,10 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/columns.py",
         "adapters/control.py",
         "adapters/chart.py",
+        "adapters/manifest.py",
     ),
-    "onnx": ("adapters/fold.py", "adapters/models.py", "adapters/session.py"),
+    "google": ("adapters/networks.py",),
+    "onnx": ("adapters/fold.py", "adapters/networks.py", "adapters/session.py"),
     "onnxruntime": ("adapters/session.py",),
     "openvino": ("adapters/session.py",),
     "pillow_heif": ("vision/decode.py",),

@@ -123,21 +123,30 @@ def models() -> None:
     """The model packs: which networks find and recognise faces."""
 
 
+models_dir_option = click.option(
+    "--models-dir", type=FOLDER, help="As faces.models_dir in the configuration, if that is set."
+)
+
+
 @models.command(name="list")
+@models_dir_option
 @json_option
-def list_models(as_json: bool) -> None:
-    """Every pack there is, with its licence."""
+def list_models(models_dir: Path | None, as_json: bool) -> None:
+    """Every pack there is, with its licence: those that come with the program, those that were pulled, and folders of
+    networks that were used. The name is what faces.pack is set to; any other folder may be named there too."""
     with exits():
-        rows = packs()
-        print_answer(rows, rows_in_words(rows, ["name", "detector", "dimension", "fingerprint", "licence"]), as_json)
+        rows = packs(models_dir)
+        columns = ["name", "detector", "dimension", "attributes", "fingerprint", "licence"]
+        print_answer(rows, rows_in_words(rows, columns), as_json)
 
 
 @models.command(name="verify")
+@models_dir_option
 @json_option
-def verify_models(as_json: bool) -> None:
+def verify_models(models_dir: Path | None, as_json: bool) -> None:
     """Check the files of every pack against their checksums."""
     with exits():
-        rows = verify_packs()
+        rows = verify_packs(models_dir)
         print_answer(rows, rows_in_words(rows, ["name", "ok", "problem"]), as_json)
         sys.exit(0 if all(row["ok"] for row in rows) else EXIT_FAILURE)
 
