@@ -6,7 +6,7 @@ Imports: everything but cli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from time import monotonic, time
@@ -55,10 +55,18 @@ class Organizer:
     """
 
     def __init__(
-        self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore, pulses: Pulses | None = None
+        self,
+        config: Config,
+        log: Log,
+        lock: LibraryLock,
+        store: LmdbStore,
+        pulses: Pulses | None = None,
+        neighbours: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Opens the views; see open_organizer and open_existing. Raises StoreError, ConfigError."""
+        """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
+        process, in sentences. Raises StoreError, ConfigError."""
         self.config, self._log, self._lock, self._store = config, log, lock, store
+        self._neighbours = neighbours
         self.pulses = pulses or Pulses()
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
@@ -188,6 +196,7 @@ class Organizer:
             recluster=self._recluster,
             pulses=self.pulses,
             in_gallery=self._in_gallery,
+            neighbours=self._neighbours,
         )
         desk = Desk(
             store=self._store,

@@ -7,7 +7,7 @@ Imports: intake, calls, adapters, pipeline, names
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
 from typing import Any
@@ -34,7 +34,7 @@ ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 @dataclass(frozen=True)
 class Status:
-    """What it looks at. in_gallery runs something in the gallery's thread. Any thread."""
+    """What it looks at. in_gallery runs something in the gallery's thread; neighbours(): see Organizer. Any thread."""
 
     config: Config
     store: LmdbStore
@@ -48,6 +48,7 @@ class Status:
     recluster: Recluster
     pulses: Pulses
     in_gallery: Callable[[Callable[[], Any]], Any]
+    neighbours: Callable[[], Sequence[str]]
     started: float = field(default_factory=monotonic)
 
     def answer(self) -> Answer:
@@ -66,7 +67,7 @@ class Status:
             "threads": self.pulses.states(),
             "device": self.intake.device,
             "reclustering": self.recluster.running,
-            "problems": self._problems(),
+            "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
             "index": {"faces": self.index.count, "trained_on": self.index.trained_on},
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
@@ -98,8 +99,8 @@ class Status:
     def _in_flight(self) -> int:
         return self.pipeline().in_flight + self.gallery.held
 
-    def _problems(self) -> list[str]:
-        """What cannot be done for now, in sentences for people."""
+    def problems(self) -> list[str]:
+        """What cannot be done for now in this library, in sentences for people."""
         shown = sorted(map(answers.printable, {*self.placer.problems.values(), *self.intake.problems()}))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 
