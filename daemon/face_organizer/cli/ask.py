@@ -1,4 +1,4 @@
-"""What is asked: status, people, search, explain, history, runs, check.
+"""What is asked: status, people, search, explain, review, history, runs, check.
 
 Room:    cli (talks)
 Imports: errors, commands, shared, words
@@ -22,7 +22,7 @@ from face_organizer.cli.shared import (
     main,
     print_answer,
 )
-from face_organizer.cli.words import face_in_words, pairs_in_words, rows_in_words, run_in_words
+from face_organizer.cli.words import face_in_words, pairs_in_words, question_in_words, rows_in_words, run_in_words
 from face_organizer.commands import answer, link_images, picture
 from face_organizer.errors import FaceOrganizerError
 
@@ -103,6 +103,21 @@ def explain(image: Path, library: Path, as_json: bool) -> None:
     with exits():
         found = answer(library, "explain", picture=picture(image))
         print_answer(found, "\n\n".join(face_in_words(face) for face in found["faces"]) or "no face was found", as_json)
+
+
+@main.command()
+@library_option
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many questions.")
+@json_option
+def review(library: Path, limit: int, as_json: bool) -> None:
+    """What is worth telling: likely same persons and likely intruders, whose answer puts most faces right first.
+
+    Answer with `merge` or `apart`, and with `reject` or `assign`: what was answered is not asked again.
+    """
+    with exits():
+        found = answer(library, "review", limit=limit)
+        told = "\n".join(question_in_words(each) for each in found) or "nothing is worth asking"
+        print_answer(found, told, as_json)
 
 
 @main.command()
