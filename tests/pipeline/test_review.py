@@ -13,7 +13,7 @@ import pytest
 from test_answers import place_all
 from test_gallery import Desk
 
-from face_organizer.calls.look import Look
+from face_organizer.calls.review import Review
 from face_organizer.errors import RequestError
 
 
@@ -28,9 +28,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.store.close()
 
 
-def look_at(desk: Desk) -> Look:
+def look_at(desk: Desk) -> Review:
     """The calls, without a daemon around them."""
-    return Look(
+    return Review(
         SimpleNamespace(
             store=desk.store,
             roster=desk.roster,
@@ -47,7 +47,7 @@ def torn(desk: Desk, after: list[int]) -> None:
     place_all(desk)
 
 
-def asked(look: Look) -> list[dict[str, Any]]:
+def asked(look: Review) -> list[dict[str, Any]]:
     return look.review()
 
 

@@ -24,7 +24,7 @@ from face_organizer.types import Float32, Int64
 LIMIT_MAX = 500
 
 
-class Look:
+class Review:
     """Each public method is a call by its name. Raises RequestError with a sentence for the asker."""
 
     def __init__(self, desk: Desk) -> None:
