@@ -66,6 +66,11 @@ class Decide:
     def merge(self, one: str, into: str, together: bool = False) -> Answer:
         return self._decided(self._desk.decide.merge(self._person(one), self._person(into), together=together))
 
+    def apart(self, one: str, other: str) -> Answer:
+        """Two persons are not one; whoever says so has looked at the faces that stand for them."""
+        a, b = self._person(one), self._person(other)
+        return self._decided(self._desk.decide.apart((a, self._cover(a)), (b, self._cover(b))))
+
     def split(self, person: str, into: int | None = None) -> Answer:
         """A person is several: as many as `into`, or as many as appear."""
         person_id = self._person(person)

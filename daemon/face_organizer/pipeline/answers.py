@@ -166,9 +166,13 @@ def _best(
             (path, person_id),
             {
                 "image": path,
+                "image_id": face.image_id,
+                "face_id": face_id,
                 "person_id": person_id or None,
                 "person": person.name if person else None,
                 "similarity": round(similarity, 4),
+                "box": [round(x, 1) for x in face.box],
+                "size_px": [image.width_px, image.height_px],
             },
         )
     return list(best.values())

@@ -33,6 +33,7 @@ RULES = {
     "name": "a human named the person",
     "merge": "a human said that two persons are one",
     "split": "a human said that a person was several",
+    "apart": "a human said that two persons are not one",
     "reject": "a human said that it is not the person it was with",
     "assign": "a human said who it is",
     "taken_back": "a decision or a run was taken back",
