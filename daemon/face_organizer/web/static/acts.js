@@ -24,14 +24,12 @@ export async function decide(steps, sentence = "") {
   }
   if (answers.length) {
     undoable.push(answers.map(({ decision_id }) => decision_id));
-    const says = sentence || capital(answers.map(({ says }) => says).join("; "));
+    const says = sentence || answers.map(({ says }) => says).join("; ");
     toast(`${says}.`, { acts: [["Undo", undo, "u"]] });
     changed();
   }
   return answers.length === steps.length ? answers : null;
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Take back what was decided last: here, or else by anybody. */
 export async function undo() {
@@ -137,17 +135,18 @@ export const personButton = (person, run, autofocus = false) =>
   );
 
 export async function split(person) {
-  const into = await dialog(`Split ${person.name}`, (close) => [
+  const as_many_as_appear = 0;
+  const parts = await dialog(`Split ${person.name}`, (close) => [
     h("p", {}, "Into how many people? Each becomes a person of their own; the largest part keeps the name."),
     h(
       "footer",
       { class: "numbers" },
-      button("As many as appear", () => close("auto"), { kind: "primary", autofocus: true }),
+      button("As many as appear", () => close(as_many_as_appear), { kind: "primary", autofocus: true }),
       ...[2, 3, 4, 5].map((number) => button(String(number), () => close(number))),
     ),
   ]);
-  if (!into) return null;
-  return decide([["split", { person: person.person_id, ...(into === "auto" ? {} : { into }) }]]);
+  if (parts === null) return null;
+  return decide([["split", { person: person.person_id, ...(parts ? { parts } : {}) }]]);
 }
 
 export const hide = (persons) =>

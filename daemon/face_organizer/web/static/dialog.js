@@ -90,9 +90,10 @@ export function toast(sentence, { acts = [], kind = "" } = {}) {
     ...acts.map(([words, run, key]) => button(words, () => (clear(), run()), { key, kind: "quiet" })),
     iconButton("Dismiss", "close", clear),
   );
+  host.querySelectorAll(".toast:not(.error)").forEach((each) => each.remove()); // one at a time: the latest counts
+  while (host.children.length > 2) host.firstElementChild.remove();
   // a dialog lies above everything else, so what is said meanwhile is said in it
   (document.querySelector("dialog[open] .dialog-body") ?? host).append(node);
-  while (host.children.length > 3) host.firstElementChild.remove();
   let timer = setTimeout(clear, SHOWN_S * 1000);
   const stay = () => clearTimeout(timer);
   node.addEventListener("pointerenter", stay);

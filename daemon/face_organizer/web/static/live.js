@@ -6,8 +6,8 @@ import { count, h } from "./dom.js";
 
 const LOOK_AGAIN_MS = 800;
 const RETRY_MS = [1000, 2000, 5000, 10_000];
-const MOVES_PEOPLE = ["image_enrolled", "image_placed", "recluster_finished", "decision_made"];
-const HEARD = [...MOVES_PEOPLE, "recluster_started", "image_quarantined", "inbox_lost", "inbox_back"];
+const MOVES_PEOPLE = ["image_enrolled", "recluster_finished", "decision_made", "decision_undone", "lost"];
+const HEARD = [...MOVES_PEOPLE, "image_placed", "recluster_started", "image_quarantined", "inbox_lost", "inbox_back"];
 
 /** host: where the counters are; offline: where it says that nobody is there. Listens for good. */
 export class Live {
@@ -56,8 +56,6 @@ export class Live {
     };
     for (const name of HEARD) this.source.addEventListener(name, () => this.heard(name));
     for (const name of MOVES_PEOPLE) this.source.addEventListener(name, () => this.soon("people", changed, LOOK_AGAIN_MS));
-    // by whatever name they come, events of persons mean that views look again
-    this.source.onmessage = () => this.heard("message");
   }
 
   heard(name) {

@@ -121,7 +121,7 @@ const risk = (losses) =>
 
 /** Before and after, as pictures: faces on their way from one person to another. */
 function moves(all) {
-  if (!all.length) return [h("p", { class: "note" }, "No face moves.")];
+  if (!all.length) return [h("p", { class: "note" }, "No face would move: all is as it should be.")];
   const rows = all.slice(0, MOVES_SHOWN).map((move) =>
     h(
       "div",

@@ -36,6 +36,7 @@ export function mapView(host) {
 class PeopleMap {
   constructor(host) {
     this.points = [];
+    this.chosen = null;
     this.faces = new Map();
     this.canvas = h("canvas", {
       tabIndex: 0,
@@ -80,6 +81,7 @@ class PeopleMap {
     try {
       const { points } = await api.map();
       this.points = points.toSorted((one, other) => other.faces - one.faces);
+      this.chosen = this.points.find(({ person_id }) => person_id === this.chosen?.person_id) ?? null;
       this.count.textContent = counted(points.length, "person", "people");
       this.message.replaceChildren(...(points.length ? [] : [h("h2", {}, "Nobody is here yet")]));
       this.fit();
@@ -147,7 +149,8 @@ class PeopleMap {
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
     const placed = [];
-    for (const point of this.points) {
+    const chosenLast = [...this.points.filter((point) => point !== this.chosen), this.chosen].filter(Boolean);
+    for (const point of chosenLast) {
       const { x, y } = this.onScreen(point);
       const r = this.radius(point);
       if (x < -r || y < -r || x > this.width + r || y > this.height + r) continue;

@@ -52,11 +52,9 @@ class Review {
 
   async look() {
     try {
-      const queue = await api.review(ASKED);
-      this.queue = Array.isArray(queue) ? queue : (queue.questions ?? []);
+      this.queue = await api.review(ASKED);
     } catch (error) {
-      if (error.status !== 404) complain(error);
-      this.failed = error.message;
+      complain(error);
       this.queue = [];
     }
     this.show();

@@ -116,7 +116,7 @@ class Search {
     this.count.textContent = "Searching ...";
     try {
       const hits = await api.search(this.photo, { top: TOP, face: face || undefined });
-      if (face === this.face) this.show(Array.isArray(hits) ? hits : (hits.hits ?? hits.results));
+      if (face === this.face) this.show(hits);
     } catch (error) {
       this.count.textContent = "";
       this.results.replaceChildren(h("p", {}, error.message));

@@ -44,15 +44,15 @@ const KINDS = {
   },
   unreadable: {
     load: async (values) => {
-      const answer = await api.quarantine(values);
-      return { total: answer.total, rows: answer.images ?? answer.files ?? [] };
+      const { total, files } = await api.quarantine(values);
+      return { total, rows: files };
     },
-    keyOf: ({ file_id, path, name }) => file_id ?? path ?? name,
+    keyOf: ({ file_id }) => file_id,
     cell: (file) => [
       h("div", { class: "square broken" }, icon("no"), h("span", {}, file.reason)),
-      h("span", { class: "caption" }, file.name ?? file.path?.split("/").at(-1) ?? ""),
+      h("span", { class: "caption" }, file.path.split("/").at(-1)),
     ],
-    describe: (file) => `${file.name ?? file.path}: ${file.reason}`,
+    describe: (file) => `${file.path.split("/").at(-1)}: ${file.reason}`,
     nothing: ["Everything could be read", "Files that are damaged or no pictures are shown here, with the reason."],
     label: "Files that could not be read",
     one: "file",

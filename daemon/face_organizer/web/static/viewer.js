@@ -23,7 +23,7 @@ class Viewer {
     this.place = h("span", { class: "count", "aria-live": "polite" });
     this.box = h(
       "dialog",
-      { class: "viewer", "aria-label": "Image", on: { close: () => this.closed(), keydown: (event) => this.key(event) } },
+      { class: "viewer", tabIndex: -1, "aria-label": "Image", on: { close: () => this.closed(), keydown: (event) => this.key(event) } },
       h(
         "header",
         {},
@@ -39,6 +39,7 @@ class Viewer {
     acts.changes.addEventListener("changed", this.again);
     document.body.append(this.box);
     this.box.showModal();
+    this.box.focus();
     this.show();
   }
 
@@ -166,7 +167,7 @@ class Viewer {
         { class: "who" },
         h("img", { class: "avatar large", src: api.faceUrl(face.face_id), alt: "" }),
         known
-          ? h("a", { href: `#/person/${face.person_id}`, on: { click: () => this.box.close() } }, face.person ?? face.name)
+          ? h("a", { href: `#/person/${face.person_id}`, on: { click: () => this.box.close() } }, face.person)
           : h("span", { class: "unnamed" }, "nobody (yet)"),
       ),
       h(
@@ -179,19 +180,25 @@ class Viewer {
     );
     try {
       const told = await api.face(chosen);
-      if (this.chosen === chosen) reason.replaceChildren(...why(told.explain ?? told));
+      if (this.chosen === chosen) reason.replaceChildren(...why(told.explain));
     } catch (error) {
       if (this.chosen === chosen) reason.replaceChildren(h("p", { class: "note" }, error.message));
     }
   }
 }
 
+/** Who else it looks like; of a face of nobody, whom it resembles most. */
+const nextOf = ({ person_id, next_person, margin }) =>
+  person_id
+    ? `next is ${next_person}, ${similarity(Math.abs(margin ?? 0))} ${margin < 0 ? "ahead" : "behind"}`
+    : `most like ${next_person}`;
+
 /** Why a face is where it is. */
 function why(told) {
   const said = told.because ? told.because.charAt(0).toUpperCase() + told.because.slice(1) : "";
   const figures = [
     told.similarity !== null && told.similarity !== undefined ? `similarity ${similarity(told.similarity)}` : "",
-    told.next_person ? `next is ${told.next_person}, ${similarity(Math.abs(told.margin ?? 0))} ${told.margin < 0 ? "ahead" : "behind"}` : "",
+    told.next_person ? nextOf(told) : "",
     told.quality !== undefined ? `quality ${similarity(told.quality)}` : "",
   ].filter(Boolean);
   const near = told.nearest ?? [];
