@@ -88,6 +88,16 @@ class FlowConfig(Section, frozen=True):
     hung_after_s: Annotated[float, Meta(gt=0)] = 300.0
 
 
+WEB_ADDRESS = "127.0.0.1:8765"
+"""Where the page is unless somebody says otherwise."""
+
+
+class WebConfig(Section, frozen=True):
+    listen: str = ""
+    token_file: str = ""
+    thumbnails_max_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
+
+
 class LogConfig(Section, frozen=True):
     format: Literal["auto", "json", "pretty"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -105,6 +115,7 @@ class Config(Section, frozen=True):
     recluster: ReclusterConfig = ReclusterConfig()
     index: IndexConfig = IndexConfig()
     flow: FlowConfig = FlowConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
     @property

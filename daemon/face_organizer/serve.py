@@ -1,7 +1,7 @@
 """The process: signals, the main loop, what systemd and the terminal hear. Signals only set flags.
 
 Room:    app (wires)
-Imports: errors, ports, config, adapters, pipeline, app, opening, stdlib
+Imports: errors, ports, config, adapters, pipeline, app, door, opening, stdlib
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
 from face_organizer.app import Organizer
 from face_organizer.config import Config, changes
+from face_organizer.door import Door
 from face_organizer.errors import ConfigError, FaceOrganizerError
 from face_organizer.opening import open_organizer
 from face_organizer.pipeline.flow import Service
@@ -127,26 +128,46 @@ def _run_daemon(config: Config, log: Log, reload: Callable[[], Config]) -> None:
     with handling_signals() as signals:
         with starting(pulses, watch):
             organizer = open_organizer(config, log, pulses)
+        door: Door | None = None
         try:
             with starting(pulses, watch):
+                door = Door(organizer, config, log)
                 organizer.start(watching=True)
+            door.start()
             log.info("ready", inbox=str(config.inbox_path), library=str(config.library_path), people=config.people)
             notify("READY=1", f"STATUS={organizer.status.line()}")
-            _serve(organizer, signals, log, reload, watch)
+            _serve(organizer, door, signals, log, reload, watch)
         finally:
             log.info("stopping")
             notify("STOPPING=1")
-            organizer.stop(config.flow.stop_within_s)
+            _stop(organizer, door, config.flow.stop_within_s)
             log.info("stopped")
 
 
-def _serve(organizer: Organizer, signals: Signals, log: Log, reload: Callable[[], Config], watch: Watch) -> None:
+def _stop(organizer: Organizer, door: Door | None, within_s: float) -> None:
+    """First nobody comes in any more; then what came in is finished; then those who waited for that hear of it."""
+    try:
+        if door is not None:
+            door.stop()
+    finally:
+        try:
+            organizer.stop(within_s)
+        finally:
+            if door is not None:
+                door.close()
+
+
+def _serve(
+    organizer: Organizer, door: Door, signals: Signals, log: Log, reload: Callable[[], Config], watch: Watch
+) -> None:
     """The main loop. systemd hears that all is well only while every thread gets on."""
     period_s = watchdog_period_s()
     next_ping = next_status = 0.0
     while not signals.stop:
         signals.wait(TICK_S)
         _raise_failure(organizer)
+        if door.failure is not None:
+            raise door.failure
         if signals.hup:
             signals.hup = False
             if _reload(organizer, log, reload):

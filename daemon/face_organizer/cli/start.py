@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -28,7 +29,7 @@ from face_organizer.cli.shared import (
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
 from face_organizer.commands import packs, verify_packs
-from face_organizer.config import Config, load
+from face_organizer.config import WEB_ADDRESS, Config, load
 
 
 class PeopleType(click.ParamType[int | str]):
@@ -57,6 +58,13 @@ class PeopleType(click.ParamType[int | str]):
 )
 @click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
+@click.option(
+    "--web",
+    is_flag=False,
+    flag_value=WEB_ADDRESS,
+    metavar="[HOST:PORT]",
+    help=f"Serve the page and the HTTP interface, on this machine only unless HOST says otherwise.  [{WEB_ADDRESS}]",
+)
 @json_option
 def run(
     inbox: Path | None,
@@ -65,6 +73,7 @@ def run(
     people: int | str | None,
     placement: str | None,
     once: bool,
+    web: str | None,
     as_json: bool,
 ) -> None:
     """Watch the inbox and sort what arrives, until stopped (SIGTERM, Ctrl-C).
@@ -74,13 +83,14 @@ def run(
     from face_organizer.serve import open_log, run_daemon, run_once
 
     def configured() -> Config:
-        return load(
+        config = load(
             config_path,
             inbox=str(inbox) if inbox else None,
             library=str(library) if library else None,
             people=people,
             placement=placement,
         )
+        return config if web is None else replace(config, web=replace(config.web, listen=web))
 
     with exits():
         config = configured()
