@@ -95,6 +95,16 @@ class FlowConfig(Section, frozen=True):
     hung_after_s: Annotated[float, Meta(gt=0)] = 300.0
 
 
+WEB_ADDRESS = "127.0.0.1:8765"
+"""Where the page is unless somebody says otherwise."""
+
+
+class WebConfig(Section, frozen=True):
+    listen: str = ""
+    token_file: str = ""
+    thumbnails_max_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
+
+
 class LogConfig(Section, frozen=True):
     format: Literal["auto", "json", "pretty"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -125,6 +135,7 @@ class Config(Section, frozen=True):
     recluster: ReclusterConfig = ReclusterConfig()
     index: IndexConfig = IndexConfig()
     flow: FlowConfig = FlowConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -152,11 +163,16 @@ def load(path: Path | None, **overrides: Any) -> Config:
     return next(iter(libraries.values()))
 
 
-def load_libraries(path: Path | None, **overrides: Any) -> dict[str, Config]:
-    """The same for each [[library]] table of the file, by name; without such tables the one library is called ""."""
+def load_libraries(path: Path | None, listen: str | None = None, **overrides: Any) -> dict[str, Config]:
+    """The same for each [[library]] table of the file, by name; without such tables the one library is called "".
+
+    listen: over web.listen.
+    """
     given = {key: value for key, value in overrides.items() if value is not None}
     where = str(path or "command line")
     settings = _read(path)
+    if listen is not None:
+        settings["web"] = {**settings.get("web", {}), "listen": listen}
     if isinstance(settings.get("library"), list):
         return _by_name(where, settings, given)
     return {"": _converted(where, "", settings | given, Config)}

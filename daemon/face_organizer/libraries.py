@@ -1,7 +1,7 @@
 """The libraries that one process serves: opened, changed and closed while the others go on.
 
 Room:    libraries (wires)
-Imports: errors, ports, config, adapters, pipeline, app, opening, stdlib
+Imports: errors, ports, config, adapters, pipeline, app, door, opening, stdlib
 
 A library whose own truth is in danger (its disk is lost, its folder was taken away, somebody else holds it) is closed,
 loudly, and the others go on; SIGHUP tries it again. Where it was the last one, and after anything else that kills a
@@ -18,6 +18,7 @@ import msgspec
 from face_organizer.adapters.log import log_of as log_of_library
 from face_organizer.app import Organizer
 from face_organizer.config import Config, changes, check_libraries
+from face_organizer.door import Door
 from face_organizer.errors import FaceOrganizerError, ModelError
 from face_organizer.opening import open_organizer
 from face_organizer.pipeline.flow import Service
@@ -38,6 +39,7 @@ class Libraries:
         self._wanted: Mapping[str, Config] | None = None
         self._job: Service | None = None
         self.open: Mapping[str, Organizer] = {}
+        self._doors: dict[str, Door] = {}
         self.lost: Mapping[str, str] = {}
         self.pulses = Pulses()
 
@@ -62,6 +64,9 @@ class Libraries:
     def step(self) -> None:
         """Do what there is to do; to be called again and again. Raises what must stop the process."""
         failed = {name: failure for name, each in self.open.items() if (failure := each.failure()) is not None}
+        for door in self._doors.values():
+            if door.failure is not None:
+                raise door.failure
         for failure in failed.values():
             if not isinstance(failure, FaceOrganizerError) or isinstance(failure, ModelError):
                 raise failure
@@ -83,9 +88,9 @@ class Libraries:
         if self._job is not None:
             self._job.stop()
         if len(self.open) == 1:  # in this thread: a second signal cuts it short
-            next(iter(self.open.values())).stop(within_s)
+            self._stop_one(*next(iter(self.open.items())), within_s)
             return
-        stops = [Service(f"stop {name}", _stop_of(each, within_s)) for name, each in self.open.items()]
+        stops = [Service(f"stop {name}", self._stop_of(name, each, within_s)) for name, each in self.open.items()]
         for each in stops:
             each.start()
         for each in stops:
@@ -161,9 +166,13 @@ class Libraries:
         log = self.log_of(name)
         organizer = open_organizer(config, log, Pulses(), lambda: list(self.lost.values()))
         try:
+            if not self._once:
+                self._doors[name] = Door(organizer, config, log, self._free_number())
             organizer.start(watching=True, once=self._once)
+            if name in self._doors:
+                self._doors[name].start()
         except BaseException:
-            organizer.stop()
+            self._stop_one(name, organizer, config.flow.stop_within_s)
             raise
         self.open = {**self.open, name: organizer}
         self.lost = {other: problem for other, problem in self.lost.items() if other != name}
@@ -176,13 +185,34 @@ class Libraries:
         self.open = {other: each for other, each in self.open.items() if other != name}
         failure = organizer.failure()
         try:
-            organizer.stop(organizer.config.flow.stop_within_s)
+            self._stop_one(name, organizer, organizer.config.flow.stop_within_s)
         except FaceOrganizerError as error:
             failure = failure or error
         if failure is not None:
             self._lose(name, organizer.config, failure)
         else:
             self.log_of(name).info("library_closed", folder=str(organizer.config.library_path))
+
+    def _free_number(self) -> int:
+        """The first library's door is where web.listen says, the next one's a port further on, and so forth."""
+        taken = {door.number for door in self._doors.values()}
+        return next(number for number in range(len(taken) + 1) if number not in taken)
+
+    def _stop_one(self, name: str, organizer: Organizer, within_s: float) -> None:
+        """First nobody comes in any more; then what came in is finished; then those who waited for that hear of it."""
+        door = self._doors.pop(name, None)
+        try:
+            if door is not None:
+                door.stop()
+        finally:
+            try:
+                organizer.stop(within_s)
+            finally:
+                if door is not None:
+                    door.close()
+
+    def _stop_of(self, name: str, organizer: Organizer, within_s: float) -> Callable[[Event], None]:
+        return lambda _: self._stop_one(name, organizer, within_s)
 
     def _lose(self, name: str, config: Config, error: BaseException) -> None:
         told = f"the library {config.library_path} is closed: {error}"
@@ -192,10 +222,6 @@ class Libraries:
     def log_of(self, name: str) -> Log:
         """Each line of it says which library it is about, where there is more than one."""
         return log_of_library(name) if name else self._log
-
-
-def _stop_of(organizer: Organizer, within_s: float) -> Callable[[Event], None]:
-    return lambda _: organizer.stop(within_s)
 
 
 def _folders(config: Config) -> dict[str, str | int]:

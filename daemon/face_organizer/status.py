@@ -24,6 +24,7 @@ from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
 from face_organizer.types import InboxState
@@ -46,6 +47,7 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    rejected: RejectedFiles
     pulses: Pulses
     in_gallery: Callable[[Callable[[], Any]], Any]
     neighbours: Callable[[], Sequence[str]]
@@ -90,7 +92,7 @@ class Status:
         with self.store.read() as txn:
             last_id = txn.last_id("runs")
             last = txn.runs.get(last_id)
-            return answers.counts(txn, self.roster) | {
+            return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
                 "decisions": txn.decisions.count(),

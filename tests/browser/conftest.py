@@ -64,7 +64,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def visit(browser: Browser, served: Served) -> Iterator[Callable[..., Visit]]:
-    """Opens pages: visit("people", phone=True, scheme="dark"). Afterwards nothing may have gone wrong in any of them."""
+    """Opens pages: visit("people", phone=True, scheme="dark"). Nothing may go wrong in any of them."""
     with ExitStack() as visits:
 
         def begin(view: str = "people", at: str = "", **more: Any) -> Visit:

@@ -28,7 +28,7 @@ from face_organizer.cli.shared import (
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
 from face_organizer.commands import packs, verify_packs
-from face_organizer.config import Config, load, load_libraries
+from face_organizer.config import WEB_ADDRESS, Config, load, load_libraries
 
 
 class PeopleType(click.ParamType[int | str]):
@@ -57,6 +57,13 @@ class PeopleType(click.ParamType[int | str]):
 )
 @click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
+@click.option(
+    "--web",
+    is_flag=False,
+    flag_value=WEB_ADDRESS,
+    metavar="[HOST:PORT]",
+    help=f"Serve the page and the HTTP interface, on this machine only unless HOST says otherwise.  [{WEB_ADDRESS}]",
+)
 @json_option
 def run(
     inbox: Path | None,
@@ -65,6 +72,7 @@ def run(
     people: int | str | None,
     placement: str | None,
     once: bool,
+    web: str | None,
     as_json: bool,
 ) -> None:
     """Watch the inbox and sort what arrives, until stopped (SIGTERM, Ctrl-C).
@@ -80,6 +88,7 @@ def run(
             library=str(library) if library else None,
             people=people,
             placement=placement,
+            listen=web,
         )
 
     with exits():
