@@ -64,7 +64,7 @@ class Libraries:
     def step(self) -> None:
         """Do what there is to do; to be called again and again. Raises what must stop the process."""
         failed = {name: failure for name, each in self.open.items() if (failure := each.failure()) is not None}
-        for door in self._doors.values():
+        for door in list(self._doors.values()):  # another thread may be opening one
             if door.failure is not None:
                 raise door.failure
         for failure in failed.values():
