@@ -54,7 +54,8 @@ class Libraries:
         except BaseException:
             self.stop(self._shared.flow.stop_within_s)
             raise
-        self._log.info("ready", **(_folders(self._shared) if "" in self.open else {"libraries": list(self.open)}))
+        single = self.open.get("")
+        self._log.info("ready", **(_folders(single.config) if single else {"libraries": list(self.open)}))
 
     def want(self, wanted: Mapping[str, Config]) -> None:
         """From the next step on, have these open, with these settings, and no others. Raises ConfigError."""
@@ -126,12 +127,15 @@ class Libraries:
         self.lost = {name: problem for name, problem in self.lost.items() if name in wanted}
         applied: set[str] = set()
         for name, old in before.items():
-            now, anew, _ = changes(old, wanted.get(name, old))
+            new = wanted.get(name, old)
+            now, anew, _ = changes(
+                old, new if new.people is not None else msgspec.structs.replace(new, people=old.people)
+            )
             applied |= now | anew
             if anew or name not in wanted:
                 self._close(name)
             elif now:
-                self.open[name].reload(wanted[name])
+                self.open[name].reload(msgspec.structs.replace(old, **{key: getattr(new, key) for key in now}))
         self._open_all(wanted, before)
         self._log.info("config_reloaded", applied=sorted(applied), needs_restart=sorted(later))
         for organizer in self.open.values():
@@ -224,5 +228,5 @@ class Libraries:
         return log_of_library(name) if name else self._log
 
 
-def _folders(config: Config) -> dict[str, str | int]:
+def _folders(config: Config) -> dict[str, str | int | None]:
     return {"inbox": str(config.inbox_path), "library": str(config.library_path), "people": config.people}
