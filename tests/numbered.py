@@ -65,7 +65,10 @@ def main(arguments: list[str]) -> None:
     import face_organizer.parts as parts
 
     # before anybody takes it from there
-    parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
+    if hasattr(parts, "open_devices"):
+        parts.open_devices = lambda config, log: [parts.EngineDevice("none", [Painted(), Painted()])]
+    else:  # an older version
+        parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
     from face_organizer.cli import main as command
 
     command(arguments, prog_name="face-organizer")

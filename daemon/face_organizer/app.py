@@ -24,12 +24,13 @@ from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
 from face_organizer.intake import Intake
-from face_organizer.parts import pack_named, placing_copies, rules_of, state_folder, when_of
+from face_organizer.parts import make_engine, pack_named, placing_copies, rules_of, state_folder, when_of
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
@@ -55,11 +56,19 @@ class Organizer:
     """
 
     def __init__(
-        self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore, pulses: Pulses | None = None
+        self,
+        config: Config,
+        log: Log,
+        lock: LibraryLock,
+        store: LmdbStore,
+        pulses: Pulses | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """Opens the views; see open_organizer and open_existing. Raises StoreError, ConfigError."""
+        """Opens the views; see open_organizer and open_existing. engine: one that several libraries share, which
+        whoever made it stops; without, it has its own. Raises StoreError, ConfigError."""
         self.config, self._log, self._lock, self._store = config, log, lock, store
         self.pulses = pulses or Pulses()
+        self._engine, self._owns_engine = engine or make_engine(config, log, self.pulses), engine is None
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -102,7 +111,7 @@ class Organizer:
             monotonic,
             copies=partial(placing_copies, config),
         )
-        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, log)
+        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log)
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
         self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space)
         self._wait_placed = partial(self._placer.wait_placed, unless=self._is_giving_up)
@@ -243,6 +252,8 @@ class Organizer:
             if self.failure() is None:  # else the next start makes it anew
                 self._keeper.save()
         finally:
+            if self._owns_engine:
+                self._engine.stop()
             self._store.close()
             self._lock.release()
 

@@ -6,6 +6,7 @@ Imports: everything but cli and app
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
@@ -15,9 +16,12 @@ from face_organizer.adapters.session import Device, choose_device, open_sessions
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, NoRoomError
 from face_organizer.identity.diff import Margin
+from face_organizer.pipeline.engine import Device as EngineDevice
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.find import RECURRING_SHAPES
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Log, Session
@@ -25,16 +29,27 @@ from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 
-def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]]:
-    """The networks on the device that was asked for: its name, and one See for questions, then one for every worker."""
+def make_engine(config: Config, log: Log, pulses: Pulses | None = None) -> Engine:
+    """What runs the networks, for all libraries of a process; it opens them when it is started."""
+    return Engine(
+        lambda: open_devices(config, log),
+        batch_max=config.flow.batch_max,
+        linger_s=config.flow.linger_s,
+        log=log,
+        pulses=pulses,
+    )
+
+
+def open_devices(config: Config, log: Log) -> list[EngineDevice]:
+    """The networks on the device that was asked for. Raises ModelError."""
     faces = config.faces
     pack = load_pack(faces.pack, Path(faces.models_dir).expanduser() if faces.models_dir else None)
     choice = choose_device(faces.devices, pack.recogniser_path)
-    workers = min(workers, 1) if choice.device == "cuda" else workers
-    detectors = open_detectors(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    recognisers = open_sessions(pack.recogniser_path, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
+    workers = 1 if choice.device == "cuda" else faces.threads or len(os.sched_getaffinity(0))
+    detectors = open_detectors(pack, choice.device, count=workers, batch_max=config.flow.batch_max)
+    recognisers = open_sessions(pack.recogniser_path, choice.device, count=workers, batch_max=config.flow.batch_max)
     log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return choice.device, make_eyes(detectors, recognisers, faces, pack.whitening)
+    return [EngineDevice(choice.device, make_eyes(detectors, recognisers, faces, pack.whitening))]
 
 
 def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
