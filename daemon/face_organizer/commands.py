@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening (only when it must open a library), adapters, health, names
+Imports: opening, shown (both only when they are needed), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -16,11 +16,12 @@ from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
-from face_organizer.adapters.links import link_images as link_images
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.adapters.results import link_images as link_images
+from face_organizer.adapters.results import write_result
 from face_organizer.config import Config, check_folders, load
-from face_organizer.errors import RequestError
+from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
@@ -54,28 +55,39 @@ def picture(path: Path) -> dict[str, str]:
     return {"digest": digest.hex(), "folder": folder, "path": ascii(str(path))[1:-1]}
 
 
-def packs() -> list[dict[str, Any]]:
-    """Every model pack we know."""
+def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
+    """A PNG of what a search found. Raises RequestError."""
+    from face_organizer.shown import montage_of
+
+    write_result(path, montage_of(hits))
+
+
+def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Every model pack we know, by what faces.pack is to be set to."""
     return [
         {
-            "name": pack.name,
+            "name": pack.address,
             "detector": pack.detector_kind,
             "dimension": pack.dimension,
+            "attributes": pack.traits.attributes is not None,
             "fingerprint": pack.fingerprint,
             "licence": pack.licence,
         }
-        for pack in list_packs()
+        for pack in list_packs(models_dir)
     ]
 
 
-def verify_packs() -> list[dict[str, Any]]:
+def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
     rows = []
-    for pack in list_packs():
-        if not pack.recogniser_path.exists():
-            load_pack(pack.name)
-        problems = verify_pack(pack.name)
-        rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
+    for pack in list_packs(models_dir):
+        try:
+            if not pack.recogniser_path.exists():
+                load_pack(pack.address, models_dir)
+            problems = verify_pack(pack.address, models_dir)
+        except ModelError as error:
+            problems = [str(error)]
+        rows.append({"name": pack.address, "ok": not problems, "problem": "; ".join(problems)})
     return rows
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,11 @@ class Intake:
     def device(self) -> str:
         """What the networks run on; "none" where they have not been asked for."""
         return self._engine.name
+
+    @property
+    def thread_states(self) -> dict[str, dict[str, Any]]:
+        """Of the engine's threads; see Pulses.states."""
+        return self._engine.pulses.states()
 
     @property
     def is_open(self) -> bool:

@@ -6,7 +6,7 @@ Imports: adapters, pipeline, parts, app, names
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import NoRoomError, StoreError
-from face_organizer.parts import make_folder, pack_named, state_folder
+from face_organizer.parts import make_folder, pack_of, state_folder
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
@@ -27,12 +27,21 @@ from face_organizer.types import STATE_FOLDER
 SETTINGS = "settings"
 
 
-def open_organizer(config: Config, log: Log, pulses: Pulses | None = None, engine: Engine | None = None) -> Organizer:
-    """A library to fill, made if it is not there. engine: see Organizer. Raises AlreadyRunningError, StoreError,
-    ConfigError, and NoRoomError where a new one finds a full disk; one that is there opens all the same."""
+def open_organizer(
+    config: Config,
+    log: Log,
+    pulses: Pulses | None = None,
+    neighbours: Callable[[], Sequence[str]] = tuple,
+    engine: Engine | None = None,
+) -> Organizer:
+    """A library to fill, made if it is not there. pulses, neighbours, engine: see Organizer.
+
+    Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError where a new one finds a full disk; one that is
+    there opens all the same.
+    """
     check_folders(config)
     refuse_shared(config.state_path)
-    pack = pack_named(config.faces.pack)
+    pack = pack_of(config.faces)
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
@@ -41,8 +50,9 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None, engin
         make_folder(config.inbox_path, "inbox")
         lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
+        config = msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack.address))
         _tell_of_backup(store, log)
-        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, engine))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours, engine))
     except BaseException:
         lock.release()
         raise
@@ -72,7 +82,13 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 
 
 def _remembering(
-    store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None, engine: Engine | None
+    store: LmdbStore,
+    config: Config,
+    log: Log,
+    lock: LibraryLock,
+    pulses: Pulses | None,
+    neighbours: Callable[[], Sequence[str]],
+    engine: Engine | None,
 ) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
@@ -81,7 +97,7 @@ def _remembering(
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
-    return Organizer(config, log, lock, store, pulses, engine)
+    return Organizer(config, log, lock, store, pulses, neighbours, engine)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:

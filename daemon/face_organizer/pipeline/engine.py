@@ -116,7 +116,8 @@ class Engine:
     """One for a process. Whoever made it stops it, after those who use it.
 
     open_devices: called once, at start(). batch_max: images that a worker takes at once; linger_s: how long it waits
-    for more. failure: why nothing runs any more, else None; every pipeline with a lane hears of it.
+    for more. failure: why nothing runs any more, else None; every pipeline with a lane hears of it. pulses: of its
+    threads.
     """
 
     def __init__(
@@ -126,10 +127,9 @@ class Engine:
         batch_max: int,
         linger_s: float,
         log: Log,
-        pulses: Pulses | None = None,
     ) -> None:
         self._open_devices, self._batch_max, self._linger_s = open_devices, batch_max, linger_s
-        self._log, self._pulses = log, pulses or Pulses()
+        self._log, self.pulses = log, Pulses()
         self._starting, self._changed = Lock(), Condition()
         self._threads: list[Thread] = []
         self._lanes: deque[EngineLane] = deque()
@@ -193,7 +193,7 @@ class Engine:
 
     def _run(self, device: Device, see: See) -> None:
         try:
-            with self._pulses.watching(current_thread().name):
+            with self.pulses.watching(current_thread().name):
                 while jobs := self._take(device):
                     self._see(device, see, jobs)
         except BaseException as error:  # the thread's last line of defence: what is left is a bug of the engine itself
