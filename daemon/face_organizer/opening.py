@@ -19,6 +19,7 @@ from face_organizer.app import Organizer
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.parts import make_folder, pack_of, state_folder
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import STATE_FOLDER
@@ -27,9 +28,13 @@ SETTINGS = "settings"
 
 
 def open_organizer(
-    config: Config, log: Log, pulses: Pulses | None = None, neighbours: Callable[[], Sequence[str]] = tuple
+    config: Config,
+    log: Log,
+    pulses: Pulses | None = None,
+    neighbours: Callable[[], Sequence[str]] = tuple,
+    engine: Engine | None = None,
 ) -> Organizer:
-    """A library to fill, made if it is not there. pulses, neighbours: see Organizer.
+    """A library to fill, made if it is not there. pulses, neighbours, engine: see Organizer.
 
     Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError where a new one finds a full disk; one that is
     there opens all the same.
@@ -47,7 +52,7 @@ def open_organizer(
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
         config = msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack.address))
         _tell_of_backup(store, log)
-        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours, engine))
     except BaseException:
         lock.release()
         raise
@@ -83,6 +88,7 @@ def _remembering(
     lock: LibraryLock,
     pulses: Pulses | None,
     neighbours: Callable[[], Sequence[str]],
+    engine: Engine | None,
 ) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
@@ -91,7 +97,7 @@ def _remembering(
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
-    return Organizer(config, log, lock, store, pulses, neighbours)
+    return Organizer(config, log, lock, store, pulses, neighbours, engine)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:
