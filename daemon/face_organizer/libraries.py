@@ -60,7 +60,8 @@ class Libraries:
         except BaseException:
             self.stop(self._shared.flow.stop_within_s)
             raise
-        self._log.info("ready", **(_folders(self._shared) if "" in self.open else {"libraries": list(self.open)}))
+        single = self.open.get("")
+        self._log.info("ready", **(_folders(single.config) if single else {"libraries": list(self.open)}))
 
     def want(self, wanted: Mapping[str, Config]) -> None:
         """From the next step on, have these open, with these settings, and no others. Raises ConfigError."""
@@ -70,7 +71,7 @@ class Libraries:
     def step(self) -> None:
         """Do what there is to do; to be called again and again. Raises what must stop the process."""
         failed = {name: failure for name, each in self.open.items() if (failure := each.failure()) is not None}
-        for door in self._doors.values():
+        for door in list(self._doors.values()):  # another thread may be opening one
             if door.failure is not None:
                 raise door.failure
         for failure in failed.values():
@@ -140,12 +141,15 @@ class Libraries:
         self.lost = {name: problem for name, problem in self.lost.items() if name in wanted}
         applied: set[str] = set()
         for name, old in before.items():
-            now, anew, _ = changes(old, wanted.get(name, old))
+            new = wanted.get(name, old)
+            now, anew, _ = changes(
+                old, new if new.people is not None else msgspec.structs.replace(new, people=old.people)
+            )
             applied |= now | anew
             if anew or name not in wanted:
                 self._close(name)
             elif now:
-                self.open[name].reload(wanted[name])
+                self.open[name].reload(msgspec.structs.replace(old, **{key: getattr(new, key) for key in now}))
         self._open_all(wanted, before)
         self._log.info("config_reloaded", applied=sorted(applied), needs_restart=sorted(later))
         for organizer in self.open.values():
@@ -238,5 +242,5 @@ class Libraries:
         return log_of_library(name) if name else self._log
 
 
-def _folders(config: Config) -> dict[str, str | int]:
+def _folders(config: Config) -> dict[str, str | int | None]:
     return {"inbox": str(config.inbox_path), "library": str(config.library_path), "people": config.people}
