@@ -47,7 +47,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "PIL": ("vision/decode.py", "vision/montage.py", "demo.py"),
     "click": ("cli/",),
     "cv2": ("vision/",),
-    "faiss": ("adapters/index.py", "adapters/neighbours.py"),
+    "faiss": ("adapters/index.py", "adapters/neighbours.py", "adapters/recall.py"),
     "fcntl": ("adapters/",),
     "lmdb": ("adapters/store.py", "adapters/transaction.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
