@@ -3,8 +3,8 @@
 
     python bench/search.py [--faces 500000] [--dimensions 128] [--threads 1]
 
-The gallery of bench/clustering, in the daemon's index, trained and tuned as the daemon does it. The probes are new faces
-of people who are in it, one at a time, for the 96 nearest faces (what `search --top 20` asks for).
+The gallery of bench/clustering, in the daemon's index, trained and tuned as the daemon does it. The probes are new
+faces of people who are in it, one at a time, for the 96 nearest faces (what `search --top 20` asks for).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-
 from bench.clustering.galleries import synthetic
+
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.recall import NEAREST
 from face_organizer.pipeline.keep_index import PROBES
