@@ -21,7 +21,7 @@ from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.adapters.results import link_images as link_images
 from face_organizer.adapters.results import write_result as write_result
 from face_organizer.config import Config, check_folders, load
-from face_organizer.errors import RequestError
+from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
@@ -69,28 +69,32 @@ def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:
     return faces_shown(rows)
 
 
-def packs() -> list[dict[str, Any]]:
-    """Every model pack we know."""
+def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Every model pack we know, by what faces.pack is to be set to."""
     return [
         {
-            "name": pack.name,
+            "name": pack.address,
             "detector": pack.detector_kind,
             "dimension": pack.dimension,
+            "attributes": pack.traits.attributes is not None,
             "fingerprint": pack.fingerprint,
             "licence": pack.licence,
         }
-        for pack in list_packs()
+        for pack in list_packs(models_dir)
     ]
 
 
-def verify_packs() -> list[dict[str, Any]]:
+def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
     rows = []
-    for pack in list_packs():
-        if not pack.recogniser_path.exists():
-            load_pack(pack.name)
-        problems = verify_pack(pack.name)
-        rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
+    for pack in list_packs(models_dir):
+        try:
+            if not pack.recogniser_path.exists():
+                load_pack(pack.address, models_dir)
+            problems = verify_pack(pack.address, models_dir)
+        except ModelError as error:
+            problems = [str(error)]
+        rows.append({"name": pack.address, "ok": not problems, "problem": "; ".join(problems)})
     return rows
 
 

@@ -90,6 +90,17 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a detector says of a batch, overlaps and all. rows: int (m,), the picture of each; scores: float32 (m,);
+    boxes: float32 (m, 4), landmarks: float32 (m, 5, 2), px of the input."""
+
+    rows: NDArray[np.intp]
+    scores: Float32
+    boxes: Float32
+    landmarks: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SeenFace:
     """One face with its embedding. box and landmarks are in px of the upright original.
 

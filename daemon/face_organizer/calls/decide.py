@@ -106,6 +106,8 @@ class Decide:
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""
         undone, decision = self._desk.decide.undo(decision_id)
+        self._desk.crowd.outdate()
+        self._desk.log.info("decision_undone", decision_id=undone, kind=decision.kind)
         return {"undone": undone, "says": decision.says}
 
     # what is meant, and what was done
@@ -165,12 +167,15 @@ class Decide:
             "faces": move.faces,
             "of": move.of,
             "examples": images,
+            "faces_shown": [face_id for face_id in move.examples if txn.faces.get(face_id) is not None],
         }
 
     def _decided(self, decision_id: int) -> Answer:
+        self._desk.crowd.outdate()
         with self._desk.store.read() as txn:
             decision = txn.decisions.get(decision_id)
         assert decision is not None, decision_id
+        self._desk.log.info("decision_made", decision_id=decision_id, kind=decision.kind)
         return {"decision_id": decision_id, "says": decision.says}
 
 

@@ -59,8 +59,9 @@ def question_told(txn: Transaction, library: Path, found: Survey, question: Ques
         face, others = question.face_ids[0], list(question.face_ids)
         told = {"kind": "intruder", "face": face_told(txn, library, face, found.similarity_of(face)), "faces": others}
         told |= {"person": person_told(txn, library, found, question.person_id)}
-        told |= {"other": person_told(txn, library, found, question.other) if question.other else None}
-        told |= {"other_similarity": round(question.other_similarity, 4) if question.other else None}
+        other = question.other if _asked_about(txn.persons.get(question.other)) else 0
+        told |= {"other": person_told(txn, library, found, other) if other else None}
+        told |= {"other_similarity": round(question.other_similarity, 4) if other else None}
     return told | {"similarity": round(question.similarity, 4), "gain": round(question.gain, 2)}
 
 

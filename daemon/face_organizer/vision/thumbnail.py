@@ -47,7 +47,7 @@ def _reach_px(box: Sequence[float]) -> float:
 
 
 def _square(pixels: UInt8, x: float, y: float, reach_px: float) -> UInt8:
-    """The square around a point, moved into the image where it would leave it, made smaller where it is too large."""
+    """The square around a point, moved into the image where it would leave it, smaller where it is too large."""
     height, width = pixels.shape[:2]
     side = max(1, min(round(2 * reach_px), height, width))
     left = min(max(0, round(x - side / 2)), width - side)
