@@ -98,7 +98,7 @@ class Organizer:
             self._store.dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
-            nprobe=values.nprobe,
+            nprobe=None if values.nprobe == "auto" else values.nprobe,
         )
         self._keeper = IndexKeeper(
             self._store,

@@ -54,7 +54,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
     "cv2": ("vision/",),
     "fastapi": ("web/",),
-    "faiss": ("adapters/index.py", "adapters/neighbours.py"),
+    "faiss": ("adapters/index.py", "adapters/neighbours.py", "adapters/recall.py"),
     "fcntl": ("adapters/",),
     "lmdb": ("adapters/store.py", "adapters/transaction.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
