@@ -20,7 +20,7 @@ from face_organizer.adapters.install import Wish, carry_out, check, program_here
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.adapters.results import link_images as link_images
-from face_organizer.adapters.results import write_result
+from face_organizer.adapters.results import write_result as write_result
 from face_organizer.config import Config, check_folders, load
 from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
@@ -61,6 +61,13 @@ def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
     from face_organizer.shown import montage_of
 
     write_result(path, montage_of(hits))
+
+
+def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:
+    """A JPEG of each face that can be read: face id -> picture."""
+    from face_organizer.shown import faces_shown
+
+    return faces_shown(rows)
 
 
 def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:

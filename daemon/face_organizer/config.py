@@ -80,7 +80,7 @@ class ReclusterConfig(Section, frozen=True):
 class IndexConfig(Section, frozen=True):
     flat_max_faces: Count = 20_000
     retrain_factor: Annotated[float, Meta(gt=1)] = 4.0
-    nprobe: Count = 32
+    nprobe: Count | Literal["auto"] = "auto"
     neighbours: Annotated[int, Meta(ge=2, le=200)] = 20
     save_every_s: Seconds = 900.0
 

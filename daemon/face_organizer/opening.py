@@ -20,6 +20,7 @@ from face_organizer.app import Organizer
 from face_organizer.config import Config, People, check_folders
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.parts import PEOPLE, make_folder, pack_of, state_folder
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import STATE_FOLDER
@@ -28,9 +29,13 @@ SETTINGS = "settings"
 
 
 def open_organizer(
-    config: Config, log: Log, pulses: Pulses | None = None, neighbours: Callable[[], Sequence[str]] = tuple
+    config: Config,
+    log: Log,
+    pulses: Pulses | None = None,
+    neighbours: Callable[[], Sequence[str]] = tuple,
+    engine: Engine | None = None,
 ) -> Organizer:
-    """A library to fill, made if it is not there. pulses, neighbours: see Organizer.
+    """A library to fill, made if it is not there. pulses, neighbours, engine: see Organizer.
 
     Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError where a new one finds a full disk; one that is
     there opens all the same.
@@ -49,7 +54,7 @@ def open_organizer(
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
         config = msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack.address))
         _tell_of_backup(store, log)
-        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours, engine))
     except BaseException:
         lock.release()
         raise
@@ -85,6 +90,7 @@ def _remembering(
     lock: LibraryLock,
     pulses: Pulses | None,
     neighbours: Callable[[], Sequence[str]],
+    engine: Engine | None,
 ) -> Organizer:
     """Open it with the number of people it has had so far, unless another is asked for; and note the configuration, for
     that and for commands that come while no daemon runs, from wherever."""
@@ -98,7 +104,7 @@ def _remembering(
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
-    return Organizer(config, log, lock, store, pulses, neighbours)
+    return Organizer(config, log, lock, store, pulses, neighbours, engine)
 
 
 def _people_before(store: LmdbStore) -> People | None:

@@ -33,14 +33,15 @@ MAY_IMPORT = {
     "pipeline": NAMES | {"vision", "identity"},  # moves
     "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
     "calls": NAMES | {"pipeline"},
+    "devices": NAMES | {"vision", "adapters", "pipeline", "parts"},
     "intake": NAMES | {"adapters", "pipeline", "parts"},
     "status": NAMES | {"adapters", "pipeline", "calls", "intake"},
     "pictures": NAMES | {"vision", "adapters"},
-    "app": NAMES | {"adapters", "pipeline", "parts", "calls", "intake", "status", "pictures"},
+    "app": NAMES | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures"},
     "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
     "web": NAMES,  # talks
     "door": NAMES | {"adapters", "pipeline", "app", "web"},
-    "libraries": NAMES | {"adapters", "pipeline", "app", "door", "opening"},
+    "libraries": NAMES | {"adapters", "pipeline", "devices", "app", "door", "opening"},
     "serve": NAMES | {"adapters", "pipeline", "app", "libraries"},
     "shown": NAMES | {"vision", "adapters"},
     "commands": NAMES | {"health", "adapters", "opening", "shown"},
@@ -53,7 +54,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "click": ("cli/",),
     "cv2": ("vision/",),
     "fastapi": ("web/",),
-    "faiss": ("adapters/index.py", "adapters/neighbours.py"),
+    "faiss": ("adapters/index.py", "adapters/neighbours.py", "adapters/recall.py"),
     "fcntl": ("adapters/",),
     "lmdb": ("adapters/store.py", "adapters/transaction.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
