@@ -62,6 +62,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/control.py",
         "adapters/chart.py",
         "adapters/manifest.py",
+        "adapters/pull.py",
     ),
     "google": ("adapters/networks.py",),
     "onnx": ("adapters/fold.py", "adapters/networks.py", "adapters/session.py"),
@@ -70,12 +71,13 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "pillow_heif": ("vision/decode.py",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
-    "shutil": ("adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
+    "shutil": ("adapters/examine.py", "adapters/store.py", "adapters/schema.py", "adapters/unpack.py"),
     "signal": ("__main__.py", "serve.py"),
     "subprocess": ("adapters/examine.py", "adapters/install.py"),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
     "structlog": ("adapters/", "cli/"),
     "threading": ("pipeline/", "adapters/", "intake.py", "serve.py"),
+    "urllib": ("adapters/pull.py",),
     "watchdog": ("adapters/watching.py",),
 }
 PURE = ("vision/", "identity/", "health/")
