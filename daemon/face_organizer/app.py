@@ -6,9 +6,10 @@ Imports: everything but cli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
+from secrets import randbits
 from time import monotonic, time
 from typing import Any, cast
 
@@ -19,16 +20,21 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.neighbours import neighbours_of_all
+from face_organizer.adapters.originals import Originals
 from face_organizer.adapters.store import LmdbStore
+from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
+from face_organizer.errors import RequestError
 from face_organizer.intake import Intake
 from face_organizer.parts import pack_of, placing_copies, rules_of, state_folder, when_of
+from face_organizer.pictures import Pictures
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
+from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.flow import Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
@@ -38,9 +44,11 @@ from face_organizer.pipeline.messages import Call
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
 from face_organizer.pipeline.recluster import Recluster
-from face_organizer.pipeline.roster import load_roster
+from face_organizer.pipeline.rejected import RejectedFiles
+from face_organizer.pipeline.roster import Picture, load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.space import LIBRARY, STATE, Space
+from face_organizer.pipeline.told import Telling
 from face_organizer.ports import Log
 from face_organizer.status import Status
 
@@ -55,10 +63,19 @@ class Organizer:
     """
 
     def __init__(
-        self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore, pulses: Pulses | None = None
+        self,
+        config: Config,
+        log: Log,
+        lock: LibraryLock,
+        store: LmdbStore,
+        pulses: Pulses | None = None,
+        neighbours: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Opens the views; see open_organizer and open_existing. Raises StoreError, ConfigError."""
-        self.config, self._log, self._lock, self._store = config, log, lock, store
+        """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
+        process, in sentences. Raises StoreError, ConfigError."""
+        self.told = Telling(log, begin_at=randbits(48))
+        self.config, self._log, self._lock, self._store = config, self.told, lock, store
+        self._neighbours = neighbours
         self.pulses = pulses or Pulses()
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
@@ -104,6 +121,15 @@ class Organizer:
         )
         self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, log)
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
+        thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
+        self.pictures = Pictures(
+            store,
+            Originals(config.library_path, config.inbox_path),
+            thumbnails,
+            size_max_bytes=config.watch.size_max_bytes,
+            pixels_max=config.watch.pixels_max,
+        )
+        self._erase_thumbnails = thumbnails.erase
         self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space)
         self._wait_placed = partial(self._placer.wait_placed, unless=self._is_giving_up)
 
@@ -141,6 +167,7 @@ class Organizer:
             self._folders.erase,
             log,
             time,
+            self._erase_thumbnails,
         )
         self._recluster = Recluster(
             store,
@@ -151,7 +178,7 @@ class Organizer:
             log,
             monotonic,
             time,
-            lambda: self._in_gallery(self._roster.picture),
+            self._picture,
             self._chores,
             self._go_by,
             partial(write_elbow, state_folder(config)),
@@ -175,6 +202,7 @@ class Organizer:
 
     def _make_calls(self) -> None:
         """What commands may ask for, and the door that they come through."""
+        rejected = RejectedFiles()
         self.status = Status(
             config=self.config,
             store=self._store,
@@ -186,8 +214,10 @@ class Organizer:
             placer=self._placer,
             space=self._space,
             recluster=self._recluster,
+            rejected=rejected,
             pulses=self.pulses,
             in_gallery=self._in_gallery,
+            neighbours=self._neighbours,
         )
         desk = Desk(
             store=self._store,
@@ -206,6 +236,9 @@ class Organizer:
             find_neighbours=neighbours_of_all,
             in_gallery=self._in_gallery,
             failed=lambda: self.failure() is not None,
+            crowd=Crowd(self._store, self._picture, monotonic),
+            rejected=rejected,
+            log=self._log,
         )
         self._calls: dict[str, Callable[..., Any]] = {**calls_by_name(desk), "status": self.status.answer}
         watched = {name: self.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self._calls.items()}
@@ -304,6 +337,16 @@ class Organizer:
         """The functions that a command may call by name, here or over the control socket."""
         return self._calls
 
+    def enrol(self, name: str, content: bytes) -> dict[str, Any]:
+        raise RequestError("not there yet: drop the image into the inbox")
+
+    def figures(self) -> dict[str, Any]:
+        return {"gauges": {}, "latencies": {}}
+
+    def is_busy(self) -> bool:
+        """Images are on their way."""
+        return self._pipeline.in_flight > 0
+
     def recluster(self, reason: str = "asked") -> dict[str, Any]:
         """Re-cluster now, apply it, and wait for it."""
         return cast("dict[str, Any]", self._calls["recluster"](reason))
@@ -347,6 +390,9 @@ class Organizer:
         call = Call(work)
         self._pipeline.post(call)
         return call.reply.wait(unless=lambda: self.failure() is not None)
+
+    def _picture(self) -> Picture:
+        return cast("Picture", self._in_gallery(self._roster.picture))
 
     def _go_by(self, found: Mapping[str, Any]) -> None:
         """Let streaming go by the bounds that the last run found."""

@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening (only when it must open a library), adapters, health, names
+Imports: opening, shown (both only when they are needed), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -17,9 +17,10 @@ from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
-from face_organizer.adapters.links import link_images as link_images
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.adapters.results import link_images as link_images
+from face_organizer.adapters.results import write_result
 from face_organizer.config import Config, check_folders, load
 from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
@@ -53,6 +54,13 @@ def picture(path: Path) -> dict[str, str]:
         raise RequestError(f"cannot read {str(path)!a}: {error.strerror}") from error
     folder = os.fsencode(path.absolute().parent.name).decode("utf-8", "replace")
     return {"digest": digest.hex(), "folder": folder, "path": ascii(str(path))[1:-1]}
+
+
+def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
+    """A PNG of what a search found. Raises RequestError."""
+    from face_organizer.shown import montage_of
+
+    write_result(path, montage_of(hits))
 
 
 def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ Imports: adapters, pipeline, parts, app, names
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,9 +26,14 @@ from face_organizer.types import STATE_FOLDER
 SETTINGS = "settings"
 
 
-def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Organizer:
-    """A library to fill, made if it is not there. Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError
-    where a new one finds a full disk; one that is there opens all the same."""
+def open_organizer(
+    config: Config, log: Log, pulses: Pulses | None = None, neighbours: Callable[[], Sequence[str]] = tuple
+) -> Organizer:
+    """A library to fill, made if it is not there. pulses, neighbours: see Organizer.
+
+    Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError where a new one finds a full disk; one that is
+    there opens all the same.
+    """
     check_folders(config)
     refuse_shared(config.state_path)
     pack = pack_of(config.faces)
@@ -42,7 +47,7 @@ def open_organizer(config: Config, log: Log, pulses: Pulses | None = None) -> Or
         store = open_store(state / "truth", pack.fingerprint, pack.dimension)
         config = msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack.address))
         _tell_of_backup(store, log)
-        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours))
     except BaseException:
         lock.release()
         raise
@@ -71,7 +76,14 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
         log.warning("store_migrated", copy_of_the_old=str(store.backup))
 
 
-def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, pulses: Pulses | None) -> Organizer:
+def _remembering(
+    store: LmdbStore,
+    config: Config,
+    log: Log,
+    lock: LibraryLock,
+    pulses: Pulses | None,
+    neighbours: Callable[[], Sequence[str]],
+) -> Organizer:
     """Open it, and note the configuration for commands that come while no daemon runs, from wherever."""
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
     try:
@@ -79,7 +91,7 @@ def _remembering(store: LmdbStore, config: Config, log: Log, lock: LibraryLock, 
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
-    return Organizer(config, log, lock, store, pulses)
+    return Organizer(config, log, lock, store, pulses, neighbours)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:

@@ -7,7 +7,7 @@ Imports: intake, calls, adapters, pipeline, names
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
 from typing import Any
@@ -24,6 +24,7 @@ from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
 from face_organizer.types import InboxState
@@ -34,7 +35,7 @@ ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 @dataclass(frozen=True)
 class Status:
-    """What it looks at. in_gallery runs something in the gallery's thread. Any thread."""
+    """What it looks at. in_gallery runs something in the gallery's thread; neighbours(): see Organizer. Any thread."""
 
     config: Config
     store: LmdbStore
@@ -46,8 +47,10 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    rejected: RejectedFiles
     pulses: Pulses
     in_gallery: Callable[[Callable[[], Any]], Any]
+    neighbours: Callable[[], Sequence[str]]
     started: float = field(default_factory=monotonic)
 
     def answer(self) -> Answer:
@@ -66,7 +69,7 @@ class Status:
             "threads": self.pulses.states(),
             "device": self.intake.device,
             "reclustering": self.recluster.running,
-            "problems": self._problems(),
+            "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
             "index": {"faces": self.index.count, "trained_on": self.index.trained_on},
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
@@ -89,7 +92,7 @@ class Status:
         with self.store.read() as txn:
             last_id = txn.last_id("runs")
             last = txn.runs.get(last_id)
-            return answers.counts(txn, self.roster) | {
+            return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
                 "decisions": txn.decisions.count(),
@@ -98,8 +101,8 @@ class Status:
     def _in_flight(self) -> int:
         return self.pipeline().in_flight + self.gallery.held
 
-    def _problems(self) -> list[str]:
-        """What cannot be done for now, in sentences for people."""
+    def problems(self) -> list[str]:
+        """What cannot be done for now in this library, in sentences for people."""
         shown = sorted(map(answers.printable, {*self.placer.problems.values(), *self.intake.problems()}))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 

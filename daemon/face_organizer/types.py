@@ -287,8 +287,8 @@ class Verdict:
 class DecisionRecord:
     """What a human decided, for ever unless undone. Decisions are only ever added.
 
-    kind: name, merge, split, reject, assign, hide, unhide, undo. says: the same as a sentence. change_id: what moved.
-    undoes: the decision that this one takes back; undone_by: the one that took this one back; 0 for none.
+    kind: name, merge, apart, split, reject, assign, hide, unhide, undo. says: the same as a sentence. change_id: what
+    moved. undoes: the decision that this one takes back; undone_by: the one that took this one back; 0 for none.
     at_s: seconds since 1970.
     """
 

@@ -13,7 +13,7 @@ from process import Daemon, as_json, drop, organizer
 from support import wait_until
 from watchdog.utils import BaseThread
 
-from face_organizer import serve
+from face_organizer import libraries, serve
 from face_organizer.adapters.log import open_log
 from face_organizer.config import load
 from face_organizer.opening import open_organizer
@@ -86,10 +86,10 @@ def test_what_kills_the_daemon_is_one_line_of_the_log(
     def fall(*arguments: object) -> None:
         raise RuntimeError("line one\nline two")
 
-    monkeypatch.setattr(serve, "open_organizer", fall)
+    monkeypatch.setattr(libraries, "open_organizer", fall)
 
     with pytest.raises(RuntimeError):
-        serve.run_daemon(load(None), open_log("json", "info"), lambda: load(None))
+        serve.run_daemon({"": load(None)}, open_log("json", "info"), lambda: {"": load(None)})
 
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "crashed"

@@ -66,6 +66,11 @@ class Decide:
     def merge(self, one: str, into: str, together: bool = False) -> Answer:
         return self._decided(self._desk.decide.merge(self._person(one), self._person(into), together=together))
 
+    def apart(self, one: str, other: str) -> Answer:
+        """Two persons are not one; whoever says so has looked at the faces that stand for them."""
+        a, b = self._person(one), self._person(other)
+        return self._decided(self._desk.decide.apart((a, self._cover(a)), (b, self._cover(b))))
+
     def split(self, person: str, into: int | None = None) -> Answer:
         """A person is several: as many as `into`, or as many as appear."""
         person_id = self._person(person)
@@ -101,6 +106,8 @@ class Decide:
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""
         undone, decision = self._desk.decide.undo(decision_id)
+        self._desk.crowd.outdate()
+        self._desk.log.info("decision_undone", decision_id=undone, kind=decision.kind)
         return {"undone": undone, "says": decision.says}
 
     # what is meant, and what was done
@@ -160,12 +167,15 @@ class Decide:
             "faces": move.faces,
             "of": move.of,
             "examples": images,
+            "faces_shown": [face_id for face_id in move.examples if txn.faces.get(face_id) is not None],
         }
 
     def _decided(self, decision_id: int) -> Answer:
+        self._desk.crowd.outdate()
         with self._desk.store.read() as txn:
             decision = txn.decisions.get(decision_id)
         assert decision is not None, decision_id
+        self._desk.log.info("decision_made", decision_id=decision_id, kind=decision.kind)
         return {"decision_id": decision_id, "says": decision.says}
 
 

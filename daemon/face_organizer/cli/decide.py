@@ -42,6 +42,16 @@ def merge(one: str, into: str, together: bool, library: Path, as_json: bool) -> 
 
 
 @main.command()
+@click.argument("one", metavar="PERSON")
+@click.argument("other", metavar="OTHER")
+@library_option
+@json_option
+def apart(one: str, other: str, library: Path, as_json: bool) -> None:
+    """PERSON and OTHER are two people, however alike they look; `review` does not ask again."""
+    decide(library, "apart", as_json, one=person_text(one), other=person_text(other))
+
+
+@main.command()
 @click.argument("person")
 @click.option("--into", type=click.IntRange(2, 100), metavar="N", help="So many persons.  [default: as many as appear]")
 @library_option

@@ -26,6 +26,7 @@ _COMMANDING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069
 """All control characters but the end of a line, what turns the direction of writing, and bytes that are no UTF-8."""
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
+NEW_FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 PICTURE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 

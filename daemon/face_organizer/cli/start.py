@@ -36,7 +36,7 @@ from face_organizer.cli.shared import (
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
 from face_organizer.commands import packs, pull_pack, terms_of, verify_packs
-from face_organizer.config import Config, load
+from face_organizer.config import WEB_ADDRESS, Config, load, load_libraries
 
 
 class PeopleType(click.ParamType[int | str]):
@@ -65,6 +65,13 @@ class PeopleType(click.ParamType[int | str]):
 )
 @click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
+@click.option(
+    "--web",
+    is_flag=False,
+    flag_value=WEB_ADDRESS,
+    metavar="[HOST:PORT]",
+    help=f"Serve the page and the HTTP interface, on this machine only unless HOST says otherwise.  [{WEB_ADDRESS}]",
+)
 @json_option
 def run(
     inbox: Path | None,
@@ -73,6 +80,7 @@ def run(
     people: int | str | None,
     placement: str | None,
     once: bool,
+    web: str | None,
     as_json: bool,
 ) -> None:
     """Watch the inbox and sort what arrives, until stopped (SIGTERM, Ctrl-C).
@@ -81,28 +89,32 @@ def run(
     """
     from face_organizer.serve import open_log, run_daemon, run_once
 
-    def configured() -> Config:
-        return load(
+    def configured() -> dict[str, Config]:
+        return load_libraries(
             config_path,
             inbox=str(inbox) if inbox else None,
             library=str(library) if library else None,
             people=people,
             placement=placement,
+            listen=web,
         )
 
     with exits():
-        config = configured()
+        libraries = configured()
+        settings = next(iter(libraries.values())).log
         bar = once and sys.stderr.isatty()
-        log = open_log(config.log.format, "warning" if bar else config.log.level)  # a line an image would drown the bar
+        log = open_log(settings.format, "warning" if bar else settings.level)  # a line an image would drown the bar
         if not once:
-            run_daemon(config, log, configured)
+            run_daemon(libraries, log, configured)
             return
         with progress_bar() as tick:
-            summary, code = run_once(config, log, tick)
+            summaries, code = run_once(libraries, log, tick)
         if as_json:
-            print_json(summary)
+            rows = [{"library": name, **summary} for name, summary in summaries.items()]
+            print_json(summaries.get("", rows))
         elif code == 0:
-            click.echo(in_words(summary, config.library_path))
+            for name, summary in summaries.items():
+                click.echo(in_words(summary, libraries[name].library_path))
         sys.exit(code)
 
 
@@ -120,8 +132,8 @@ def demo(folder: Path, people: int | str) -> None:
         click.echo(f"{images} images dropped into {inbox}")
         config = load(None, inbox=str(inbox), library=str(library), people=people)
         with progress_bar() as tick:
-            summary, code = run_once(config, open_log("auto", "warning"), tick)
-        click.echo(in_words(summary, library))
+            summaries, code = run_once({"": config}, open_log("auto", "warning"), tick)
+        click.echo(in_words(summaries[""], library))
         click.echo(printable(tree_in_words(library)))
         sys.exit(code)
 

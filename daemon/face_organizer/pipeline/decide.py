@@ -1,7 +1,7 @@
 """What humans decide: who a person is, who is one, who is not. Each decision is kept for ever and can be undone.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, applying, change, changes, roster, runs, scrub
+Imports: types, errors, ports, identity, applying, change, changes, review, roster, runs, scrub
 
 A decision is written down with the faces it speaks of (identity/constraints.py makes of them what every clustering must
 respect) and with the change it makes at once; both in one transaction. Any thread but the gallery's.
@@ -21,6 +21,7 @@ from face_organizer.identity.placement import folded, plain_name
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.change import pack_ids, write_down
 from face_organizer.pipeline.changes import Changes
+from face_organizer.pipeline.review import APART
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, SOMEBODY
@@ -123,6 +124,19 @@ class Decide:
                 persons,
                 {from_id: into_id},
             )
+
+        return self._make(draft)
+
+    def apart(self, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]]) -> int:
+        """Two persons are not one. Each: a person, and faces that are this person for sure."""
+
+        def draft(txn: Transaction) -> Draft:
+            if one[0] == other[0]:
+                raise RequestError(f"{_called(one[0], self._living(txn, one[0]))} cannot be told from itself")
+            first, second = (_called(each, self._living(txn, each)) for each, _ in (one, other))
+            verdicts = [Verdict(tuple(face_ids), person_id) for person_id, face_ids in (one, other)]
+            goes = {face_id: person_id for person_id, face_ids in (one, other) for face_id in face_ids}
+            return Draft(APART, f"{first} is not the same person as {second}", verdicts, goes)
 
         return self._make(draft)
 
