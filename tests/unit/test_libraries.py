@@ -16,6 +16,7 @@ from face_organizer.config import Config
 from face_organizer.errors import ConfigError, ModelError, StoreError
 from face_organizer.libraries import Libraries
 from face_organizer.pipeline.pulse import Pulses
+from face_organizer.serve import Watch
 
 NAMES = ("one", "two", "three")
 
@@ -144,6 +145,21 @@ def test_what_dies_while_it_is_closed_is_told_after_all_have_stopped(three: Libr
         three.stop(1.0)
 
     assert all(opened(three, name).stopped == 1 for name in NAMES)
+
+
+def test_a_thread_that_hangs_is_logged_with_its_library(three: Libraries, told: list[Any]) -> None:
+    now = 0.0
+    opened(three, "two").pulses = pulses = Pulses(lambda: now)
+    pulses.begin("see-0").beat()
+    watch = Watch(three, structlog.get_logger(), hung_after_s=60.0)
+    assert watch.all_get_on()
+    now = 3 * 3600.0
+
+    assert not watch.all_get_on()
+
+    (line,) = [line for line in told if line["event"] == "thread_hung"]
+    assert (line["library"], line["thread"]) == ("two", "see-0")
+    three.stop(1.0)
 
 
 def test_folders_inside_one_another_are_refused_before_anything_is_closed(three: Libraries, tmp_path: Path) -> None:
