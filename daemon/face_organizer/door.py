@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 SHARE = 0.05
 """Of each processor: what looking may take while images are on their way."""
 
-FORM_BYTES = 1 << 20
-"""What a form may add to the file in it."""
-
 
 class Door:
     """Closed (and free of cost) where web.listen is "". start(), stop() before the organizer's, close() after it.
@@ -83,7 +80,7 @@ class Door:
             health=self._problems,
             busy=organizer.is_busy,
             figures=organizer.figures,
-            body_max_bytes=self._config.watch.size_max_bytes + FORM_BYTES,
+            file_max_bytes=self._config.watch.size_max_bytes,
         )
         token = self._token(is_loopback(web.listen))
         share = SHARE * len(os.sched_getaffinity(0))

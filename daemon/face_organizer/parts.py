@@ -24,6 +24,7 @@ from face_organizer.ports import Log, Session
 from face_organizer.traits import Traits
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
+from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
 
 def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]]:

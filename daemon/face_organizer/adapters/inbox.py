@@ -1,7 +1,7 @@
 """The inbox: what lies in it and what happened in it.
 
 Room:    adapters (touches)
-Imports: types, ports, file_systems, reading, watching, stdlib
+Imports: types, ports, file_systems, files, reading, watching, stdlib
 
 Events are hints that may be lost at any time (the kernel's queue overflows, threads die, network file systems send
 none); the walk is the truth. So a watcher that cannot be had is no failure: the walks find everything, only later.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from face_organizer.adapters.file_systems import is_shared, kind_at
+from face_organizer.adapters.files import Spot, write_new
 from face_organizer.adapters.reading import cause_of, read_settled
 from face_organizer.adapters.watching import LIMIT_REACHED, LIMITS, Hints, Watcher
 from face_organizer.ports import Clock, Log
@@ -285,6 +286,15 @@ class FolderInbox:
                 if _is_folder(entry) and not entry.name.startswith("."):
                     waiting.append(Path(entry.path))
                     yield Path(entry.path)
+
+    def put(self, path: Path, content: bytes) -> None:
+        """A whole file directly in the inbox, under a name that must be free. Thread-safe. Raises OSError."""
+        assert path.parent == self._root, path
+        folder = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            write_new(content, Spot(folder, path), f".{os.urandom(8).hex()}.part", lasting=True)
+        finally:
+            os.close(folder)
 
     def read(self, ref: ImageRef) -> bytes:
         """The bytes of a settled file. Thread-safe. Raises GoneError, UnreadableError: see read_settled."""

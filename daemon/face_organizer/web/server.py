@@ -51,7 +51,7 @@ class WebServer:
         self._socket = _bound(host, port, listen)
         self._budget = Budget(share, at_once_s=1.0, clock=monotonic)
         self._clerks = Clerks(self._budget)
-        house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.body_max_bytes)
+        house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.file_max_bytes)
         app = web_application(served, self._clerks, self._budget, house, log, lambda: self._closing)
         self._server = uvicorn.Server(_settings(app))
         shown = f"[{host}]" if ":" in host else host
