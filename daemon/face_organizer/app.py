@@ -26,6 +26,7 @@ from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
+from face_organizer.devices import make_engine
 from face_organizer.enrol import Enrol
 from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
@@ -37,6 +38,7 @@ from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
@@ -72,14 +74,17 @@ class Organizer:
         store: LmdbStore,
         pulses: Pulses | None = None,
         neighbours: Callable[[], Sequence[str]] = tuple,
+        engine: Engine | None = None,
     ) -> None:
         """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
-        process, in sentences. Raises StoreError, ConfigError."""
+        process, in sentences. engine: one that they share, which whoever made it stops; without, it has its own.
+        Raises StoreError, ConfigError."""
         self.told = Telling(log, begin_at=randbits(48))
         self.config, self._log, self._lock, self._store = config, self.told, lock, store
         self._neighbours = neighbours
         self.pulses = pulses or Pulses()
         self._timings = Timings(monotonic)
+        self._engine, self._owns_engine = engine or make_engine(config, log), engine is None
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -96,7 +101,7 @@ class Organizer:
             self._store.dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
-            nprobe=values.nprobe,
+            nprobe=None if values.nprobe == "auto" else values.nprobe,
         )
         self._keeper = IndexKeeper(
             self._store,
@@ -122,7 +127,7 @@ class Organizer:
             monotonic,
             copies=partial(placing_copies, config),
         )
-        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, log)
+        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log)
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
         self.pictures = Pictures(
@@ -281,6 +286,8 @@ class Organizer:
             if self.failure() is None:  # else the next start makes it anew
                 self._keeper.save()
         finally:
+            if self._owns_engine:
+                self._engine.stop()
             self._store.close()
             self._lock.release()
 

@@ -15,7 +15,7 @@ from face_organizer.errors import ItemError, NoRoomError, RequestError
 from face_organizer.intake import Intake
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.book import person_with
-from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.place import Placer
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import ImageRecord

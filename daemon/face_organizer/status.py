@@ -66,11 +66,11 @@ class Status:
             "in_flight": self._in_flight(),
             "paused": _lack_told(self.space.lack),
             "queues": self.pipeline().queues(),
-            "threads": self.pulses.states(),
+            "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
-            "index": {"faces": self.index.count, "trained_on": self.index.trained_on},
+            "index": self._index(),
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
         }
@@ -97,6 +97,16 @@ class Status:
                 "proposal": proposal(txn),
                 "decisions": txn.decisions.count(),
             }
+
+    def _index(self) -> Answer:
+        """nprobe, recall: None until they are known; an index without lists is exact."""
+        tuned, trained_on = self.index.tuned, self.index.trained_on
+        return {
+            "faces": self.index.count,
+            "trained_on": trained_on,
+            "nprobe": tuned.nprobe if tuned else None,
+            "recall": tuned.recall if tuned else None if trained_on else 1.0,
+        }
 
     def _in_flight(self) -> int:
         return self.pipeline().in_flight + self.gallery.held

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from browsing import CHANGES, Web, picture
-from process import organizer
+from process import NUMBERED, organizer
 
 REJECT = {"kind": "undo"}
 
@@ -95,19 +95,17 @@ def test_a_cookie_takes_the_tokens_place_but_changes_nothing_by_itself(guarded: 
         assert browser.post("/api/decisions", json=REJECT, headers=CHANGES).status_code == 409
 
 
-def test_what_cannot_be_listened_on_is_refused_at_the_start(tmp_path: Path, web: Web) -> None:
-    short = tmp_path / "token"
-    short.write_text("short\n")
+def test_an_address_that_is_taken_and_a_token_that_is_short_are_refused_at_the_start(tmp_path: Path, web: Web) -> None:
+    (tmp_path / "token").write_text("short\n")
     settings = tmp_path / "settings.toml"
-    settings.write_text(f'[web]\ntoken_file = "{short}"\n')
+    settings.write_text(f'[web]\ntoken_file = "{tmp_path}/token"\n')
     folders = ("--inbox", tmp_path / "inbox", "--library", tmp_path / "library")
 
     for options, sentence in [
-        (("--web", "8765"), "say HOST:PORT"),
-        (("--web", web.address.removeprefix("http://")), "choose another port"),
+        (("--web", web.address.removeprefix("http://")), "choose another"),
         (("--web", "127.0.0.1:0", "--config", settings), "too short"),
     ]:
-        assert sentence in organizer("run", *folders, *options, expect=2).stderr
+        assert sentence in organizer("run", *folders, *options, expect=2, command=NUMBERED).stderr
 
 
 def test_headers_without_end_are_refused_and_a_body_without_a_form_is_read_no_further(web: Web) -> None:

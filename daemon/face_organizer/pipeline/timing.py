@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from face_organizer.pipeline.flow import Stage
+from face_organizer.pipeline.flow import Deliver, Lane, Stage, Ticket
 from face_organizer.ports import Clock
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -23,6 +23,34 @@ Observe = Callable[[str, float, int], None]
 
 def unobserved(_step: str, _seconds: float, _items: int) -> None:
     """Nobody is interested."""
+
+
+class TimedLane:
+    """A Lane that says how long each ticket was in it."""
+
+    def __init__(self, lane: Lane, step: str, observe: Observe, clock: Clock) -> None:
+        self._lane, self._step, self._observe, self._clock = lane, step, observe, clock
+        self._began: dict[int, float] = {}
+
+    def open(self, deliver: Deliver, fail: Callable[[BaseException], None]) -> None:
+        def timed(ticket: Ticket, result: Any, error: Exception | None) -> None:
+            self._observe(self._step, self._clock() - self._began.pop(ticket.number), 1)
+            deliver(ticket, result, error)
+
+        self._lane.open(timed, fail)
+
+    def put(self, ticket: Ticket) -> None:
+        self._began[ticket.number] = self._clock()
+        self._lane.put(ticket)
+
+    def close(self) -> None:
+        self._lane.close()
+
+    def cancel(self) -> None:
+        self._lane.cancel()
+
+    def __len__(self) -> int:
+        return len(self._lane)
 
 
 class Timings:
@@ -43,9 +71,15 @@ class Timings:
             self._sums_s[step] = self._sums_s.get(step, 0.0) + seconds
 
     def timed(self, stages: Sequence[Stage]) -> list[Stage]:
-        """The same stages, each batch of their workers observed under the stage's name."""
+        """The same stages, observed under their names: the batches of workers, and the time each item is in a lane
+        (waiting and working: whose turn it is there is not ours to see)."""
         return [
-            replace(stage, workers=tuple(self._watch(stage.name, work) for work in stage.workers)) for stage in stages
+            replace(
+                stage,
+                workers=tuple(self._watch(stage.name, work) for work in stage.workers),
+                lane=TimedLane(stage.lane, stage.name, self.observe, self._clock) if stage.lane is not None else None,
+            )
+            for stage in stages
         ]
 
     def _watch(self, step: str, work: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]], list[Any]]:

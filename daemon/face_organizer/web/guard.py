@@ -24,7 +24,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 COOKIE = "face_organizer"
 CHANGING = "x-face-organizer"
 OPEN_TO_ALL = re.compile(r"/(health|api/session|static/[^?]*)?")
