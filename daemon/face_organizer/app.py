@@ -26,6 +26,7 @@ from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
+from face_organizer.devices import make_engine
 from face_organizer.errors import RequestError
 from face_organizer.intake import Intake
 from face_organizer.parts import pack_of, placing_copies, rules_of, state_folder, when_of
@@ -36,6 +37,7 @@ from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
@@ -70,13 +72,16 @@ class Organizer:
         store: LmdbStore,
         pulses: Pulses | None = None,
         neighbours: Callable[[], Sequence[str]] = tuple,
+        engine: Engine | None = None,
     ) -> None:
         """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
-        process, in sentences. Raises StoreError, ConfigError."""
+        process, in sentences. engine: one that they share, which whoever made it stops; without, it has its own.
+        Raises StoreError, ConfigError."""
         self.told = Telling(log, begin_at=randbits(48))
         self.config, self._log, self._lock, self._store = config, self.told, lock, store
         self._neighbours = neighbours
         self.pulses = pulses or Pulses()
+        self._engine, self._owns_engine = engine or make_engine(config, log), engine is None
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -119,7 +124,7 @@ class Organizer:
             monotonic,
             copies=partial(placing_copies, config),
         )
-        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, log)
+        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log)
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
         self.pictures = Pictures(
@@ -281,6 +286,8 @@ class Organizer:
             if self.failure() is None:  # else the next start makes it anew
                 self._keeper.save()
         finally:
+            if self._owns_engine:
+                self._engine.stop()
             self._store.close()
             self._lock.release()
 

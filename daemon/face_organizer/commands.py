@@ -9,6 +9,7 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,30 @@ def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
         }
         for pack in list_packs(models_dir)
     ]
+
+
+def terms_of(name: str) -> str:
+    """What is to be accepted before a pack is pulled, and how much comes. Raises ModelError: no such pack."""
+    from face_organizer.adapters.pull import archive_of, zoo
+
+    return f"{zoo().terms}\n\n{name}.zip has {archive_of(name).size_bytes / 1e6:,.0f} MB."
+
+
+def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
+    """Fetch a pack and make it fit to run; the terms have been accepted. Raises ModelError."""
+    from face_organizer.adapters.pull import pull
+
+    folder = pull(name, models_dir, source, tick)
+    pack = load_pack(name, models_dir)
+    return {
+        "name": name,
+        "folder": str(folder),
+        "detector": pack.detector_kind,
+        "dimension": pack.dimension,
+        "attributes": pack.traits.attributes is not None,
+        "fingerprint": pack.fingerprint,
+        "licence": pack.licence,
+    }
 
 
 def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:

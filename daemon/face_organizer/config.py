@@ -117,7 +117,7 @@ class LibraryConfig(Section, frozen=True):
     library: str
     name: str = ""
     state_dir: str = ""
-    people: People = "auto"
+    people: People | None = None
     placement: Placement = "move"
 
 
@@ -127,7 +127,7 @@ class Config(Section, frozen=True):
     inbox: str = "inbox"
     library: str = "library"
     state_dir: str = ""
-    people: People = "auto"
+    people: People | None = None
     placement: Placement = "move"
     watch: WatchConfig = WatchConfig()
     faces: FacesConfig = FacesConfig()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
-from face_organizer.adapters.models import Pack, describe_pack, load_pack
+from face_organizer.adapters.models import Pack, describe_pack
 from face_organizer.adapters.private import make_private_folder
-from face_organizer.adapters.session import Device, choose_device, open_sessions
-from face_organizer.config import Config, FacesConfig
+from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.config import Config, FacesConfig, People
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
@@ -20,22 +20,13 @@ from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Log, Session
+from face_organizer.ports import Session
 from face_organizer.traits import Traits
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 
-
-def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]]:
-    """The networks on the device that was asked for: its name, and one See for questions, then one for every worker."""
-    faces = config.faces
-    pack = load_pack(faces.pack, models_folder(faces))
-    choice = choose_device(faces.devices, pack.recogniser_path)
-    workers = min(workers, 1) if choice.device == "cuda" else workers
-    detectors = open_detectors(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    recognisers = open_recognisers(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return choice.device, make_eyes(detectors, recognisers, faces, pack.traits)
+PEOPLE: People = "auto"
+"""How many people there are where nobody has ever said."""
 
 
 def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
@@ -68,14 +59,16 @@ def make_eyes(detectors: list[Session], recognisers: list[Session], faces: Faces
     ]
 
 
-def make_folder(path: Path, what: str) -> None:
-    """Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
+def make_folder(path: Path, what: str) -> bool:
+    """Was there none? Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
+    there = path.is_dir()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
         raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+    return not there
 
 
 def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
@@ -109,7 +102,7 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         return calibrated if own is None else own
 
     return Rules(
-        people=config.people,
+        people=config.people or PEOPLE,
         placement=config.placement,
         faces_min=persons.faces_min,
         similarity_join_min=bound(persons.similarity_join_min, pack.similarity_join_min),

@@ -68,7 +68,7 @@ class Status:
             "in_flight": self._in_flight(),
             "paused": _lack_told(self.space.lack),
             "queues": self.pipeline().queues(),
-            "threads": self.pulses.states(),
+            "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],

@@ -227,4 +227,31 @@ def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_s
     (reloaded,) = daemon.wait_for("config_reloaded")
     assert (reloaded["applied"], reloaded["needs_restart"]) == (["people"], [])
     assert as_json("status", "--library", library)["people"] == 3
+    settings.write_text("[watch]\nsettle_s = 0.3\n")  # left out: it stays
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.wait_for("config_reloaded", count=2)[1]["applied"] == ["watch"]
     assert daemon.end() == 0
+
+
+def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_otherwise(
+    tmp_path: Path, inbox: Path, library: Path, start: Start
+) -> None:
+    def people_of_a_start(*options: str) -> tuple[object, list[object]]:
+        daemon = start("--inbox", inbox, "--library", library, *options, command=NUMBERED)
+        (ready,) = daemon.wait_for("ready")
+        assert daemon.end() == 0
+        return ready["people"], [(line["before"], line["people"]) for line in daemon.events("people_changed")]
+
+    assert people_of_a_start("--people", "2") == (2, [])
+    assert people_of_a_start() == (2, [])
+    assert as_json("status", "--library", library)["people"] == 2
+    assert people_of_a_start("--people", "auto") == ("auto", [(2, "auto")])
+    assert people_of_a_start() == ("auto", [])
+
+
+def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path, library: Path, start: Start) -> None:
+    for made in ([str(tmp_path / "tpyo")], []):
+        daemon = start("--inbox", tmp_path / "tpyo", "--library", library, command=NUMBERED)
+        daemon.wait_for("ready")
+        assert daemon.end() == 0
+        assert [line["inbox"] for line in daemon.events("inbox_made")] == made

@@ -175,14 +175,14 @@ def _recipe(name: str, models_dir: Path | None) -> Recipe:
 
 def _recipe_of(folder: Path, name: str, address: str, cache: Path) -> Recipe:
     """Of a folder; where it is away, or its files are what they were, what was found then still holds."""
-    told = read_manifest(cache)
-    known = told["origin"] if told and told.get("origin", {}).get("folder") == str(folder) else None
-    if known and not folder.is_dir():
-        return _remembered(told or {}, address, folder, cache)
+    told = read_manifest(cache) or {}
+    known = told.get("origin") or {}
+    if known.get("folder") == str(folder) and not folder.is_dir():
+        return _remembered(told, address, folder, cache)
     signature = signature_of(folder)
     origin = {"folder": str(folder), "files": [list(of_file) for of_file in signature]}
-    if known == origin and told and told.get("converter_version") == CONVERTER_VERSION:
-        return _remembered(told or {}, address, folder, cache)
+    if known == origin and told.get("converter_version") == CONVERTER_VERSION:
+        return _remembered(told, address, folder, cache)
     manifest = describe(folder, name, signature)
     return Recipe(manifest, address, cache, partial(_read_brought, folder), origin, proven=False)
 

@@ -46,8 +46,8 @@ class Decide:
             raise RequestError(f"there is no run {run_id}: `face-organizer runs` lists them")
         return self._run((run_id, run))
 
-    def rollback(self, run_id: int) -> Answer:
-        """Take a run back, and what was applied after it."""
+    def rollback(self, run_id: int | None = None) -> Answer:
+        """Take a run back, and what was applied after it; the latest that changed anything if no run is named."""
         return {"rolled_back": self._desk.runs.rollback(run_id)}
 
     # decisions
