@@ -46,6 +46,17 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
         organizer.stop(within_s=FINISH_WITHIN_S)
 
 
+def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
+    """A running daemon's answer to a call. Raises RequestError where none runs, FaceOrganizerError."""
+    try:
+        return ask(library / STATE_FOLDER, call, **arguments)
+    except ConnectionError as error:
+        raise RequestError(
+            f"no daemon runs on {library}: start one with `face-organizer run --inbox DIR --library {library}`;"
+            " `status` without --watch tells how the library stands"
+        ) from error
+
+
 def picture(path: Path) -> dict[str, str]:
     """A picture as a command may send it: by its content. Raises RequestError."""
     try:
