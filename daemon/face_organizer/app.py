@@ -45,7 +45,7 @@ from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.messages import Call
 from face_organizer.pipeline.place import Placer
-from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
+from face_organizer.pipeline.pulse import AT_LENGTH, Hung, Pulses
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Picture, load_roster
@@ -357,6 +357,10 @@ class Organizer:
     def figures(self) -> dict[str, Any]:
         """See web/metrics.py."""
         return figures_of(self.status.answer(), self._timings, self.taken_in)
+
+    def hung(self, after_s: float) -> list[Hung]:
+        """Who hangs of all threads that it needs: its own, and the engine's."""
+        return [*self.pulses.hung(after_s), *self._engine.pulses.hung(after_s)]
 
     def is_busy(self) -> bool:
         """Images are on their way."""

@@ -1,13 +1,12 @@
 """Make the networks of a pack fit to run, once, in a cache folder beside a manifest; and see whether they still are.
 
 Room:    adapters
-Imports: errors, brought, manifest, fold, session, numpy, stdlib
+Imports: errors, brought, manifest, choice, fold, session, numpy, stdlib
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import tempfile
@@ -19,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from face_organizer.adapters.brought import sha256_of
+from face_organizer.adapters.choice import processor
 from face_organizer.adapters.manifest import Manifest, Source
-from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.adapters.session import open_sessions
 from face_organizer.errors import ModelError
 
 CONVERTER_VERSION = 2
@@ -124,7 +124,7 @@ def _made(recipe: Recipe, file: str, source: Source) -> dict[str, Any]:
 def batch_is_single_runs(path: Path) -> bool:
     """Does a batch through this network give what its pictures give one by one? Raises ModelError: not even one
     runs."""
-    device: Device = "openvino" if importlib.util.find_spec("openvino") else "cpu"
+    device = processor()
     (session,) = open_sessions(path, device, count=1, batch_max=3)
     shape = session.smallest_shape  # type: ignore[attr-defined]  # every session has one
     noise = np.random.default_rng(0).normal(size=(3, *shape[1:])).astype(np.float32)
