@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
-from face_organizer.adapters.models import Pack, describe_pack
+from face_organizer.adapters.models import Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.session import Device, open_sessions
 from face_organizer.config import Config, FacesConfig, People
@@ -92,6 +92,17 @@ def pack_of(faces: FacesConfig) -> Pack:
         return describe_pack(faces.pack, models_folder(faces))
     except ModelError as error:
         raise ConfigError(f"faces.pack = {faces.pack!r}: {error}") from error
+
+
+def attributes_lack(faces: FacesConfig) -> str:
+    """Why nothing is told of the gender and age of faces, and what would; "" where it is told. Raises ConfigError."""
+    if pack_of(faces).traits.attributes is None:
+        here = [pack.address for pack in list_packs(models_folder(faces)) if pack.traits.attributes is not None]
+        return (
+            f"the model pack {faces.pack} has no network that tells gender and age. Those that have one: "
+            f"{', '.join(here) or 'none that is here'}; `face-organizer models list` tells"
+        )
+    return ""
 
 
 def rules_of(config: Config, pack: Pack) -> Rules:
