@@ -9,7 +9,7 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -151,16 +151,19 @@ def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def examined(config: Config) -> tuple[Machine, list[Finding]]:
-    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library."""
-    state = config.library_path / STATE_FOLDER
-    folders = {
-        "inbox": config.inbox_path,
-        "library": config.library_path,
-        "state": state.resolve() if state.exists() else config.state_path,
-    }
-    models_dir = Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
-    machine = examine(config.faces.devices, folders, models_dir)
+def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
+
+    libraries: see config.load_libraries.
+    """
+    folders: list[tuple[str, Path]] = []
+    for config in libraries.values():
+        state = config.library_path / STATE_FOLDER
+        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
+        folders += [("state", state.resolve() if state.exists() else config.state_path)]
+    faces = next(iter(libraries.values())).faces
+    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
+    machine = examine(faces.devices, folders, models_dir)
     return machine, diagnose(machine)
 
 

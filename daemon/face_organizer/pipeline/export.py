@@ -43,7 +43,7 @@ def face_row(txn: Transaction, library: Path, constraints: Constraints, face_id:
     assignment, image = txn.assignments.get(face_id), txn.images.get(face.image_id)
     person_id = assignment.person_id if assignment else int(NOBODY)
     person = txn.persons.get(person_id)
-    told = getattr(face, "attributes", None)
+    told = face.attributes
     return {
         "face_id": face_id,
         "image_id": face.image_id,
