@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from numbered import paint
 from process import NUMBERED, Daemon, as_json, files_below, organizer
 from support import wait_until
+
+from face_organizer.config import load
+from face_organizer.opening import open_existing, open_organizer
 
 Start = Callable[..., Daemon]
 
@@ -237,25 +241,27 @@ def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_s
     assert daemon.end() == 0
 
 
-def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_otherwise(
-    tmp_path: Path, inbox: Path, library: Path, start: Start
-) -> None:
-    def people_of_a_start(*options: str) -> tuple[object, list[object]]:
-        daemon = start("--inbox", inbox, "--library", library, *options, command=NUMBERED)
-        (ready,) = daemon.wait_for("ready")
-        assert daemon.end() == 0
-        return ready["people"], [(line["before"], line["people"]) for line in daemon.events("people_changed")]
+def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_otherwise(tmp_path: Path) -> None:
+    def opened(people: int | str | None) -> tuple[object, list[object]]:
+        config = load(None, inbox=str(tmp_path / "in"), library=str(tmp_path / "out"), people=people)
+        with structlog.testing.capture_logs() as told:
+            found = open_organizer(config, structlog.get_logger())
+            found.stop()
+        return found.config.people, [(each["before"], each["people"]) for each in told if "people" in each]
 
-    assert people_of_a_start("--people", "2") == (2, [])
-    assert people_of_a_start() == (2, [])
-    assert as_json("status", "--library", library)["people"] == 2
-    assert people_of_a_start("--people", "auto") == ("auto", [(2, "auto")])
-    assert people_of_a_start() == ("auto", [])
+    assert opened(2) == (2, [])
+    assert opened(None) == (2, [])
+    existing = open_existing(tmp_path / "out", structlog.get_logger())
+    existing.stop()
+    assert existing.config.people == 2
+    assert opened("auto") == ("auto", [(2, "auto")])
+    assert opened(None) == ("auto", [])
 
 
-def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path, library: Path, start: Start) -> None:
-    for made in ([str(tmp_path / "tpyo")], []):
-        daemon = start("--inbox", tmp_path / "tpyo", "--library", library, command=NUMBERED)
-        daemon.wait_for("ready")
-        assert daemon.end() == 0
-        assert [line["inbox"] for line in daemon.events("inbox_made")] == made
+def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path) -> None:
+    config = load(None, inbox=str(tmp_path / "tpyo"), library=str(tmp_path / "out"))
+
+    for made in ([config.inbox], []):
+        with structlog.testing.capture_logs() as told:
+            open_organizer(config, structlog.get_logger()).stop()
+        assert [each["inbox"] for each in told if each["event"] == "inbox_made"] == made
