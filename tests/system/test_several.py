@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from disks import Disks
 from numbered import paint
 from process import NUMBERED, Daemon, as_json, files_below, organizer
 from support import wait_until
@@ -219,6 +220,49 @@ def test_twenty_images_do_not_wait_for_a_full_inbox_beside_theirs(place: Place, 
 
     assert placed(daemon, "full") < 900
     assert daemon.end() == 0
+
+
+@pytest.mark.long
+def test_a_full_disk_pauses_its_own_library_only(place: Place, start: Start) -> None:
+    disks = Disks(place.library("full"))
+    try:
+        disks.fill(place.library("full"), 1_500_000)
+        place.has("full", "other", shared="[watch]\ndisk_free_min_bytes = 1_000_000\n")
+        daemon = start("--config", place.settings, command=[*disks.within, *NUMBERED])
+        daemon.wait_for("ready")
+        disks.fill(place.library("full"), 500_000, name=".more")
+
+        for number in range(6):
+            place.paint("full", number)
+            place.paint("other", number)
+        (paused,) = daemon.wait_for("intake_paused")
+        wait_until(lambda: placed(daemon, "other") == 6, within_s=60)
+
+        assert paused["library"] == "full"
+        assert placed(daemon, "full") == 0
+        disks.seen(place.library("full") / ".more").unlink()
+        wait_until(lambda: placed(daemon, "full") == 6, within_s=60)
+        assert daemon.end() == 0
+    finally:
+        disks.end()
+
+
+@pytest.mark.long
+def test_after_kill_9_every_library_of_the_process_is_whole(place: Place, start: Start) -> None:
+    place.has("one", "two")
+    for number in range(300):
+        place.paint("one", number, person=number % 9)
+        place.paint("two", number, person=number % 5)
+
+    for placed_before in (20, 120):
+        daemon = start("--config", place.settings, command=NUMBERED)
+        daemon.wait_for("image_placed", count=placed_before)
+        daemon.end(signal.SIGKILL)
+    organizer("run", "--once", "--config", place.settings, command=NUMBERED)
+
+    for name in ("one", "two"):
+        assert sorted(path.name for path in files_below(place.library(name))) == sorted(f"{n}.png" for n in range(300))
+        assert as_json("check", "--library", place.library(name))["findings"] == []
 
 
 def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_sighup(
