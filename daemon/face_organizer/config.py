@@ -36,6 +36,11 @@ class WatchConfig(Section, frozen=True):
     disk_free_min_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
 
 
+class FoldersConfig(Section, frozen=True):
+    watch: bool = True
+    settle_s: Seconds = 2.0
+
+
 class FacesConfig(Section, frozen=True):
     pack: str = "opencv-zoo"
     models_dir: str = ""
@@ -100,6 +105,7 @@ class Config(Section, frozen=True):
     people: Annotated[int, Meta(ge=1, le=1000)] | Literal["auto", "elbow"] = "auto"
     placement: Literal["move", "hardlink", "symlink", "copy"] = "move"
     watch: WatchConfig = WatchConfig()
+    folders: FoldersConfig = FoldersConfig()
     faces: FacesConfig = FacesConfig()
     persons: PeopleConfig = PeopleConfig()
     recluster: ReclusterConfig = ReclusterConfig()
@@ -186,7 +192,7 @@ def check_folders(config: Config) -> None:
         raise ConfigError(f"the state folder {state} must not lie inside the inbox {inbox}")
 
 
-RELOADABLE = frozenset({"watch", "persons", "recluster", "log"})
+RELOADABLE = frozenset({"watch", "folders", "persons", "recluster", "log"})
 """Top-level keys that SIGHUP applies; the rest need a restart."""
 
 

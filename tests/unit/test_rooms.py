@@ -71,7 +71,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "subprocess": ("adapters/examine.py", "adapters/install.py"),
     "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
     "structlog": ("adapters/", "cli/"),
-    "threading": ("pipeline/", "adapters/", "intake.py", "serve.py"),
+    "threading": ("pipeline/", "adapters/", "app.py", "intake.py", "serve.py"),
     "watchdog": ("adapters/watching.py",),
 }
 PURE = ("vision/", "identity/", "health/")
