@@ -47,7 +47,7 @@ def main() -> None:
     detectors = open_detectors(pack, device, count=cores, batch_max=AT_ONCE)
     recognisers = open_sessions(pack.recogniser_path, device, count=cores, batch_max=AT_ONCE)
     eyes: SimpleQueue[See] = SimpleQueue()
-    for see in make_eyes(detectors, recognisers, config.faces, pack.whitening):
+    for see in make_eyes(detectors, recognisers, config.faces, pack.traits):
         eyes.put(see)
 
     def look(part: list[Path]) -> list[SeenImage]:

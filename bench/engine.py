@@ -115,7 +115,7 @@ def main() -> None:
     print(f"{CORES} cores; bare faces/s by batch:", {batch: round(rate, 1) for batch, rate in rates.items()})
     detectors = open_detectors(pack, given.detector_device, count=CORES, batch_max=given.batch)
     recognisers = open_sessions(pack.recogniser_path, "openvino", count=CORES, batch_max=given.batch)
-    eyes = make_eyes(detectors, recognisers, FacesConfig(), pack.whitening)
+    eyes = make_eyes(detectors, recognisers, FacesConfig(), pack.traits)
     images = [decoded(file) for file in sorted(given.photos.rglob("*.jpg"))[: given.images]]
     see_rate(eyes, images[:64], given.batch)
     ratios = []

@@ -178,7 +178,7 @@ def main() -> None:
         spec.loader.exec_module(hardening)
         detector = Counted(open_detectors(pack, "openvino", count=1, batch_max=16)[0])
         recogniser = Counted(open_sessions(pack.recogniser_path, "openvino", count=1, batch_max=16)[0])
-        (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), pack.whitening)
+        (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), pack.traits)
     print("| | no face | looks | embedded | quality 5 / 50 % | founders |", end="")
     print(f" F at {link_min}, halves 0 / 1 | F at the other half's best (bound) | two people, mean / least |")
     print("|---" * 9 + "|")

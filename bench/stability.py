@@ -34,7 +34,7 @@ from bench.clustering.scores import Scores, scores
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import open_store
 from face_organizer.config import Config
-from face_organizer.parts import pack_named, rules_of, when_of
+from face_organizer.parts import pack_of, rules_of, when_of
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.changes import Changes
@@ -100,7 +100,7 @@ class Daemon:
 def daemon(dimension: int) -> Iterator[Daemon]:
     """The one place that knows how the parts are made."""
     config = Config()
-    rules = rules_of(config, pack_named(config.faces.pack))
+    rules = rules_of(config, pack_of(config.faces))
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(Path(folder) / "truth", "bench", dimension)
         values = config.index
@@ -108,7 +108,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
             dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
-            nprobe=values.nprobe,
+            nprobe=None if values.nprobe == "auto" else values.nprobe,
         )
         with store.read() as txn:
             roster = load_roster(txn, dimension)

@@ -25,8 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.ports import Session
+from face_organizer.traits import DetectorTraits, Scaling
 from face_organizer.types import UInt8
 from face_organizer.vision import align, detect, embed
+
+RAW = Scaling(mean=0.0, std=1.0)
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,17 @@ WAYS = (
 )
 
 
-def aligned_faces(pictures: Sequence[UInt8], side_px: int, detector: Session) -> tuple[list[UInt8], int]:
+def aligned_faces(
+    pictures: Sequence[UInt8], side_px: int, detector: Session, traits: DetectorTraits
+) -> tuple[list[UInt8], int]:
     """The main face of each picture, aligned; and how many pictures showed none."""
     if not side_px:
         return [align.centred(picture[34:116, 34:116]) for picture in pictures], 0
     faces, missed = [], 0
     for picture in pictures:
         canvas = detect.letterbox(picture, side_px)
-        outputs = detector.run(detect.network_input([canvas]))
-        (found,) = detect.decode(outputs, *canvas.pixels.shape[:2])
+        outputs = detector.run(detect.network_input([canvas], traits.kind))
+        (found,) = detect.decode(outputs, *canvas.pixels.shape[:2], traits)
         if found:
             main = detect.main_face([detect.to_image(one, canvas) for one in found], *picture.shape[:2])
             faces.append(align.aligned(picture, main.landmarks))
@@ -71,7 +76,7 @@ def aligned_faces(pictures: Sequence[UInt8], side_px: int, detector: Session) ->
 
 def embeddings_of(faces: Sequence[UInt8], way: Way, recogniser: Session) -> np.ndarray:
     step = recogniser.batch_max
-    batches = (way.feed(embed.network_input(faces[start : start + step])) for start in range(0, len(faces), step))
+    batches = (way.feed(embed.network_input(faces[start : start + step], RAW)) for start in range(0, len(faces), step))
     return np.concatenate([embed.unit_rows(recogniser.run(batch)[0]) for batch in batches])
 
 
@@ -141,7 +146,7 @@ def main() -> None:
     print("| fed | no face | accuracy | best bound | EER | kept at FMR 1e-3 (bound) | 1e-4 (bound) |")
     print("|---|---|---|---|---|---|---|")
     for way in WAYS:
-        faces, missed = aligned_faces(pictures, way.side_px, detector)
+        faces, missed = aligned_faces(pictures, way.side_px, detector, pack.traits.detector)
         embeddings = embeddings_of(faces, way, recogniser)
         similarities = (embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(axis=1)
         accuracy, spread = ten_folds(similarities, same)

@@ -16,7 +16,7 @@ import hashlib
 import sys
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -81,7 +81,7 @@ def embedded(files: Iterable[Path], spoil: Callable[[np.ndarray], np.ndarray]) -
     networks = [
         open_sessions(path, "openvino", count=1, batch_max=8) for path in (pack.detector_path, pack.recogniser_path)
     ]
-    (see,) = make_eyes(*networks, FacesConfig(), None)
+    (see,) = make_eyes(*networks, FacesConfig(), replace(pack.traits, whitening=None))
     files, rows, who, image = list(files), [], [], []
     for start in range(0, len(files), 16):
         batch = []

@@ -6,10 +6,10 @@ Imports: everything but cli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
-from threading import Event
+from secrets import randbits
 from time import monotonic, time
 from typing import Any, cast
 
@@ -20,20 +20,27 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.neighbours import neighbours_of_all
+from face_organizer.adapters.originals import Originals
 from face_organizer.adapters.store import LmdbStore
+from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree
 from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
+from face_organizer.devices import make_engine
+from face_organizer.errors import RequestError
 from face_organizer.intake import Intake
-from face_organizer.parts import attentive_of, pack_named, placing_copies, rules_of, state_folder, when_of
+from face_organizer.parts import attentive_of, pack_of, placing_copies, rules_of, state_folder, when_of
+from face_organizer.pictures import Pictures
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.by_hand import ByHand
 from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
+from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
-from face_organizer.pipeline.flow import Pipeline, Service, Stage
+from face_organizer.pipeline.engine import Engine
+from face_organizer.pipeline.flow import Job, Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.hands import Hands
@@ -42,11 +49,13 @@ from face_organizer.pipeline.messages import Call
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
 from face_organizer.pipeline.recluster import Recluster
-from face_organizer.pipeline.roster import load_roster
+from face_organizer.pipeline.rejected import RejectedFiles
+from face_organizer.pipeline.roster import Picture, load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.space import LIBRARY, STATE, Space
 from face_organizer.pipeline.stir import Stir
-from face_organizer.pipeline.survey import Surveyor
+from face_organizer.pipeline.told import Telling
+from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
 from face_organizer.status import Status
 
@@ -61,11 +70,23 @@ class Organizer:
     """
 
     def __init__(
-        self, config: Config, log: Log, lock: LibraryLock, store: LmdbStore, pulses: Pulses | None = None
+        self,
+        config: Config,
+        log: Log,
+        lock: LibraryLock,
+        store: LmdbStore,
+        pulses: Pulses | None = None,
+        neighbours: Callable[[], Sequence[str]] = tuple,
+        engine: Engine | None = None,
     ) -> None:
-        """Opens the views; see open_organizer and open_existing. Raises StoreError, ConfigError."""
-        self.config, self._log, self._lock, self._store = config, log, lock, store
+        """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
+        process, in sentences. engine: one that they share, which whoever made it stops; without, it has its own.
+        Raises StoreError, ConfigError."""
+        self.told = Telling(log, begin_at=randbits(48))
+        self.config, self._log, self._lock, self._store = config, self.told, lock, store
+        self._neighbours = neighbours
         self.pulses = pulses or Pulses()
+        self._engine, self._owns_engine = engine or make_engine(config, log), engine is None
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -83,7 +104,7 @@ class Organizer:
             self._store.dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
-            nprobe=values.nprobe,
+            nprobe=None if values.nprobe == "auto" else values.nprobe,
         )
         self._keeper = IndexKeeper(
             self._store,
@@ -109,15 +130,24 @@ class Organizer:
             monotonic,
             copies=partial(placing_copies, config),
         )
-        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, log)
+        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log)
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
+        thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
+        self.pictures = Pictures(
+            store,
+            Originals(config.library_path, config.inbox_path),
+            thumbnails,
+            size_max_bytes=config.watch.size_max_bytes,
+            pixels_max=config.watch.pixels_max,
+        )
+        self._erase_thumbnails = thumbnails.erase
         self._stir = Stir(monotonic)
         self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space, self._stir.ours)
         self._wait_placed = partial(self._placer.wait_placed, unless=self._is_giving_up)
 
     def _make_gallery(self) -> None:
         """Who is whose, and the only thread that changes it."""
-        rules = rules_of(self.config, pack_named(self.config.faces.pack))
+        rules = rules_of(self.config, pack_of(self.config.faces))
         self._book = Book(self._store, self._roster, rules, self._folders.holds)
         self._gallery = Gallery(
             self._store,
@@ -149,6 +179,7 @@ class Organizer:
             self._folders.erase,
             log,
             time,
+            self._erase_thumbnails,
         )
         self._recluster = Recluster(
             store,
@@ -159,7 +190,7 @@ class Organizer:
             log,
             monotonic,
             time,
-            lambda: self._in_gallery(self._roster.picture),
+            self._picture,
             self._chores,
             self._go_by,
             partial(write_elbow, state_folder(config)),
@@ -187,7 +218,7 @@ class Organizer:
         self._tree = FolderTree(self.config.library_path, self._log, monotonic)
         self._hands = Hands(
             self._tree,
-            Surveyor(self._store, self._tree, self._intake.contents),
+            Walker(self._store, self._tree, self._intake.contents),
             ByHand(self._decide, self._roster, self._book, self._tree),
             self._stir,
             self._log,
@@ -197,6 +228,7 @@ class Organizer:
 
     def _make_calls(self) -> None:
         """What commands may ask for, and the door that they come through."""
+        rejected = RejectedFiles()
         self.status = Status(
             config=self.config,
             store=self._store,
@@ -209,8 +241,10 @@ class Organizer:
             space=self._space,
             recluster=self._recluster,
             hands=self._hands,
+            rejected=rejected,
             pulses=self.pulses,
             in_gallery=self._in_gallery,
+            neighbours=self._neighbours,
         )
         desk = Desk(
             store=self._store,
@@ -229,6 +263,9 @@ class Organizer:
             find_neighbours=neighbours_of_all,
             in_gallery=self._in_gallery,
             failed=lambda: self.failure() is not None,
+            crowd=Crowd(self._store, self._picture, monotonic),
+            rejected=rejected,
+            log=self._log,
         )
         self._calls: dict[str, Callable[..., Any]] = {**calls_by_name(desk), "status": self.status.answer}
         watched = {name: self.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self._calls.items()}
@@ -238,13 +275,17 @@ class Organizer:
 
     def start(self, *, watching: bool = False, once: bool = False) -> None:
         """Start the threads. watching: networks and inbox too. once: nothing runs by itself, no second looks."""
-        jobs = {"place": self._placer.run, "recluster": self._recluster.run, "catch_up": self._catch_up.run}
+        jobs: dict[str, Job] = {
+            "place": self._placer.run,
+            "recluster": self._recluster.run,
+            "catch_up": self._catch_up.run,
+        }
         self._recluster.by_itself = watching and not once
         if watching:
             self._pipeline = self._new_pipeline(self._intake.open(once=once))
             self._hands.patience = attentive_of(self.config, once=once)
             jobs["hands"] = self._hands.run
-            jobs["ingest"] = self._take_in_last if once else self._intake.run
+            jobs["ingest"] = self._hands.first(self._intake.run) if once else self._intake.run
         self._services = {
             name: Service(name, job, self.pulses, AT_LENGTH if name == "recluster" else 1.0)
             for name, job in jobs.items()
@@ -254,11 +295,6 @@ class Organizer:
             service.start()
         self._placer.wake()
         self._control.start(self.pulses.begin("control").beat)
-
-    def _take_in_last(self, stop: Event) -> None:
-        """What was dragged before the start is understood before anything new comes."""
-        self._hands.wait_idle(stop)
-        self._intake.run(stop)
 
     def stop(self, within_s: float = 20.0) -> None:
         """Drain from the front, cancel at the deadline, join every thread, save the index, let go of the lock.
@@ -273,6 +309,8 @@ class Organizer:
             if self.failure() is None:  # else the next start makes it anew
                 self._keeper.save()
         finally:
+            if self._owns_engine:
+                self._engine.stop()
             self._store.close()
             self._lock.release()
 
@@ -338,6 +376,16 @@ class Organizer:
         """The functions that a command may call by name, here or over the control socket."""
         return self._calls
 
+    def enrol(self, name: str, content: bytes) -> dict[str, Any]:
+        raise RequestError("not there yet: drop the image into the inbox")
+
+    def figures(self) -> dict[str, Any]:
+        return {"gauges": {}, "latencies": {}}
+
+    def is_busy(self) -> bool:
+        """Images are on their way."""
+        return self._pipeline.in_flight > 0
+
     def recluster(self, reason: str = "asked") -> dict[str, Any]:
         """Re-cluster now, apply it, and wait for it."""
         return cast("dict[str, Any]", self._calls["recluster"](reason))
@@ -352,7 +400,7 @@ class Organizer:
         self._intake.reload(config)
         self._hands.patience = attentive_of(config, once=False)
         self._space.free_min_bytes = config.watch.disk_free_min_bytes
-        self._recluster.rules = rules_of(config, pack_named(config.faces.pack))
+        self._recluster.rules = rules_of(config, pack_of(config.faces))
         self._go_by(self._recluster.found)
         self._recluster.when = when_of(config)
 
@@ -382,6 +430,9 @@ class Organizer:
         call = Call(work)
         self._pipeline.post(call)
         return call.reply.wait(unless=lambda: self.failure() is not None)
+
+    def _picture(self) -> Picture:
+        return cast("Picture", self._in_gallery(self._roster.picture))
 
     def _go_by(self, found: Mapping[str, Any]) -> None:
         """Let streaming go by the bounds that the last run found."""

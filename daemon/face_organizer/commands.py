@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening (only when it must open a library), adapters, health, names
+Imports: opening, shown (both only when they are needed), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -9,6 +9,7 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
-from face_organizer.adapters.links import link_images as link_images
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.adapters.results import link_images as link_images
+from face_organizer.adapters.results import write_result as write_result
 from face_organizer.config import Config, check_folders, load
-from face_organizer.errors import RequestError
+from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
@@ -54,28 +56,70 @@ def picture(path: Path) -> dict[str, str]:
     return {"digest": digest.hex(), "folder": folder, "path": ascii(str(path))[1:-1]}
 
 
-def packs() -> list[dict[str, Any]]:
-    """Every model pack we know."""
+def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
+    """A PNG of what a search found. Raises RequestError."""
+    from face_organizer.shown import montage_of
+
+    write_result(path, montage_of(hits))
+
+
+def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:
+    """A JPEG of each face that can be read: face id -> picture."""
+    from face_organizer.shown import faces_shown
+
+    return faces_shown(rows)
+
+
+def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Every model pack we know, by what faces.pack is to be set to."""
     return [
         {
-            "name": pack.name,
+            "name": pack.address,
             "detector": pack.detector_kind,
             "dimension": pack.dimension,
+            "attributes": pack.traits.attributes is not None,
             "fingerprint": pack.fingerprint,
             "licence": pack.licence,
         }
-        for pack in list_packs()
+        for pack in list_packs(models_dir)
     ]
 
 
-def verify_packs() -> list[dict[str, Any]]:
+def terms_of(name: str) -> str:
+    """What is to be accepted before a pack is pulled, and how much comes. Raises ModelError: no such pack."""
+    from face_organizer.adapters.pull import archive_of, zoo
+
+    return f"{zoo().terms}\n\n{name}.zip has {archive_of(name).size_bytes / 1e6:,.0f} MB."
+
+
+def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
+    """Fetch a pack and make it fit to run; the terms have been accepted. Raises ModelError."""
+    from face_organizer.adapters.pull import pull
+
+    folder = pull(name, models_dir, source, tick)
+    pack = load_pack(name, models_dir)
+    return {
+        "name": name,
+        "folder": str(folder),
+        "detector": pack.detector_kind,
+        "dimension": pack.dimension,
+        "attributes": pack.traits.attributes is not None,
+        "fingerprint": pack.fingerprint,
+        "licence": pack.licence,
+    }
+
+
+def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
     rows = []
-    for pack in list_packs():
-        if not pack.recogniser_path.exists():
-            load_pack(pack.name)
-        problems = verify_pack(pack.name)
-        rows.append({"name": pack.name, "ok": not problems, "problem": "; ".join(problems)})
+    for pack in list_packs(models_dir):
+        try:
+            if not pack.recogniser_path.exists():
+                load_pack(pack.address, models_dir)
+            problems = verify_pack(pack.address, models_dir)
+        except ModelError as error:
+            problems = [str(error)]
+        rows.append({"name": pack.address, "ok": not problems, "problem": "; ".join(problems)})
     return rows
 
 

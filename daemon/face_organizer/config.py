@@ -8,8 +8,10 @@ Every key is documented in config/face-organizer.toml; a test holds the two toge
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, inspect
@@ -19,10 +21,15 @@ from face_organizer.errors import ConfigError
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Similarity = Annotated[float, Meta(ge=-1, le=1)]
+People = Annotated[int, Meta(ge=1, le=1000)] | Literal["auto", "elbow"]
+Placement = Literal["move", "hardlink", "symlink", "copy"]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file: unknown keys are refused, values are checked."""
+
+
+C = TypeVar("C", bound=Section)
 
 
 class WatchConfig(Section, frozen=True):
@@ -78,7 +85,7 @@ class ReclusterConfig(Section, frozen=True):
 class IndexConfig(Section, frozen=True):
     flat_max_faces: Count = 20_000
     retrain_factor: Annotated[float, Meta(gt=1)] = 4.0
-    nprobe: Count = 32
+    nprobe: Count | Literal["auto"] = "auto"
     neighbours: Annotated[int, Meta(ge=2, le=200)] = 20
     save_every_s: Seconds = 900.0
 
@@ -93,17 +100,40 @@ class FlowConfig(Section, frozen=True):
     hung_after_s: Annotated[float, Meta(gt=0)] = 300.0
 
 
+WEB_ADDRESS = "127.0.0.1:8765"
+"""Where the page is unless somebody says otherwise."""
+
+
+class WebConfig(Section, frozen=True):
+    listen: str = ""
+    token_file: str = ""
+    thumbnails_max_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
+
+
 class LogConfig(Section, frozen=True):
     format: Literal["auto", "json", "pretty"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class LibraryConfig(Section, frozen=True):
+    """One of several libraries: what it does not share with the others."""
+
+    inbox: str
+    library: str
+    name: str = ""
+    state_dir: str = ""
+    people: People | None = None
+    placement: Placement = "move"
+
+
 class Config(Section, frozen=True):
+    """All settings of one library."""
+
     inbox: str = "inbox"
     library: str = "library"
     state_dir: str = ""
-    people: Annotated[int, Meta(ge=1, le=1000)] | Literal["auto", "elbow"] = "auto"
-    placement: Literal["move", "hardlink", "symlink", "copy"] = "move"
+    people: People | None = None
+    placement: Placement = "move"
     watch: WatchConfig = WatchConfig()
     folders: FoldersConfig = FoldersConfig()
     faces: FacesConfig = FacesConfig()
@@ -111,6 +141,7 @@ class Config(Section, frozen=True):
     recluster: ReclusterConfig = ReclusterConfig()
     index: IndexConfig = IndexConfig()
     flow: FlowConfig = FlowConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -129,31 +160,93 @@ class Config(Section, frozen=True):
 def load(path: Path | None, **overrides: Any) -> Config:
     """The configuration of a file (or the defaults), with the given top-level keys laid over it.
 
-    overrides: None means "not given". Raises ConfigError naming the file, the key and what was expected.
+    overrides: None means "not given". Raises ConfigError naming the file, the key and what was expected, or where the
+    file is about several libraries.
+    """
+    libraries = load_libraries(path, **overrides)
+    if len(libraries) > 1:
+        raise ConfigError(f"{path} is about several libraries: {', '.join(libraries)}")
+    return next(iter(libraries.values()))
+
+
+def load_libraries(path: Path | None, listen: str | None = None, **overrides: Any) -> dict[str, Config]:
+    """The same for each [[library]] table of the file, by name; without such tables the one library is called "".
+
+    listen: over web.listen.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
+    where = str(path or "command line")
+    settings = _read(path)
+    if listen is not None:
+        settings["web"] = {**settings.get("web", {}), "listen": listen}
+    if isinstance(settings.get("library"), list):
+        return _by_name(where, settings, given)
+    return {"": _converted(where, "", settings | given, Config)}
+
+
+BOTH = "has both [[library]] tables and {} outside of them: give every library its own"
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    text = b""
     try:
-        text = path.read_bytes() if path else b""
-        config = msgspec.convert(msgspec.toml.decode(text) | given, Config)
+        text = path.read_bytes()
+        return dict(msgspec.toml.decode(text))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'command line'}: {_explain(str(error))}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if b"\n[[library]]" in text and "overwrite" in str(error):
+            raise ConfigError(f"{path} {BOTH.format('library')}") from error
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    if config.persons.elbow_max < config.persons.elbow_min + 2:
-        raise ConfigError(f"{path}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
-    return config
 
 
-def _explain(problem: str) -> str:
+def _by_name(where: str, settings: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Config]:
+    """Each [[library]] table laid over what all of them share."""
+    tables = settings.pop("library")
+    if given:
+        options = " and ".join(f"--{key}" for key in given)
+        raise ConfigError(f"{where} has [[library]] tables: leave out {options}, and say it in the tables")
+    if outside := [key for key in LibraryConfig.__struct_fields__ if key in settings]:
+        raise ConfigError(f"{where} {BOTH.format(' and '.join(outside))}")
+    if not tables:
+        raise ConfigError(f"{where}: library = [] leaves nothing to do")
+    libraries: dict[str, Config] = {}
+    shared = _converted(where, "", settings, Config)
+    for number, table in enumerate(tables, 1):
+        own = _converted(where, f"[[library]] number {number}: ", table, LibraryConfig)
+        fields = {key: getattr(own, key) for key in OWN}
+        config = msgspec.structs.replace(shared, **fields)
+        name = own.name or config.library_path.name
+        if name in libraries:
+            raise ConfigError(f"{where}: two libraries are called {name}: give one a name = ...")
+        libraries[name] = config
+    return libraries
+
+
+def _converted(where: str, table: str, settings: Any, kind: type[C]) -> C:
+    try:
+        converted = msgspec.convert(settings, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {table}{_explain(str(error), kind)}") from error
+    if isinstance(converted, Config) and converted.persons.elbow_max < converted.persons.elbow_min + 2:
+        raise ConfigError(f"{where}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
+    return converted
+
+
+def _explain(problem: str, within: type[Section]) -> str:
     """msgspec's "Invalid enum value 'x' - at `$.people`", in the user's words: which key, and what it may be."""
     problem, _, at = problem.partition(" - at `$.")
     table = at.rstrip("`")
     if problem.startswith("Object contains unknown field"):
         key = problem.split("`")[1]
         return f"unknown key {key}" + (f" in [{table}]" if table else "")
-    kind: inspect.Type = inspect.type_info(Config)
+    if problem.startswith("Object missing required field"):
+        return f"{problem.split('`')[1]} is missing"
+    if not table:
+        return "must be a table of its own"
+    kind: inspect.Type = inspect.type_info(within)
     for name in table.split("."):
         assert isinstance(kind, inspect.StructType), table
         kind = next(field.type for field in kind.fields if field.name == name)
@@ -186,17 +279,48 @@ def check_folders(config: Config) -> None:
         if str(path).encode("utf-8", "replace").decode() != str(path):
             raise ConfigError(f"the path {str(path)!a} is not UTF-8: choose a folder with a name that is")
     inbox, library, state = config.inbox_path.resolve(), config.library_path.resolve(), config.state_path.resolve()
-    if inbox == library or inbox in library.parents or library in inbox.parents:
+    if _meet(inbox, library):
         raise ConfigError(f"the inbox {inbox} and the library {library} must not lie inside one another")
     if state == inbox or inbox in state.parents:
         raise ConfigError(f"the state folder {state} must not lie inside the inbox {inbox}")
 
 
+def check_libraries(libraries: Mapping[str, Config]) -> None:
+    """Refuse libraries that would feed, or get hold of, one another. Raises ConfigError."""
+    for config in libraries.values():
+        check_folders(config)
+    for (one, first), (other, second) in combinations(libraries.items(), 2):
+        for role, path in _folders(first):
+            for other_role, other_path in _folders(second):
+                if _meet(path, other_path) and not (role == other_role == "inbox" and path == other_path):
+                    raise ConfigError(
+                        f"the {role} {path} of {one} and the {other_role} {other_path} of {other} must not lie inside"
+                        " one another"
+                    )
+        if first.inbox_path.resolve() == second.inbox_path.resolve() and "move" in (first.placement, second.placement):
+            raise ConfigError(
+                f'{one} and {other} share the inbox {first.inbox_path}: with placement = "move" each image would end in'
+                ' either; both need "copy", "hardlink" or "symlink", or an inbox of their own'
+            )
+
+
+def _folders(config: Config) -> tuple[tuple[str, Path], ...]:
+    paths = {"inbox": config.inbox_path, "library": config.library_path, "state folder": config.state_path}
+    return tuple((role, path.resolve()) for role, path in paths.items())
+
+
+def _meet(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents
+
+
+OWN = ("inbox", "library", "state_dir", "people", "placement")
+"""Top-level keys that every library has for itself. When they change, SIGHUP closes it and opens it anew."""
+
 RELOADABLE = frozenset({"watch", "folders", "persons", "recluster", "log"})
-"""Top-level keys that SIGHUP applies; the rest need a restart."""
+"""Top-level keys that SIGHUP applies at once; the rest, which all libraries share, need a restart."""
 
 
-def changes(old: Config, new: Config) -> tuple[frozenset[str], frozenset[str]]:
-    """Which top-level keys differ: (can be applied now, needs a restart)."""
-    differing = {key for key in Config.__struct_fields__ if getattr(old, key) != getattr(new, key)}
-    return frozenset(differing & RELOADABLE), frozenset(differing - RELOADABLE)
+def changes(old: Config, new: Config) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Which top-level keys differ: (can be applied now, by opening the library anew, only by a restart)."""
+    differing = frozenset(key for key in Config.__struct_fields__ if getattr(old, key) != getattr(new, key))
+    return differing & RELOADABLE, differing & frozenset(OWN), differing - RELOADABLE - frozenset(OWN)

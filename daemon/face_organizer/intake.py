@@ -12,37 +12,37 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
 from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DeniedError, GoneError, ItemError
-from face_organizer.parts import decode_photo, make_folder, open_eyes, patience_of
+from face_organizer.parts import decode_photo, make_folder, patience_of
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.read import Decode
-from face_organizer.pipeline.see import See
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
 from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
 
 
 class Intake:
-    """Until open(), nobody looks at the inbox, and networks are there for questions only.
+    """Until open(), nobody looks at the inbox, and the engine is there for questions only.
 
-    submit(ref): into the pipeline, which begins with the stages that open() gives. device: what the networks run on.
+    submit(ref): into the pipeline, which begins with the stages that open() gives. engine: may be shared.
     """
 
     def __init__(
-        self, config: Config, store: Store, submit: Callable[[ImageRef], None], space: Space, log: Log
+        self, config: Config, store: Store, submit: Callable[[ImageRef], None], space: Space, engine: Engine, log: Log
     ) -> None:
         self._config, self._store, self._submit, self._space, self._log = config, store, submit, space, log
-        self._eyes: See | None = None
+        self._engine = engine
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
-        self.device = "none"
 
     # open, follow, close
 
@@ -56,9 +56,7 @@ class Intake:
         make_folder(config.inbox_path, "inbox")
         self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
         inbox.start()
-        self.device, (self._eyes, *workers) = open_eyes(
-            config, self._log, workers=config.faces.threads or len(os.sched_getaffinity(0))
-        )
+        self._engine.start()
         decoders = [
             Decode(inbox, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
             for _ in range(flow.decoders)
@@ -67,7 +65,7 @@ class Intake:
         self._ingest = Ingest(inbox, self._known, self._submit, self._log, monotonic, patience, self._space)
         return [
             Stage("decode", tuple(decoders), capacity=8),
-            Stage("see", tuple(workers), batch=flow.batch_max, linger_s=flow.linger_s, capacity=2 * flow.batch_max),
+            Stage("see", lane=self._engine.lane()),
         ]
 
     def run(self, stop: Event) -> None:
@@ -87,6 +85,16 @@ class Intake:
             self._ingest.patience = patience_of(config, once=False)
 
     # how it stands
+
+    @property
+    def device(self) -> str:
+        """What the networks run on; "none" where they have not been asked for."""
+        return self._engine.name
+
+    @property
+    def thread_states(self) -> dict[str, dict[str, Any]]:
+        """Of the engine's threads; see Pulses.states."""
+        return self._engine.pulses.states()
 
     @property
     def is_open(self) -> bool:
@@ -162,7 +170,7 @@ class Intake:
         """
         images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
         found = []
-        for (name, _), image in zip(photos, self._open_eyes()(images), strict=True):
+        for (name, _), image in zip(photos, self._engine.see(images), strict=True):
             from_left = sorted(image.faces, key=lambda seen: float(seen.detection.box[[0, 2]].sum()))
             if face is not None and from_left and face > len(from_left):
                 raise ItemError(f"{name} shows {len(from_left)} faces: there is no face {face} from the left")
@@ -170,9 +178,3 @@ class Intake:
         if not found:
             raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
         return np.stack([seen.embedding for seen in found])
-
-    def _open_eyes(self) -> See:
-        """The networks for questions; opened at the first one, unless the inbox has them open."""
-        if self._eyes is None:
-            self.device, (self._eyes, *_) = open_eyes(self._config, self._log, workers=0)
-        return self._eyes

@@ -9,43 +9,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
-from face_organizer.adapters.models import Pack, list_packs, load_pack
+from face_organizer.adapters.models import Pack, describe_pack
 from face_organizer.adapters.private import make_private_folder
-from face_organizer.adapters.session import Device, choose_device, open_sessions
-from face_organizer.config import Config, FacesConfig
-from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, NoRoomError
+from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.config import Config, FacesConfig, People
+from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
-from face_organizer.pipeline.find import RECURRING_SHAPES
+from face_organizer.pipeline.find import recurring_shapes
 from face_organizer.pipeline.hands import Attentive
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Log, Session
-from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature, Whitening
+from face_organizer.ports import Session
+from face_organizer.traits import Traits
+from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 
-
-def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]]:
-    """The networks on the device that was asked for: its name, and one See for questions, then one for every worker."""
-    faces = config.faces
-    pack = load_pack(faces.pack, Path(faces.models_dir).expanduser() if faces.models_dir else None)
-    choice = choose_device(faces.devices, pack.recogniser_path)
-    workers = min(workers, 1) if choice.device == "cuda" else workers
-    detectors = open_detectors(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    recognisers = open_sessions(pack.recogniser_path, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return choice.device, make_eyes(detectors, recognisers, faces, pack.whitening)
+PEOPLE: People = "auto"
+"""How many people there are where nobody has ever said."""
 
 
 def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
     """Sessions of the pack's detector, quick at what Find asks of it most."""
-    return open_sessions(pack.detector_path, device, count=count, batch_max=batch_max, recurring=RECURRING_SHAPES)
+    shapes = recurring_shapes(pack.traits.detector) if pack.detector_batches else ()
+    batch_max = batch_max if pack.detector_batches else 1
+    return open_sessions(pack.detector_path, device, count=count, batch_max=batch_max, recurring=shapes)
 
 
-def make_eyes(
-    detectors: list[Session], recognisers: list[Session], faces: FacesConfig, whitening: Whitening | None
-) -> list[See]:
+def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
+    """Sessions of the pack's recogniser."""
+    batch_max = batch_max if pack.recogniser_batches else 1
+    return open_sessions(pack.recogniser_path, device, count=count, batch_max=batch_max)
+
+
+def make_eyes(detectors: list[Session], recognisers: list[Session], faces: FacesConfig, traits: Traits) -> list[See]:
     """A See for each pair of sessions."""
     return [
         See(
@@ -56,20 +54,22 @@ def make_eyes(
             detection_side_px=faces.detection_side_px,
             face_side_min_px=faces.face_side_min_px,
             founder_quality_min=faces.founder_quality_min,
-            whitening=whitening,
+            traits=traits,
         )
         for detector, recogniser in zip(detectors, recognisers, strict=True)
     ]
 
 
-def make_folder(path: Path, what: str) -> None:
-    """Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
+def make_folder(path: Path, what: str) -> bool:
+    """Was there none? Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
+    there = path.is_dir()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
         raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+    return not there
 
 
 def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
@@ -82,12 +82,17 @@ def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
     return DecodedImage(ref, content_digest(data), image.pixels, image.width_px, image.height_px)
 
 
-def pack_named(name: str) -> Pack:
-    """What is known of a pack, without making its files. Raises ConfigError."""
-    packs = {pack.name: pack for pack in list_packs()}
-    if name not in packs:
-        raise ConfigError(f"faces.pack = {name!r}: there is no such model pack; known: {', '.join(sorted(packs))}")
-    return packs[name]
+def models_folder(faces: FacesConfig) -> Path | None:
+    """Where made and pulled packs lie; None: at the usual place."""
+    return Path(faces.models_dir).expanduser() if faces.models_dir else None
+
+
+def pack_of(faces: FacesConfig) -> Pack:
+    """What is known of the pack that was asked for, without making its files. Raises ConfigError."""
+    try:
+        return describe_pack(faces.pack, models_folder(faces))
+    except ModelError as error:
+        raise ConfigError(f"faces.pack = {faces.pack!r}: {error}") from error
 
 
 def rules_of(config: Config, pack: Pack) -> Rules:
@@ -98,7 +103,7 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         return calibrated if own is None else own
 
     return Rules(
-        people=config.people,
+        people=config.people or PEOPLE,
         placement=config.placement,
         faces_min=persons.faces_min,
         similarity_join_min=bound(persons.similarity_join_min, pack.similarity_join_min),

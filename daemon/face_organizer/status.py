@@ -7,7 +7,7 @@ Imports: intake, calls, adapters, pipeline, names
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
 from typing import Any
@@ -25,6 +25,7 @@ from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
 from face_organizer.types import InboxState
@@ -35,7 +36,7 @@ ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 @dataclass(frozen=True)
 class Status:
-    """What it looks at. in_gallery runs something in the gallery's thread. Any thread."""
+    """What it looks at. in_gallery runs something in the gallery's thread; neighbours(): see Organizer. Any thread."""
 
     config: Config
     store: LmdbStore
@@ -48,8 +49,10 @@ class Status:
     space: Space
     recluster: Recluster
     hands: Hands
+    rejected: RejectedFiles
     pulses: Pulses
     in_gallery: Callable[[Callable[[], Any]], Any]
+    neighbours: Callable[[], Sequence[str]]
     started: float = field(default_factory=monotonic)
 
     def answer(self) -> Answer:
@@ -66,11 +69,11 @@ class Status:
             "folders": self._folders(),
             "paused": _lack_told(self.space.lack),
             "queues": self.pipeline().queues(),
-            "threads": self.pulses.states(),
+            "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
             "reclustering": self.recluster.running,
-            "problems": self._problems(),
-            "index": {"faces": self.index.count, "trained_on": self.index.trained_on},
+            "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
+            "index": self._index(),
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
         }
@@ -92,7 +95,7 @@ class Status:
         with self.store.read() as txn:
             last_id = txn.last_id("runs")
             last = txn.runs.get(last_id)
-            return answers.counts(txn, self.roster) | {
+            return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
                 "decisions": txn.decisions.count(),
@@ -105,14 +108,23 @@ class Status:
         told, last = _state_told(self.hands.state) or {}, self.hands.last
         return told | {"decision_id": last.decision_id or None, "says": last.says or None}
 
+    def _index(self) -> Answer:
+        """nprobe, recall: None until they are known; an index without lists is exact."""
+        tuned, trained_on = self.index.tuned, self.index.trained_on
+        return {
+            "faces": self.index.count,
+            "trained_on": trained_on,
+            "nprobe": tuned.nprobe if tuned else None,
+            "recall": tuned.recall if tuned else None if trained_on else 1.0,
+        }
+
     def _in_flight(self) -> int:
         return self.pipeline().in_flight + self.gallery.held
 
-    def _problems(self) -> list[str]:
-        """What cannot be done for now, in sentences for people."""
-        shown = sorted(
-            map(answers.printable, {*self.placer.problems.values(), *self.intake.problems(), *self.hands.problems()})
-        )
+    def problems(self) -> list[str]:
+        """What cannot be done for now in this library, in sentences for people."""
+        problems = {*self.placer.problems.values(), *self.intake.problems(), *self.hands.problems()}
+        shown = sorted(map(answers.printable, problems))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 
 

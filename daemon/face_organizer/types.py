@@ -100,6 +100,17 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a detector says of a batch, overlaps and all. rows: int (m,), the picture of each; scores: float32 (m,);
+    boxes: float32 (m, 4), landmarks: float32 (m, 5, 2), px of the input."""
+
+    rows: NDArray[np.intp]
+    scores: Float32
+    boxes: Float32
+    landmarks: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SeenFace:
     """One face with its embedding. box and landmarks are in px of the upright original.
 
@@ -286,8 +297,8 @@ class Verdict:
 class DecisionRecord:
     """What a human decided, for ever unless undone. Decisions are only ever added.
 
-    kind: name, merge, split, reject, assign, hide, unhide, undo. says: the same as a sentence. change_id: what moved.
-    undoes: the decision that this one takes back; undone_by: the one that took this one back; 0 for none.
+    kind: name, merge, apart, split, reject, assign, hide, unhide, undo. says: the same as a sentence. change_id: what
+    moved. undoes: the decision that this one takes back; undone_by: the one that took this one back; 0 for none.
     at_s: seconds since 1970.
     """
 

@@ -35,7 +35,7 @@ def aligned_faces(n: int) -> Float32:
 
 def canvases(n: int, side: int = 160) -> Float32:
     pictures = [drawn_face(side, centre=(side / 2 + 3 * row, side / 2), size=0.7 + 0.1 * row) for row in range(n)]
-    return detect.network_input([detect.letterbox(picture, side) for picture in pictures])
+    return detect.network_input([detect.letterbox(picture, side) for picture in pictures], "yunet")
 
 
 @pytest.mark.parametrize("device", RUNTIMES)

@@ -122,7 +122,7 @@ def test_images_that_show_all_of_some_persons_are_found(desk: Desk) -> None:
         both = answers.images_of(txn, LIBRARY, [1, 2], top=10)
         one = answers.images_of(txn, LIBRARY, [1], top=2)
 
-    assert both == [{"image": "/lib/person_0001/8.jpg", "persons": ["person_0001", "person_0002"]}]
+    assert both == [{"image": "/lib/person_0001/8.jpg", "image_id": 8, "persons": ["person_0001", "person_0002"]}]
     assert len(one) == 2
 
 

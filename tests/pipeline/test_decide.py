@@ -92,6 +92,17 @@ def test_parts_that_a_human_split_never_fuse_again(bench: Bench) -> None:
     assert bench.desk.persons() == [1, 4, 1, 2, 2, 2, 3, 3, 3]
 
 
+def test_two_persons_that_a_human_told_apart_never_fuse(bench: Bench) -> None:
+    bench.desk.apply([1, UNBORN, UNBORN, 2, 2, 2, 3, 3, 3])  # a run that erred
+    bench.desk.decide.apart((1, [1]), (4, [2]))
+    bench.run()
+
+    one, other, *_ = bench.desk.persons()
+    assert (one, other) == (1, 4)
+    with pytest.raises(RequestError, match="itself"):
+        bench.desk.decide.apart((1, [1]), (1, [1]))
+
+
 def test_a_rejected_face_never_comes_back(bench: Bench) -> None:
     bench.desk.decide.reject([2])
     assert bench.desk.persons()[1] == 0
@@ -176,6 +187,7 @@ def test_a_face_can_be_somebody_who_was_not_there_yet(bench: Bench) -> None:
     [
         lambda decide: decide.name(2, "Alice", [4]),
         lambda decide: decide.merge(2, 1),
+        lambda decide: decide.apart((1, [2]), (2, [5])),
         lambda decide: decide.split(1, [[1, 3], [2]]),
         lambda decide: decide.reject([2, 5]),
         lambda decide: decide.assign([1, 4], 3),

@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from packs import YUNET
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
@@ -69,7 +70,7 @@ def portraits() -> list[UInt8]:
 
 @pytest.mark.parametrize("degrees", range(0, 360, 15))
 def test_a_turned_face_is_found_upright(detector: Session, degrees: int) -> None:
-    find = Find(detector, photo_side_px=640)
+    find = Find(detector, YUNET, photo_side_px=640)
     crops = portraits()
     upright = find(crops, [True] * len(crops))
 
@@ -86,7 +87,7 @@ def test_a_turned_face_is_found_upright(detector: Session, degrees: int) -> None
 def test_an_upright_crop_costs_one_detection(detector: Session) -> None:
     counted = Counted(detector)
 
-    Find(counted, photo_side_px=640)([portraits()[-1]] * 5, [True] * 5)
+    Find(counted, YUNET, photo_side_px=640)([portraits()[-1]] * 5, [True] * 5)
 
     assert counted.canvases == 5
 
@@ -97,7 +98,7 @@ def test_a_photo_shows_its_upright_and_its_turned_faces(detector: Session) -> No
     for (degrees, (x, y)), portrait in zip(places.items(), portraits(), strict=False):
         photo[y - 100 : y + 100, x - 100 : x + 100] = turned(portrait, degrees)
 
-    (faces,) = Find(detector, photo_side_px=640)([photo], [False])
+    (faces,) = Find(detector, YUNET, photo_side_px=640)([photo], [False])
 
     assert len(faces) == len(places)
     for degrees, place in places.items():
@@ -109,7 +110,7 @@ def test_a_photo_shows_its_upright_and_its_turned_faces(detector: Session) -> No
 def test_a_group_photo_on_its_side_shows_as_many_people(detector: Session, quarters: int) -> None:
     picture = np.ascontiguousarray(np.rot90(cv2.imread(str(locate(GROUP)))[..., ::-1], quarters))
 
-    (faces,) = Find(detector, photo_side_px=640)([picture], [False])
+    (faces,) = Find(detector, YUNET, photo_side_px=640)([picture], [False])
 
     assert len(faces) == len([person for person in PEOPLE if person.picture == GROUP])
     assert all(off_degrees(eyes_degrees(face), -90 * quarters) < 40 for face in faces)
@@ -119,7 +120,7 @@ def test_a_photo_of_nothing_has_no_faces_and_costs_a_bounded_number_of_looks(det
     counted = Counted(detector)
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
 
-    (faces,) = Find(counted, photo_side_px=640)([noise], [False])
+    (faces,) = Find(counted, YUNET, photo_side_px=640)([noise], [False])
 
     assert faces == []
     assert counted.canvases < 30

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from packs import PLAIN
 from PIL import Image, ImageOps
 from test_gallery import D, Desk
 from test_recluster import Bench
@@ -134,6 +135,7 @@ def see(tmp_path_factory: pytest.TempPathFactory) -> See:
         detection_side_px=640,
         face_side_min_px=20,
         founder_quality_min=0.3,
+        traits=PLAIN,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from packs import PLAIN
 from pictures import LFW_DEV, NO_LFW, decoded, draw_face, drawn_face, lfw_pictures
 
 from face_organizer.adapters.models import load_pack
@@ -18,7 +20,7 @@ from face_organizer.pipeline.see import See
 from face_organizer.ports import Session
 from face_organizer.types import Float32, UInt8, Whitening
 from face_organizer.vision.align import TEMPLATE_PX
-from face_organizer.vision.detect import STRIDES_PX
+from face_organizer.vision.yunet import STRIDES_PX
 
 
 class Watched:
@@ -49,6 +51,7 @@ def see_with(networks: tuple[Session, Session], **changed: Any) -> See:
         "detection_side_px": 640,
         "face_side_min_px": 20,
         "founder_quality_min": 0.3,
+        "traits": PLAIN,
     }
     return See(*networks, **(values | changed))
 
@@ -71,7 +74,7 @@ def test_embeddings_are_whitened_as_the_pack_says(networks: tuple[Session, Sessi
     whitening = Whitening(rng.normal(0, 0.02, 128).astype(np.float32), rng.normal(size=(128, 128)).astype(np.float32))
     (plain,) = see_with(networks)([decoded(drawn_face())])[0].faces
 
-    (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), whitening)
+    (eyes,) = make_eyes([detector], [recogniser], FacesConfig(), replace(PLAIN, whitening=whitening))
     (face,) = eyes([decoded(drawn_face())])[0].faces
 
     expected = (plain.embedding - whitening.mean) @ whitening.matrix
@@ -244,6 +247,7 @@ def test_no_network_is_sent_more_than_it_takes(networks: tuple[Session, Session]
         detection_side_px=640,
         face_side_min_px=20,
         founder_quality_min=0.3,
+        traits=PLAIN,
     )([decoded(crowd), *(decoded(drawn_face(size=0.8 + 0.05 * row)) for row in range(6)), decoded(crowd.copy())])
 
     assert [len(one.faces) for one in seen] == [12, 1, 1, 1, 1, 1, 1, 12]

@@ -13,7 +13,7 @@ from process import Daemon, as_json, drop, organizer
 from support import wait_until
 from watchdog.utils import BaseThread
 
-from face_organizer import serve
+from face_organizer import libraries, serve
 from face_organizer.adapters.log import open_log
 from face_organizer.config import load
 from face_organizer.opening import open_organizer
@@ -28,9 +28,9 @@ def test_every_thread_of_the_daemon_has_a_pulse(tmp_path: Path) -> None:
     try:
         daemon.start(watching=True)
 
-        wait_until(lambda: threads_since(before) == set(daemon.pulses.states()), within_s=20)
-        watched = daemon.pulses.states()
-        assert {"decode-0", "see-0", "sink", "place", "ingest", "recluster", "control"} <= set(watched)
+        wait_until(lambda: threads_since(before) == set(daemon.status.answer()["threads"]), within_s=20)
+        watched = daemon.status.answer()["threads"]
+        assert {"decode-0", "see-openvino-0", "sink", "place", "ingest", "recluster", "control"} <= set(watched)
         assert daemon.pulses.hung(after_s=60.0) == []
     finally:
         daemon.stop()
@@ -86,10 +86,10 @@ def test_what_kills_the_daemon_is_one_line_of_the_log(
     def fall(*arguments: object) -> None:
         raise RuntimeError("line one\nline two")
 
-    monkeypatch.setattr(serve, "open_organizer", fall)
+    monkeypatch.setattr(libraries, "open_organizer", fall)
 
     with pytest.raises(RuntimeError):
-        serve.run_daemon(load(None), open_log("json", "info"), lambda: load(None))
+        serve.run_daemon({"": load(None)}, open_log("json", "info"), lambda: {"": load(None)})
 
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "crashed"

@@ -11,7 +11,18 @@ import msgspec
 import pytest
 
 from face_organizer.adapters.models import list_packs
-from face_organizer.config import RELOADABLE, Config, Section, changes, check_folders, load
+from face_organizer.config import (
+    OWN,
+    RELOADABLE,
+    Config,
+    LibraryConfig,
+    Section,
+    changes,
+    check_folders,
+    check_libraries,
+    load,
+    load_libraries,
+)
 from face_organizer.errors import ConfigError
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "face-organizer.toml"
@@ -162,18 +173,135 @@ def test_separate_folders_are_fine(tmp_path: Path) -> None:
     check_folders(Config(inbox=str(tmp_path / "in"), library=str(tmp_path / "in2"), state_dir=str(tmp_path / "state")))
 
 
-def test_changes_tells_what_applies_now_from_what_needs_a_restart(tmp_path: Path) -> None:
+def test_changes_tells_what_applies_now_from_what_opens_the_library_anew_and_from_what_needs_a_restart(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "new.toml"
-    path.write_text('people = 2\nplacement = "copy"\n[watch]\nsettle_s = 1\n[log]\nlevel = "debug"\n')
+    path.write_text(
+        'people = 2\nplacement = "copy"\n[watch]\nsettle_s = 1\n[log]\nlevel = "debug"\n[flow]\nlinger_s = 1'
+    )
 
-    now, restart = changes(Config(), load(path))
+    now, anew, restart = changes(Config(), load(path))
 
-    assert (now, restart) == ({"watch", "log"}, {"people", "placement"})
-    assert changes(Config(), Config()) == (frozenset(), frozenset())
+    assert (now, anew, restart) == ({"watch", "log"}, {"people", "placement"}, {"flow"})
+    assert changes(Config(), Config()) == (frozenset(), frozenset(), frozenset())
 
 
 def test_what_can_be_reloaded_are_keys_that_exist() -> None:
-    assert set(Config.__struct_fields__) >= RELOADABLE
+    assert set(Config.__struct_fields__) >= RELOADABLE | set(OWN)
+
+
+def test_the_documented_file_shows_a_table_of_a_library_with_every_key() -> None:
+    shown = re.sub(r"^#  ", "", DOCUMENTED.read_text(), flags=re.MULTILINE).split("[[library]]\n")[1:]
+
+    assert {key for table in shown for key in re.findall(r"^(\w+) = ", table.partition("\n\n")[0], re.MULTILINE)} == {
+        *LibraryConfig.__struct_fields__
+    }
+
+
+TWO = """
+[[library]]
+inbox = "a/in"
+library = "a/out"
+
+[watch]
+settle_s = 3
+
+[[library]]
+name = "second"
+inbox = "b/in"
+library = "b/out"
+people = 2
+placement = "copy"
+state_dir = "b/state"
+"""
+
+
+def test_each_table_is_a_library_of_its_own_and_shares_the_other_settings(tmp_path: Path) -> None:
+    path = tmp_path / "two.toml"
+    path.write_text(TWO)
+
+    libraries = load_libraries(path)
+
+    assert list(libraries) == ["out", "second"]
+    first, second = libraries.values()
+    assert (first.inbox, first.people, first.placement, first.state_dir) == ("a/in", None, "move", "")
+    assert (second.inbox, second.library, second.people, second.placement) == ("b/in", "b/out", 2, "copy")
+    assert (second.state_dir, second.watch.settle_s, first.watch.settle_s) == ("b/state", 3.0, 3.0)
+    assert load_libraries(None, people=3) == {"": Config(people=3)}
+    with pytest.raises(ConfigError, match="about several libraries: out, second"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('inbox = "x"\npeople = 2\n' + TWO, "has both [[library]] tables and inbox and people outside of them"),
+        ('library = "x"\n' + TWO, "has both [[library]] tables and library outside of them"),
+        ("library = []", "leaves nothing to do"),
+        ('[[library]]\ninbox = "x"', "[[library]] number 1: library is missing"),
+        (TWO + "settle_s = 1", "[[library]] number 2: unknown key settle_s"),
+        (TWO + "\n[[library]]\ninbox = 3", "[[library]] number 3: inbox must be text in quotes"),
+        ("library = [1]", "[[library]] number 1: must be a table of its own"),
+        (TWO.replace("second", "out"), "two libraries are called out"),
+        ('[library]\ninbox = "x"', "library must be text in quotes"),
+    ],
+)
+def test_a_mistake_in_a_table_is_refused_with_its_number(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "mistake.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_libraries(path)
+
+    assert str(path) in str(caught.value)
+    assert sentence in str(caught.value)
+
+
+def test_the_command_line_does_not_lie_over_tables(tmp_path: Path) -> None:
+    path = tmp_path / "two.toml"
+    path.write_text(TWO)
+
+    with pytest.raises(ConfigError, match="leave out --inbox and --people"):
+        load_libraries(path, inbox="x", people=2, library=None)
+
+
+def library_in(folder: Path, inbox: str, library: str, state_dir: str = "", placement: str = "move") -> Config:
+    state = str(folder / state_dir) if state_dir else ""
+    return Config(inbox=str(folder / inbox), library=str(folder / library), state_dir=state, placement=placement)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("b/in", "a/out"),
+        ("b/in", "a/out/deeper"),
+        ("b/in", "a"),
+        ("a/out/person_A", "b/out"),
+        ("a/out", "b/out"),
+        ("b/in", "a/in/b"),
+        ("a/in/deeper", "b/out"),
+        ("b/in", "link/out"),
+        ("b/in", "b/out", "a/in/state"),
+        ("b/in", "b/out", "a/out/state"),
+        ("b/in", "b/out", "a/state"),
+    ],
+)
+def test_libraries_that_would_feed_one_another_are_refused(tmp_path: Path, other: tuple[str, ...]) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    first = library_in(tmp_path, "a/in", "a/out", "a/state")
+
+    with pytest.raises(ConfigError, match=r"of one and the .* of other must not lie inside one another"):
+        check_libraries({"one": first, "other": library_in(tmp_path, *other)})
+
+
+def test_libraries_share_an_inbox_only_when_none_empties_it(tmp_path: Path) -> None:
+    reader = library_in(tmp_path, "in", "a", placement="copy")
+    check_libraries({"one": reader, "other": library_in(tmp_path, "in", "b", placement="symlink")})
+
+    with pytest.raises(ConfigError, match="share the inbox"):
+        check_libraries({"one": reader, "other": library_in(tmp_path, "in", "b")})
 
 
 def test_an_elbow_needs_room_to_show(tmp_path: Path) -> None:

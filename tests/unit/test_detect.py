@@ -1,24 +1,26 @@
-"""YuNet's door: letterbox, decoding of the heads, overlaps."""
+"""The detectors' doors: letterbox, decoding of the heads, overlaps."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from packs import YUNET
 
 from face_organizer.types import Detection, Float32, UInt8
 from face_organizer.vision import detect
+from face_organizer.vision.yunet import STRIDES_PX
 
 
 def heads(n: int, canvas: int) -> list[Float32]:
     """YuNet's twelve outputs where nothing is found: cls, obj, bbox, kps for strides 8, 16, 32."""
-    cells = [(canvas // stride) ** 2 for stride in detect.STRIDES_PX]
+    cells = [(canvas // stride) ** 2 for stride in STRIDES_PX]
     return [np.zeros((n, count, width), np.float32) for width in (1, 1, 4, 10) for count in cells]
 
 
 def put(outputs: list[Float32], row: int, level: int, cell: int, score: float, side_px: float = 32.0) -> None:
     """A face whose box is centred on the corner of a cell, all landmarks there too."""
     outputs[level][row, cell] = outputs[3 + level][row, cell] = score
-    outputs[6 + level][row, cell] = [0, 0, *[np.log(side_px / detect.STRIDES_PX[level])] * 2]
+    outputs[6 + level][row, cell] = [0, 0, *[np.log(side_px / STRIDES_PX[level])] * 2]
 
 
 def picture(height: int, width: int) -> UInt8:
@@ -60,7 +62,7 @@ def test_the_detector_is_fed_bgr_from_0_to_255() -> None:
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 255
 
-    batch = detect.network_input([detect.letterbox(red, 64), detect.letterbox(picture(64, 64), 64)])
+    batch = detect.network_input([detect.letterbox(red, 64), detect.letterbox(picture(64, 64), 64)], "yunet")
 
     assert batch.shape == (2, 3, 64, 64)
     assert batch.dtype == np.float32
@@ -72,7 +74,7 @@ def test_a_cell_that_scores_becomes_a_box_and_landmarks_around_its_corner() -> N
     put(outputs, row=1, level=1, cell=3 * 10 + 4, score=0.81, side_px=40)
     outputs[9 + 1][1, 34] = [-1, -1, 1, -1, 0, 0, -1, 1, 1, 1]
 
-    nothing, (found,) = detect.decode(outputs, 160, 160)
+    nothing, (found,) = detect.decode(outputs, 160, 160, YUNET)
 
     assert nothing == []
     assert found.detection_score == pytest.approx(0.81)
@@ -82,10 +84,10 @@ def test_a_cell_that_scores_becomes_a_box_and_landmarks_around_its_corner() -> N
 
 
 def test_a_canvas_that_is_not_square_is_read_row_by_row() -> None:
-    wide = [np.zeros((1, (64 // s) * (128 // s), c), np.float32) for c in (1, 1, 4, 10) for s in detect.STRIDES_PX]
+    wide = [np.zeros((1, (64 // s) * (128 // s), c), np.float32) for c in (1, 1, 4, 10) for s in STRIDES_PX]
     put(wide, row=0, level=0, cell=2 * 16 + 5, score=0.9)
 
-    ((found,),) = detect.decode(wide, 64, 128)
+    ((found,),) = detect.decode(wide, 64, 128, YUNET)
 
     np.testing.assert_allclose(found.box, [40 - 16, 16 - 16, 40 + 16, 16 + 16], atol=1e-4)
 
@@ -95,7 +97,7 @@ def test_scores_below_the_bound_are_no_faces() -> None:
     put(outputs, 0, level=0, cell=0, score=0.59)
     put(outputs, 0, level=2, cell=24, score=0.61)
 
-    (found,) = detect.decode(outputs, 160, 160)
+    (found,) = detect.decode(outputs, 160, 160, YUNET)
 
     assert [round(face.detection_score, 2) for face in found] == [0.61]
 
@@ -107,7 +109,7 @@ def test_of_overlapping_boxes_the_best_stays_and_only_within_its_own_image() -> 
     put(outputs, 0, level=0, cell=15 * 20 + 15, score=0.8)
     put(outputs, 1, level=0, cell=5 * 20 + 5, score=0.75)
 
-    first, second = detect.decode(outputs, 160, 160)
+    first, second = detect.decode(outputs, 160, 160, YUNET)
 
     assert [round(face.detection_score, 2) for face in first] == [0.9, 0.8]
     assert [round(face.detection_score, 2) for face in second] == [0.75]
@@ -115,9 +117,9 @@ def test_of_overlapping_boxes_the_best_stays_and_only_within_its_own_image() -> 
 
 def test_a_detection_is_carried_back_to_the_picture_it_came_from() -> None:
     canvas = detect.letterbox(picture(100, 50), 320, 0.5)
-    outputs = [np.zeros((1, (320 // s) * (192 // s), c), np.float32) for c in (1, 1, 4, 10) for s in detect.STRIDES_PX]
+    outputs = [np.zeros((1, (320 // s) * (192 // s), c), np.float32) for c in (1, 1, 4, 10) for s in STRIDES_PX]
     put(outputs, 0, level=2, cell=5 * 6 + 3, score=0.9, side_px=64)
-    ((found,),) = detect.decode(outputs, 320, 192)
+    ((found,),) = detect.decode(outputs, 320, 192, YUNET)
 
     in_picture = detect.to_image(found, canvas)
     twice = detect.scaled(in_picture, 2)

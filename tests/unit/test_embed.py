@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from packs import RAW
 
 from face_organizer.errors import ModelError
 from face_organizer.types import Whitening
@@ -14,7 +15,7 @@ def test_the_recogniser_is_fed_rgb_from_0_to_255() -> None:
     red = np.zeros((112, 112, 3), np.uint8)
     red[..., 0] = 255
 
-    batch = embed.network_input([red, red // 5])
+    batch = embed.network_input([red, red // 5], RAW)
 
     assert batch.shape == (2, 3, 112, 112)
     assert batch.dtype == np.float32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from packs import YUNET
 
 from face_organizer.types import Detection, Float32
 from face_organizer.vision import geometry
@@ -31,7 +32,7 @@ def moved(point: int, x: float, y: float) -> Float32:
 
 def test_landmarks_like_the_template_are_plausible_and_sure() -> None:
     assert geometry.plausibility(face()) == 1
-    assert geometry.is_sure(face())
+    assert geometry.is_sure(face(), YUNET)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_landmarks_like_the_template_are_plausible_and_sure() -> None:
 )
 def test_landmarks_out_of_order_are_no_face(landmarks: Float32) -> None:
     assert geometry.plausibility(face(landmarks)) == 0
-    assert not geometry.is_sure(face(landmarks))
+    assert not geometry.is_sure(face(landmarks), YUNET)
 
 
 def test_landmarks_outside_their_box_are_no_face() -> None:
@@ -66,12 +67,12 @@ def test_plausibility_falls_as_a_landmark_strays() -> None:
 
 
 def test_a_doubt_is_raised_by_the_score_by_the_misfit_and_by_the_tilt() -> None:
-    assert not geometry.is_sure(face(score=0.905))
-    assert geometry.is_sure(face(score=0.905), detection_score_min=0.9)
-    assert not geometry.is_sure(face(moved(4, 20, 0)))
-    assert geometry.is_sure(face(turned(5)))
-    assert not geometry.is_sure(face(turned(7)))
-    assert not geometry.is_sure(face(turned(-7)))
+    assert not geometry.is_sure(face(score=0.905), YUNET)
+    assert geometry.is_sure(face(score=0.905), YUNET, detection_score_min=0.9)
+    assert not geometry.is_sure(face(moved(4, 20, 0)), YUNET)
+    assert geometry.is_sure(face(turned(5)), YUNET)
+    assert not geometry.is_sure(face(turned(7)), YUNET)
+    assert not geometry.is_sure(face(turned(-7)), YUNET)
 
 
 @pytest.mark.parametrize("degrees", [-170, -90, -20, 0, 20, 90, 170])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from face_organizer.config import Config, PeopleConfig
-from face_organizer.parts import pack_named, rules_of
+from face_organizer.parts import pack_of, rules_of
 
-PACK = pack_named(Config().faces.pack)
+PACK = pack_of(Config().faces)
 
 
 def test_the_packs_bounds_hold_and_a_library_may_move_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from packs import PLAIN
 
 from face_organizer.types import UInt8
 from face_organizer.vision.quality import quality, sharpness
@@ -13,7 +14,7 @@ GOOD = {"detection_score": 0.93, "width_px": 60.0, "plausibility": 1.0, "sharpne
 
 
 def test_a_sure_large_regular_face_has_full_quality() -> None:
-    assert quality(**GOOD) == pytest.approx(1.0)
+    assert quality(PLAIN, **GOOD) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_a_sure_large_regular_face_has_full_quality() -> None:
     ],
 )
 def test_quality_falls_with_each_of_its_factors(factor: str, falling: tuple[float, ...]) -> None:
-    qualities = [quality(**(GOOD | {factor: value})) for value in falling]
+    qualities = [quality(PLAIN, **(GOOD | {factor: value})) for value in falling]
 
     assert qualities == sorted(qualities, reverse=True)
     assert len(set(qualities)) == len(qualities)
@@ -35,7 +36,7 @@ def test_quality_falls_with_each_of_its_factors(factor: str, falling: tuple[floa
 
 @pytest.mark.parametrize("nothing", [{"detection_score": 0.6}, {"plausibility": 0.0}, {"width_px": 0.0}, {"norm": 4.0}])
 def test_one_bad_factor_is_enough_to_be_worth_nothing(nothing: dict[str, float]) -> None:
-    assert quality(**(GOOD | nothing)) == 0
+    assert quality(PLAIN, **(GOOD | nothing)) == 0
 
 
 def textured() -> UInt8:

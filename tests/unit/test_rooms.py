@@ -17,13 +17,14 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "errors", "ports", "config", "facts"}
+NAMES = {"types", "errors", "ports", "config", "facts", "traits"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
     "errors": set(),
     "facts": set(),
     "config": {"errors"},
+    "traits": {"types"},
     "ports": {"types"},
     "vision": NAMES,  # thinks
     "identity": NAMES,
@@ -32,46 +33,68 @@ MAY_IMPORT = {
     "pipeline": NAMES | {"vision", "identity"},  # moves
     "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
     "calls": NAMES | {"pipeline"},
+    "devices": NAMES | {"vision", "adapters", "pipeline", "parts"},
     "intake": NAMES | {"adapters", "pipeline", "parts"},
     "status": NAMES | {"adapters", "pipeline", "calls", "intake"},
-    "app": NAMES | {"adapters", "pipeline", "parts", "calls", "intake", "status"},
+    "pictures": NAMES | {"vision", "adapters"},
+    "app": NAMES | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures"},
     "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
-    "serve": NAMES | {"adapters", "pipeline", "app", "opening"},
-    "commands": NAMES | {"health", "adapters", "opening"},
+    "web": NAMES,  # talks
+    "door": NAMES | {"adapters", "pipeline", "app", "web"},
+    "libraries": NAMES | {"adapters", "pipeline", "devices", "app", "door", "opening"},
+    "serve": NAMES | {"adapters", "pipeline", "app", "libraries"},
+    "shown": NAMES | {"vision", "adapters"},
+    "commands": NAMES | {"health", "adapters", "opening", "shown"},
     "demo": {"errors"},  # talks
     "cli": NAMES | {"commands", "serve", "demo"},
     "__main__": {"cli"},
 }
 ONLY_IN = {  # library -> the files or rooms that may import it
-    "PIL": ("vision/decode.py", "demo.py"),
+    "PIL": ("vision/decode.py", "vision/montage.py", "demo.py"),
     "click": ("cli/",),
     "cv2": ("vision/",),
-    "faiss": ("adapters/index.py", "adapters/neighbours.py"),
+    "fastapi": ("web/",),
+    "faiss": ("adapters/index.py", "adapters/neighbours.py", "adapters/recall.py"),
     "fcntl": ("adapters/",),
     "lmdb": ("adapters/store.py", "adapters/transaction.py", "adapters/schema.py"),
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
+        "traits.py",
         "opening.py",
-        "serve.py",
+        "libraries.py",
         "cli/",
         "adapters/transaction.py",
         "adapters/columns.py",
         "adapters/control.py",
         "adapters/chart.py",
+        "adapters/manifest.py",
+        "adapters/pull.py",
     ),
-    "onnx": ("adapters/fold.py", "adapters/models.py", "adapters/session.py"),
+    "google": ("adapters/networks.py",),
+    "onnx": ("adapters/fold.py", "adapters/networks.py", "adapters/session.py"),
     "onnxruntime": ("adapters/session.py",),
     "openvino": ("adapters/session.py",),
     "pillow_heif": ("vision/decode.py",),
+    "prometheus_client": ("web/metrics.py",),
+    "pydantic": ("web/",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
-    "shutil": ("adapters/examine.py", "adapters/store.py", "adapters/schema.py"),
+    "shutil": (
+        "adapters/examine.py",
+        "adapters/store.py",
+        "adapters/schema.py",
+        "adapters/thumbnails.py",
+        "adapters/unpack.py",
+    ),
     "signal": ("__main__.py", "serve.py"),
     "subprocess": ("adapters/examine.py", "adapters/install.py"),
-    "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py"),
+    "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py", "web/server.py"),
+    "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
-    "threading": ("pipeline/", "adapters/", "app.py", "intake.py", "serve.py"),
+    "threading": ("pipeline/", "adapters/", "intake.py", "libraries.py", "serve.py", "door.py", "web/clerks.py"),
+    "urllib": ("adapters/pull.py", "web/"),
+    "uvicorn": ("web/server.py",),
     "watchdog": ("adapters/watching.py",),
 }
 PURE = ("vision/", "identity/", "health/")

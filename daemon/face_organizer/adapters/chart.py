@@ -1,4 +1,4 @@
-"""The elbow's curve, for people as a picture and for programs as JSON.
+"""The elbow's curve, for people as a picture and for programs as JSON; and a font to draw with.
 
 Room:    adapters (touches the state folder, and matplotlib, which is imported only here and only when it draws)
 Imports: private, msgspec, matplotlib
@@ -28,6 +28,13 @@ def write_elbow(folder: Path, curve: Mapping[str, Any]) -> Path:
     _replace(folder / "elbow.png", _drawn(curve))
     keep_private(folder / "matplotlib")
     return folder / "elbow.png"
+
+
+def font_file() -> Path:
+    """A TrueType font that knows the letters of most of Europe."""
+    import matplotlib
+
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def _drawn(curve: Mapping[str, Any]) -> bytes:

@@ -132,10 +132,10 @@ def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, .
     ready, problems = None, {}
     for pack in list_packs(models_dir):
         try:
-            ready = ready or load_pack(pack.name, models_dir)
-            problems[pack.name] = tuple(verify_pack(pack.name, models_dir))
+            ready = ready or load_pack(pack.address, models_dir)
+            problems[pack.address] = tuple(verify_pack(pack.address, models_dir))
         except ModelError as error:
-            problems[pack.name] = (str(error),)
+            problems[pack.address] = (str(error),)
     return ready, problems
 
 

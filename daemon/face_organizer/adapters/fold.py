@@ -1,11 +1,17 @@
-"""Fold a block-quantised ONNX network into plain float32, with free batch and picture size.
+"""Make a network fit to run here: plain float32, with free batch and picture size.
 
 Room:    adapters
 Imports: onnx, numpy
 
-A weight arrives as int8 blocks: DequantizeLinear(quantised, scales, zero points, axis, block_size), then a Reshape to
-the shape its convolution wants. OpenCV evaluates both when it loads; ONNX Runtime refuses at the first run. Here they
-are evaluated once: weight = (quantised - zero point) * scale, each scale and zero point spread over its block.
+**Block-quantised weights.** One arrives as int8 blocks: DequantizeLinear(quantised, scales, zero points, axis,
+block_size), then a Reshape to the shape its convolution wants. OpenCV evaluates both when it loads; ONNX Runtime
+refuses at the first run. Here they are evaluated once: weight = (quantised - zero point) * scale, each scale and zero
+point spread over its block.
+
+**Batches.** Many networks were exported for a batch of one: the first axis is freed where shapes hold it fast. SCRFD's
+heads are written either way; some put the batch between the cells (Transpose 2, 3, 0, 1) and drop it (Reshape -1, c),
+which is right for one picture only. Whether a batch of n is then as good as n runs is proven, not believed
+(adapters/prepare.py).
 """
 
 from __future__ import annotations
@@ -19,15 +25,17 @@ Constants = dict[str, NDArray[np.generic]]
 
 
 def fold_to_float32(original: bytes) -> bytes:
-    """The same network as float32 ONNX, deterministic bytes.
+    """The same network as float32 ONNX with free axes, deterministic bytes.
 
     Inputs that are weights, or that nothing reads, are dropped. The first axis of inputs and outputs becomes free;
-    so do h and w of a network that works at any size (YuNet), told by its outputs: they have one row per cell.
+    so do h and w of a network that works at any size (a detector), told by its outputs: they have one row per cell.
+    Raises onnx's errors, ValueError: what is there is no valid network.
     """
     model = onnx.load_model_from_string(original)
     graph = model.graph
     constants: Constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     kept = [node for node in graph.node if not _evaluate(node, constants)]
+    _free_the_heads(graph, kept, constants)
     _free_the_batch_in_reshapes(kept, constants)
 
     used = {name for node in kept for name in node.input}
@@ -45,6 +53,11 @@ def fold_to_float32(original: bytes) -> bytes:
 
 def _evaluate(node: onnx.NodeProto, constants: Constants) -> bool:
     """Move a node that depends on nothing but constants into the constants. False: it must stay."""
+    if node.op_type == "Constant":
+        (value,) = node.attribute
+        told = helper.get_attribute_value(value)
+        constants[node.output[0]] = numpy_helper.to_array(told) if value.name == "value" else np.array(told)
+        return True
     if node.op_type not in ("DequantizeLinear", "Reshape") or any(name not in constants for name in node.input):
         return False
     inputs = [constants[name] for name in node.input]
@@ -74,13 +87,32 @@ def _dequantise(
     return weight
 
 
+def _free_the_heads(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], constants: Constants) -> None:
+    """Outputs without a batch axis, (cells, c) behind a Transpose, become (n, cells, c)."""
+    made_by = {name: node for node in nodes for name in node.output}
+    for value in graph.output:
+        axes = value.type.tensor_type.shape.dim
+        node = made_by.get(value.name)
+        if node is not None and node.op_type == "Sigmoid":
+            node = made_by.get(node.input[0])
+        if len(axes) != 2 or node is None or node.op_type != "Reshape":
+            continue
+        turn = made_by.get(node.input[0])
+        if turn is None or turn.op_type != "Transpose" or not axes[1].dim_value:
+            continue
+        del turn.attribute[:]
+        turn.attribute.append(helper.make_attribute("perm", [0, 2, 3, 1]))
+        node.input[1] = f"{value.name}_shape"
+        constants[node.input[1]] = np.array([0, -1, axes[1].dim_value], np.int64)
+        axes.insert(0, onnx.TensorShapeProto.Dimension(dim_value=1))
+
+
 def _free_the_batch_in_reshapes(nodes: list[onnx.NodeProto], constants: Constants) -> None:
-    """Reshape to [1, -1, c] becomes [0, -1, c]: keep the first axis, whatever it is."""
+    """Reshape to [1, ...] becomes [0, ...]: keep the first axis, whatever it is."""
     for node in nodes:
-        if node.op_type == "Reshape":
-            shape = constants[node.input[1]]
-            if shape.ndim == 1 and len(shape) > 1 and shape[0] == 1 and -1 in shape:
-                constants[node.input[1]] = np.concatenate([np.zeros(1, np.int64), shape[1:].astype(np.int64)])
+        shape = constants.get(node.input[1]) if node.op_type == "Reshape" else None
+        if shape is not None and shape.ndim == 1 and len(shape) > 1 and shape[0] == 1:
+            constants[node.input[1]] = np.concatenate([np.zeros(1, np.int64), shape[1:].astype(np.int64)])
 
 
 def _free_the_shapes(graph: onnx.GraphProto) -> None:

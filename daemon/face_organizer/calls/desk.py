@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
-from face_organizer.ports import Index, Library, NeighbourFinder, Store
-from face_organizer.types import Float32
+from face_organizer.ports import Index, Library, Log, NeighbourFinder, Store
+from face_organizer.types import Float32, Int64
 
 Answer = dict[str, Any]
 
@@ -45,3 +47,12 @@ class Desk:
     place: Callable[[], None]
     embed: Callable[[list[tuple[str, str]], int | None], Float32]
     find_neighbours: NeighbourFinder
+    crowd: Crowd
+    rejected: RejectedFiles
+    log: Log
+
+    def similarities(self, vector: Float32) -> tuple[Int64, Float32]:
+        """Every person's id and how similar its centroid is."""
+        centroids = self.roster.centroids
+        found = self.in_gallery(lambda: (centroids.ids.copy(), centroids.matrix @ vector))
+        return cast("tuple[Int64, Float32]", found)

@@ -1,4 +1,4 @@
-"""What is asked: status, people, search, explain, history, runs, check.
+"""What is asked: status, people, search, explain, review, history, runs, check.
 
 Room:    cli (talks)
 Imports: errors, commands, shared, words
@@ -15,6 +15,7 @@ import click
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
+    NEW_FILE,
     PICTURE,
     exits,
     json_option,
@@ -22,8 +23,8 @@ from face_organizer.cli.shared import (
     main,
     print_answer,
 )
-from face_organizer.cli.words import face_in_words, pairs_in_words, rows_in_words, run_in_words
-from face_organizer.commands import answer, link_images, picture
+from face_organizer.cli.words import face_in_words, pairs_in_words, question_in_words, rows_in_words, run_in_words
+from face_organizer.commands import answer, link_images, picture, write_montage
 from face_organizer.errors import FaceOrganizerError
 
 
@@ -58,6 +59,7 @@ def people_command(library: Path, everybody: bool, as_json: bool) -> None:
 @click.option("--face", type=click.IntRange(1), help="Which face of each photo, from the left.  [default: all]")
 @click.option("--person", default="", help="Only faces of this person.")
 @click.option("--together", nargs=2, metavar="A B", help="Only images that show both persons.")
+@click.option("--montage", type=NEW_FILE, help="Draw the hits into this PNG: each face with name and similarity.")
 @click.option("--link", type=FOLDER, help="Fill this new folder with links to the hits, best first.")
 @json_option
 def search(
@@ -68,6 +70,7 @@ def search(
     face: int | None,
     person: str,
     together: tuple[str, str] | None,
+    montage: Path | None,
     link: Path | None,
     as_json: bool,
 ) -> None:
@@ -90,6 +93,8 @@ def search(
         )
         if link is not None:
             link_images(link, [hit["image"] for hit in found])
+        if montage is not None:
+            write_montage(montage, found)
         columns = ["similarity", "person", "image"] if photos else ["image"]
         print_answer(found, rows_in_words(found, columns), as_json)
 
@@ -103,6 +108,21 @@ def explain(image: Path, library: Path, as_json: bool) -> None:
     with exits():
         found = answer(library, "explain", picture=picture(image))
         print_answer(found, "\n\n".join(face_in_words(face) for face in found["faces"]) or "no face was found", as_json)
+
+
+@main.command()
+@library_option
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many questions.")
+@json_option
+def review(library: Path, limit: int, as_json: bool) -> None:
+    """What is worth telling: likely same persons and likely intruders, whose answer puts most faces right first.
+
+    Answer with `merge` or `apart`, and with `reject` or `assign`: what was answered is not asked again.
+    """
+    with exits():
+        found = answer(library, "review", limit=limit)
+        told = "\n".join(question_in_words(each) for each in found) or "nothing is worth asking"
+        print_answer(found, told, as_json)
 
 
 @main.command()

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
@@ -27,8 +35,8 @@ from face_organizer.cli.shared import (
     printable,
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
-from face_organizer.commands import packs, verify_packs
-from face_organizer.config import Config, load
+from face_organizer.commands import packs, pull_pack, terms_of, verify_packs
+from face_organizer.config import WEB_ADDRESS, Config, load, load_libraries
 
 
 class PeopleType(click.ParamType[int | str]):
@@ -57,6 +65,13 @@ class PeopleType(click.ParamType[int | str]):
 )
 @click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
+@click.option(
+    "--web",
+    is_flag=False,
+    flag_value=WEB_ADDRESS,
+    metavar="[HOST:PORT]",
+    help=f"Serve the page and the HTTP interface, on this machine only unless HOST says otherwise.  [{WEB_ADDRESS}]",
+)
 @json_option
 def run(
     inbox: Path | None,
@@ -65,6 +80,7 @@ def run(
     people: int | str | None,
     placement: str | None,
     once: bool,
+    web: str | None,
     as_json: bool,
 ) -> None:
     """Watch the inbox and sort what arrives, until stopped (SIGTERM, Ctrl-C).
@@ -73,28 +89,32 @@ def run(
     """
     from face_organizer.serve import open_log, run_daemon, run_once
 
-    def configured() -> Config:
-        return load(
+    def configured() -> dict[str, Config]:
+        return load_libraries(
             config_path,
             inbox=str(inbox) if inbox else None,
             library=str(library) if library else None,
             people=people,
             placement=placement,
+            listen=web,
         )
 
     with exits():
-        config = configured()
+        libraries = configured()
+        settings = next(iter(libraries.values())).log
         bar = once and sys.stderr.isatty()
-        log = open_log(config.log.format, "warning" if bar else config.log.level)  # a line an image would drown the bar
+        log = open_log(settings.format, "warning" if bar else settings.level)  # a line an image would drown the bar
         if not once:
-            run_daemon(config, log, configured)
+            run_daemon(libraries, log, configured)
             return
         with progress_bar() as tick:
-            summary, code = run_once(config, log, tick)
+            summaries, code = run_once(libraries, log, tick)
         if as_json:
-            print_json(summary)
+            rows = [{"library": name, **summary} for name, summary in summaries.items()]
+            print_json(summaries.get("", rows))
         elif code == 0:
-            click.echo(in_words(summary, config.library_path))
+            for name, summary in summaries.items():
+                click.echo(in_words(summary, libraries[name].library_path))
         sys.exit(code)
 
 
@@ -112,8 +132,8 @@ def demo(folder: Path, people: int | str) -> None:
         click.echo(f"{images} images dropped into {inbox}")
         config = load(None, inbox=str(inbox), library=str(library), people=people)
         with progress_bar() as tick:
-            summary, code = run_once(config, open_log("auto", "warning"), tick)
-        click.echo(in_words(summary, library))
+            summaries, code = run_once({"": config}, open_log("auto", "warning"), tick)
+        click.echo(in_words(summaries[""], library))
         click.echo(printable(tree_in_words(library)))
         sys.exit(code)
 
@@ -123,23 +143,73 @@ def models() -> None:
     """The model packs: which networks find and recognise faces."""
 
 
+models_dir_option = click.option(
+    "--models-dir", type=FOLDER, help="As faces.models_dir in the configuration, if that is set."
+)
+
+
 @models.command(name="list")
+@models_dir_option
 @json_option
-def list_models(as_json: bool) -> None:
-    """Every pack there is, with its licence."""
+def list_models(models_dir: Path | None, as_json: bool) -> None:
+    """Every pack there is, with its licence: those that come with the program, those that were pulled, and folders of
+    networks that were used. The name is what faces.pack is set to; any other folder may be named there too."""
     with exits():
-        rows = packs()
-        print_answer(rows, rows_in_words(rows, ["name", "detector", "dimension", "fingerprint", "licence"]), as_json)
+        rows = packs(models_dir)
+        columns = ["name", "detector", "dimension", "attributes", "fingerprint", "licence"]
+        print_answer(rows, rows_in_words(rows, columns), as_json)
 
 
 @models.command(name="verify")
+@models_dir_option
 @json_option
-def verify_models(as_json: bool) -> None:
+def verify_models(models_dir: Path | None, as_json: bool) -> None:
     """Check the files of every pack against their checksums."""
     with exits():
-        rows = verify_packs()
+        rows = verify_packs(models_dir)
         print_answer(rows, rows_in_words(rows, ["name", "ok", "problem"]), as_json)
         sys.exit(0 if all(row["ok"] for row in rows) else EXIT_FAILURE)
+
+
+@models.command(name="pull")
+@click.argument("name")
+@click.option("--from", "source", default="", metavar="FILE|URL", help="The zip file, or a mirror, instead of GitHub.")
+@click.option("--accept-licence", is_flag=True, help="You have read the terms and accept them.")
+@models_dir_option
+@json_option
+def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path | None, as_json: bool) -> None:
+    """Fetch one of InsightFace's packs: buffalo_l, buffalo_m, buffalo_s, buffalo_sc, antelopev2.
+
+    They see better than the one that comes along, and are for non-commercial research only. What comes is checked by
+    its sha256; a download that breaks is gone on with. Afterwards set faces.pack to the name.
+    """
+    with exits():
+        terms = terms_of(name)
+        click.echo(terms, err=True)
+        if not accept_licence and not _accepted():
+            raise click.UsageError("the terms were not accepted: pass --accept-licence once you have read them")
+        with bytes_bar(name) as tick:
+            pulled = pull_pack(name, models_dir, source, tick)
+        print_answer(pulled, f'{name} lies in {pulled["folder"]}. Use it with faces.pack = "{name}"', as_json)
+
+
+def _accepted() -> bool:
+    """Ask on a terminal; a script has to say it."""
+    if not sys.stdin.isatty():
+        return False
+    return click.prompt("Type yes to accept these terms", default="no", err=True).strip().lower() == "yes"
+
+
+@contextmanager
+def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of what has come, on a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda here, in_all: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what)
+        yield lambda here, in_all: progress.update(task, completed=here, total=in_all)
 
 
 class Progressing(Protocol):

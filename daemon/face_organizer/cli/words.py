@@ -34,7 +34,7 @@ def run_in_words(run: dict[str, Any]) -> str:
         lines.append(f"  and {len(run['moves']) - MOVES_SHOWN} more (--json lists them)")
     lines += [event_in_words(event) for event in run["events"][:MOVES_SHOWN]]
     if run["state"] == "proposed":
-        lines.append("apply it with: face-organizer recluster --apply")
+        lines.append("apply it with `face-organizer recluster --apply`")
     return "\n".join(lines)
 
 
@@ -70,6 +70,26 @@ def face_in_words(face: dict[str, Any]) -> str:
             for other in face[key]
         ]
     return "\n".join(lines)
+
+
+def question_in_words(question: dict[str, Any]) -> str:
+    """A question of the review queue, and how to answer it."""
+    if question["kind"] == "same":
+        a, b = question["a"], question["b"]
+        return (
+            f"Are {b['name']} ({b['faces']} faces) and {a['name']} ({a['faces']} faces) one person?"
+            f" similarity {question['similarity']:.2f}\n"
+            f"    yes: merge {b['person_id']} {a['person_id']}    no: apart {b['person_id']} {a['person_id']}"
+        )
+    faces = " ".join(map(str, question["faces"]))
+    which = f"these {len(question['faces'])} faces" if len(question["faces"]) > 1 else "this face"
+    person, other = question["person"], question["other"]
+    nearer = f", to {other['name']} {question['other_similarity']:.2f}" if other else ""
+    return (
+        f"Is {which} somebody else than {person['name']}? similarity {question['similarity']:.2f}{nearer},"
+        f" e.g. {question['face']['path']}\n"
+        f"    yes: reject {faces}    no: assign {faces} {person['person_id']}"
+    )
 
 
 def in_words(summary: dict[str, Any], library: Path) -> str:

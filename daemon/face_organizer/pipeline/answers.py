@@ -1,7 +1,7 @@
 """What people ask: how it stands, who is there, who looks like this. Reads truth, changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, roster
+Imports: types, ports, identity, book, rejected, roster
 
 Answers are plain dicts and lists, ready for JSON; names that are not UTF-8 are written with \\xNN.
 """
@@ -18,21 +18,22 @@ import numpy as np
 
 from face_organizer.identity.centroids import Centroids
 from face_organizer.pipeline.book import wanted_folders
+from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NO_FACE, NOBODY, Float32, ImageRecord, Int64, RunRecord
+from face_organizer.types import NO_FACE, NOBODY, FileRecord, Float32, ImageRecord, Int64, RunRecord
 
 Answer = dict[str, Any]
 Fits = Callable[[int, ImageRecord], bool]
 
 
-def counts(txn: Transaction, roster: Roster) -> Answer:
+def counts(txn: Transaction, roster: Roster, rejected_files: RejectedFiles | None = None) -> Answer:
     """How many of everything. In the gallery's thread: the roster is its own."""
     n = txn.last_id("faces") + 1
     images, persons = roster.image_of[:n], roster.person_of[:n]
     with_faces = np.unique(images[images > 0])
     with_persons = np.unique(images[(images > 0) & (persons != NOBODY)])
-    rejected = sum(not file.image_id for _, file in txn.files.items())
+    rejected = len((rejected_files or RejectedFiles()).ids(txn))
     return {
         "images": txn.images.count(),
         "faces": txn.faces.count(),
@@ -132,7 +133,7 @@ def search(
         return []
     wanted = min(index.count, 4 * top + 16)
     while True:  # faces that do not fit must not take the place of those that do
-        face_ids, similarities = index.search(probes, wanted)
+        face_ids, similarities = index.search(probes, wanted, thorough=True)
         found = _best(txn, library, face_ids, similarities, top, similarity_min, fits)
         if len(found) == top or wanted == index.count or similarities[:, -1].max() < similarity_min:
             return found
@@ -166,9 +167,13 @@ def _best(
             (path, person_id),
             {
                 "image": path,
+                "image_id": face.image_id,
+                "face_id": face_id,
                 "person_id": person_id or None,
                 "person": person.name if person else None,
                 "similarity": round(similarity, 4),
+                "box": [round(x, 1) for x in face.box],
+                "size_px": [image.width_px, image.height_px],
             },
         )
     return list(best.values())
@@ -177,13 +182,14 @@ def _best(
 def images_of(txn: Transaction, library: Path, persons: Sequence[int], top: int) -> list[Answer]:
     """Images that show all of these persons (one at least), one line each, in the order in which they came."""
     known = [person for id_ in persons if (person := txn.persons.get(id_)) is not None]
-    paths = (
-        image_path(txn, library, image_id, known[0].folder)
+    found = (
+        (image_id, image_path(txn, library, image_id, known[0].folder))
         for image_id, image in txn.images.items()
         if shows(txn, image, persons)
     )
-    there = (path for path in paths if path is not None)
-    return [{"image": path, "persons": [person.name for person in known]} for path in islice(there, top)]
+    there = ((image_id, path) for image_id, path in found if path is not None)
+    names = [person.name for person in known]
+    return [{"image": path, "image_id": image_id, "persons": names} for image_id, path in islice(there, top)]
 
 
 def shows(txn: Transaction, image: ImageRecord, persons: Iterable[int]) -> bool:
@@ -204,6 +210,11 @@ def image_path(txn: Transaction, library: Path, image_id: int, folder: str) -> s
     for place in sorted(places, key=lambda place: not place.startswith(os.fsencode(folder) + b"/")):
         return printable(os.fsencode(library) + b"/" + place)
     return printable(files[0].source) if files else None
+
+
+def file_path(library: Path, file: FileRecord) -> str:
+    """Where a file lies: in the library, or in the inbox while it is not placed yet."""
+    return printable(os.fsencode(library) + b"/" + file.places[0] if file.places else file.source)
 
 
 def printable(path: bytes | str) -> str:
@@ -274,7 +285,7 @@ def _check_index(txn: Transaction, index: Index) -> list[Answer]:
     for face_ids, vectors in txn.vector_chunks():
         total += len(face_ids)
         sample = slice(None, None, max(1, len(face_ids) // 64))
-        found, similarities = index.search(vectors[sample], 1)
+        found, similarities = index.search(vectors[sample], 1, thorough=True)
         for face_id, hit, similarity in zip(
             face_ids[sample].tolist(), found[:, 0].tolist(), similarities[:, 0].tolist(), strict=True
         ):

@@ -1,7 +1,7 @@
-"""Makes one decision of what somebody did in the folders: what a survey found, as the gallery finds it again.
+"""Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: ports, identity, book, compose, decide, drafts, roster, survey
+Imports: ports, identity, book, compose, decide, drafts, roster, walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -22,13 +22,13 @@ from face_organizer.pipeline.compose import Composition
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
 from face_organizer.pipeline.roster import Roster
-from face_organizer.pipeline.survey import Sighting, Survey, folder_of, places_of
+from face_organizer.pipeline.walked import Sighting, Walked, folder_of, places_of
 from face_organizer.ports import Transaction, Tree
 
 
 @dataclass
 class Understood:
-    """What became of a survey. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
+    """What became of it. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
     was left alone, and why, in sentences. spoiled: something changed meanwhile. gutted: see identity/laid.py."""
 
     decision_id: int = 0
@@ -45,7 +45,7 @@ class ByHand:
     def __init__(self, decide: Decide, roster: Roster, book: Book, tree: Tree) -> None:
         self._decide, self._roster, self._book, self._tree = decide, roster, book, tree
 
-    def understand(self, survey: Survey, renamed: Mapping[str, str]) -> Understood:
+    def understand(self, walked: Walked, renamed: Mapping[str, str]) -> Understood:
         """Decide what was meant, all in one, and have it done. renamed: folder -> what the same folder is called now.
 
         Raises NoRoomError, Cancelled as every decision does.
@@ -53,15 +53,15 @@ class ByHand:
         answer = Understood()
 
         def draft(txn: Transaction) -> Draft:
-            seen = [each for each in survey.sightings if self._is_still_so(txn, each)]
-            spoiled = (
-                [each for each in survey.sightings if each not in seen] if len(seen) < len(survey.sightings) else []
-            )
+            seen: list[Sighting] = []
+            spoiled: list[Sighting] = []
+            for each in walked.sightings:
+                (seen if self._is_still_so(txn, each) else spoiled).append(each)
             answer.spoiled = bool(spoiled)
-            left = dict(survey.left)
+            left = dict(walked.left)
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
-            around = Around(self._persons(txn), survey.folders.keys(), left, renamed, survey.known)
+            around = Around(self._persons(txn), walked.folders.keys(), left, renamed, walked.known)
             laid = self._laid(txn, seen)
             meant = meaning_of(laid, around, lambda faces, target: self._closest(txn, faces, target))
             made, failed = Composition(txn, self._decide.drafts, self._roster, self._book.rules.one_face_per_image).of(

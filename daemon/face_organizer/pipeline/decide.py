@@ -49,6 +49,10 @@ class Decide:
         (a mirror, a collage)."""
         return self.make(lambda txn: self.drafts.merge(txn, from_id, into_id, together=together))
 
+    def apart(self, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]]) -> int:
+        """Two persons are not one. Each: a person, and faces that are this person for sure."""
+        return self.make(lambda txn: self.drafts.apart(txn, one, other))
+
     def split(self, person_id: int, parts: Sequence[Sequence[int]]) -> int:
         """The person is several: the first part stays, each other part is a new person; all are confirmed.
 

@@ -1,7 +1,7 @@
 """Decisions in the making: what each kind says, of whom, and where faces go. Nothing is changed here.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, book, roster
+Imports: types, errors, ports, identity, book, review, roster
 
 In the gallery's thread, within the transaction that the decision will be made in. Each raises RequestError with the way
 out. Several drafts can become one decision: what somebody did in the folders in one go (by_hand.py).
@@ -19,6 +19,7 @@ from face_organizer.identity.assign import nearest
 from face_organizer.identity.constraints import allowed
 from face_organizer.identity.placement import folded, plain_name
 from face_organizer.pipeline.book import Book, Called
+from face_organizer.pipeline.review import APART
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Transaction
 from face_organizer.types import NOBODY, UNBORN, FileRecord, PersonChange, PersonRecord, Verdict
@@ -98,6 +99,15 @@ class Drafts:
             persons,
             {from_id: into_id},
         )
+
+    def apart(self, txn: Transaction, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]]) -> Draft:
+        """Two persons are not one. Each: a person, and faces that are this person for sure."""
+        if one[0] == other[0]:
+            raise RequestError(f"{_called(one[0], self._living(txn, one[0]))} cannot be told from itself")
+        first, second = (_called(each, self._living(txn, each)) for each, _ in (one, other))
+        verdicts = [Verdict(tuple(face_ids), person_id) for person_id, face_ids in (one, other)]
+        goes = {face_id: person_id for person_id, face_ids in (one, other) for face_id in face_ids}
+        return Draft(APART, f"{first} is not the same person as {second}", verdicts, goes)
 
     def split(self, txn: Transaction, person_id: int, parts: Sequence[Sequence[int]]) -> Draft:
         """The person is several: the first part stays, each other part is a new person."""

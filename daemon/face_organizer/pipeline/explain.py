@@ -33,6 +33,7 @@ RULES = {
     "name": "a human named the person",
     "merge": "a human said that two persons are one",
     "split": "a human said that a person was several",
+    "apart": "a human said that two persons are not one",
     "reject": "a human said that it is not the person it was with",
     "assign": "a human said who it is",
     "taken_back": "a decision or a run was taken back",
@@ -46,10 +47,11 @@ Persons = Callable[[Float32], tuple[Int64, Float32]]
 def explain(txn: Transaction, index: Index, library: Path, persons: Persons, image_id: int) -> list[Answer]:
     """One answer for each face of an image. similarity, margin: to the persons of now."""
     image = txn.images.get(image_id)
-    return [_face(txn, index, library, persons, face_id) for face_id in image.face_ids] if image else []
+    return [explain_face(txn, index, library, persons, face_id) for face_id in image.face_ids] if image else []
 
 
-def _face(txn: Transaction, index: Index, library: Path, persons: Persons, face_id: int) -> Answer:
+def explain_face(txn: Transaction, index: Index, library: Path, persons: Persons, face_id: int) -> Answer:
+    """Why one face, which there is, is where it is."""
     face, assignment = txn.faces.get(face_id), txn.assignments.get(face_id)
     assert face is not None, face_id
     assert assignment is not None, face_id
@@ -118,7 +120,7 @@ def _confirmed(txn: Transaction, library: Path, face_id: int, person_id: int, ve
 
 
 def _nearest(txn: Transaction, index: Index, library: Path, face_id: int, vector: Float32) -> list[Answer]:
-    found, similarities = index.search(vector, SHOWN + 1)
+    found, similarities = index.search(vector, SHOWN + 1, thorough=True)
     pairs = zip(found[0].tolist(), similarities[0].tolist(), strict=True)
     others = [(id_, similarity) for id_, similarity in pairs if id_ >= 0 and id_ != face_id]
     return [_other(txn, library, id_, similarity) for id_, similarity in others[:SHOWN]]

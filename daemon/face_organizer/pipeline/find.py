@@ -1,7 +1,7 @@
 """Where the faces of a batch of images are, whichever way up they lie.
 
 Room:    pipeline (moves)
-Imports: types, ports, vision, pulse, stdlib
+Imports: types, traits, ports, vision, pulse, stdlib
 
 Nearly every face is upright and found at the first look. Only where its score or its landmarks raise a doubt is it
 looked at from eight angles, small, and once more, large, at the angle where the detector is surest.
@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
+from face_organizer.traits import DetectorTraits
 from face_organizer.types import Detection, UInt8
 from face_organizer.vision import detect, geometry
-from face_organizer.vision.detect import DETECTION_SCORE_MIN
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -27,16 +27,6 @@ DETECTION_BATCH_PX = 640 * 640
 
 DOUBTS_MAX = 16
 """So many doubtful faces of a photo are looked at from all sides, best score first: foliage must not stop the flow."""
-
-HINT_SCORE_MIN = 0.4
-"""What scores so much in a photo may be a turned face, and is worth a closer look."""
-
-SURE_SCORE_IN_PHOTO = 0.85
-"""Faces of a photo are smaller, and score less for that alone: at 30 px 1 in 20 upright ones is below .87."""
-
-TURNED_SCORE_MIN = 0.8
-"""Eight angles are eight chances to take a pattern for a face: a turned face of a photo must score so much. Real ones
-score .9 once they are upright (1 in 100 less), patterns .6 to .75."""
 
 RESTING_DEGREES = 10.0
 """A face that peaks nearer to upright stays as it was found: the peak is no surer than that."""
@@ -50,18 +40,18 @@ class Look:
     fill: float = 1.0
 
 
-CROP_LOOKS = (Look(160), Look(320), Look(320, fill=0.5))
-"""160 loses nothing against 320 on LFW (docs/models.md) and costs a quarter; a face that it misses may be small (320)
-or fill the crop (padded)."""
+LARGER_CROP_LOOKS = (Look(320), Look(320, fill=0.5))
+"""A face that the first look at a crop misses may be small, or fill the crop (padded)."""
 
-TURNED_LOOK = Look(96, fill=2**-0.5)
-"""From each angle: the whole square fits on it however it is turned."""
+TURNED_FILL = 2**-0.5
+"""From each angle: the whole square fits on the canvas however it is turned."""
 
-RECURRING_SHAPES = tuple(
-    (rows, 3, look.side_px, look.side_px)
-    for rows, look in ((8, CROP_LOOKS[0]), (1, CROP_LOOKS[0]), (len(geometry.TURNS_DEGREES), TURNED_LOOK))
-)
-"""Of what the detector is sent while square crops stream by: first looks, looks at one, and all turns of one."""
+
+def recurring_shapes(traits: DetectorTraits) -> tuple[tuple[int, int, int, int], ...]:
+    """Of what the detector is sent while square crops stream by: first looks, looks at one, and all turns of one."""
+    first, turned = traits.crop_side_px, traits.turned_side_px
+    return (8, 3, first, first), (1, 3, first, first), (len(geometry.TURNS_DEGREES), 3, turned, turned)
+
 
 FINE_STEP_DEGREES = 25.0
 """Between the three larger looks that make a turned face's angle exact."""
@@ -107,8 +97,11 @@ class _Square:
 class Find:
     """Finds the faces of a batch of images. One instance per thread."""
 
-    def __init__(self, detector: Session, *, photo_side_px: int) -> None:
+    def __init__(self, detector: Session, traits: DetectorTraits, *, photo_side_px: int) -> None:
         self._detector = detector
+        self._traits = traits
+        self._crop_looks = (Look(traits.crop_side_px), *LARGER_CROP_LOOKS)
+        self._turned_look = Look(traits.turned_side_px, TURNED_FILL)
         self._photo_looks = (Look(photo_side_px), Look(320))
 
     def __call__(self, images: Sequence[UInt8], crops: Sequence[bool]) -> list[list[Found]]:
@@ -123,20 +116,22 @@ class Find:
 
     def _crops(self, images: dict[int, UInt8]) -> dict[int, Found]:
         """The main face of each crop that shows one."""
-        canvases = {row: detect.letterbox(pixels, CROP_LOOKS[0].side_px) for row, pixels in images.items()}
+        canvases = {row: detect.letterbox(pixels, self._crop_looks[0].side_px) for row, pixels in images.items()}
         faces: dict[int, Found] = {}
         doubts: list[_Square] = []
         for row, detections in self._detect(canvases).items():
             main = _main(detections, canvases[row])
             if main is not None:
                 faces[row] = _found(main, canvases[row])
-            if main is None or not geometry.is_sure(main):
+            if main is None or not geometry.is_sure(main, self._traits):
                 doubts.append(_whole(row, images[row], faces.get(row)))
         turned = list(zip(doubts, self._turns(images, doubts), strict=True))
-        for look in CROP_LOOKS:
-            pending = [(square, turn) for square, turn in turned if square.image not in faces or look is CROP_LOOKS[0]]
+        for look in self._crop_looks:
+            pending = [
+                (square, turn) for square, turn in turned if square.image not in faces or look is self._crop_looks[0]
+            ]
             self._look_again(images, faces, [(square, turn) for square, turn in pending if turn != 0], look)
-        for look in CROP_LOOKS[1:]:
+        for look in self._crop_looks[1:]:
             self._look_again(images, faces, [(square, 0.0) for square in doubts if square.image not in faces], look)
         return faces
 
@@ -160,7 +155,7 @@ class Find:
             found |= self._photo_look(images, dict.fromkeys(rows, turns), self._photo_looks[-1])
         lying = {row: _quarters(faces) for row, faces in found.items()}
         again = self._photo_look(images, {row: turns for row, turns in lying.items() if turns}, self._photo_looks[0])
-        return found | {row: _distinct([*found[row], *faces]) for row, faces in again.items()}
+        return found | {row: self._distinct([*found[row], *faces]) for row, faces in again.items()}
 
     def _photo_look(
         self, images: dict[int, UInt8], turns: dict[int, Sequence[float]], look: Look
@@ -171,23 +166,25 @@ class Find:
         }
         sure: dict[int, list[Found]] = {row: [] for row in turns}
         doubtful: dict[int, list[Found]] = {row: [] for row in turns}
-        for key, detections in self._detect(canvases, HINT_SCORE_MIN).items():
+        for key, detections in self._detect(canvases, self._traits.hint_score_min).items():
             row, turn = key
             for detection in detections:
                 face = _found(detection, canvases[key], turn)
-                (sure if geometry.is_sure(detection, SURE_SCORE_IN_PHOTO) else doubtful)[row].append(face)
-        squares = [_around(row, face) for row, faces in doubtful.items() for face in _distinct(faces)[:DOUBTS_MAX]]
+                (sure if geometry.is_sure(detection, self._traits, self._traits.sure_score_in_photo) else doubtful)[
+                    row
+                ].append(face)
+        squares = [_around(row, face) for row, faces in doubtful.items() for face in self._distinct(faces)[:DOUBTS_MAX]]
         for square, closer in zip(squares, self._closer(images, squares), strict=True):
             if closer is not None and closer.worth >= (
-                TURNED_SCORE_MIN if closer.turn_degrees else DETECTION_SCORE_MIN
+                self._traits.turned_score_min if closer.turn_degrees else self._traits.detection_score_min
             ):
                 sure[square.image].append(closer)
-        return {row: _distinct(faces) for row, faces in sure.items()}
+        return {row: self._distinct(faces) for row, faces in sure.items()}
 
     def _closer(self, images: dict[int, UInt8], squares: list[_Square]) -> list[Found | None]:
         """The face of each square from the best of several angles."""
         turned = list(zip(squares, self._turns(images, squares), strict=True))
-        looked = self._look(images, turned, CROP_LOOKS[0])
+        looked = self._look(images, turned, self._crop_looks[0])
         return [
             square.face if face is None or not _is_same(square.face, face) else _better(square.face, face)
             for square, face in zip(squares, looked, strict=True)
@@ -200,7 +197,7 @@ class Find:
             for number, square in enumerate(squares)
             for turn, canvas in zip(
                 geometry.TURNS_DEGREES,
-                _seen_at(images[square.image], square, geometry.TURNS_DEGREES, TURNED_LOOK),
+                _seen_at(images[square.image], square, geometry.TURNS_DEGREES, self._turned_look),
                 strict=True,
             )
         }
@@ -218,7 +215,9 @@ class Find:
         turned = [number for number, turn in enumerate(turns) if turn != 0]
         offs = (-FINE_STEP_DEGREES, 0.0, FINE_STEP_DEGREES)
         wanted = [(squares[number], turns[number] + off) for number in turned for off in offs]
-        worths = [face.worth if face else 0.0 for face in self._look(images, wanted, CROP_LOOKS[0], FAINT_SCORE_MIN)]
+        worths = [
+            face.worth if face else 0.0 for face in self._look(images, wanted, self._crop_looks[0], FAINT_SCORE_MIN)
+        ]
         for place, number in enumerate(turned):
             off = FINE_STEP_DEGREES * geometry.vertex(*worths[3 * place : 3 * place + 3])
             turns[number] = geometry.wrapped_degrees(turns[number] + off)
@@ -229,7 +228,7 @@ class Find:
         images: dict[int, UInt8],
         turned: Sequence[tuple[_Square, float]],
         look: Look,
-        detection_score_min: float = DETECTION_SCORE_MIN,
+        detection_score_min: float | None = None,
     ) -> list[Found | None]:
         """The main face of each square, turned by so many degrees."""
         canvases = {
@@ -243,8 +242,11 @@ class Find:
                 found[number] = _found(main, canvases[number], turned[number][1])
         return found
 
+    def _distinct(self, faces: Sequence[Found]) -> list[Found]:
+        return _distinct(faces, self._traits.overlap_max)
+
     def _detect(
-        self, canvases: dict[Key, detect.Canvas], detection_score_min: float = DETECTION_SCORE_MIN
+        self, canvases: dict[Key, detect.Canvas], detection_score_min: float | None = None
     ) -> dict[Key, list[Detection]]:
         """The detections on each canvas, in canvas px; canvases of one shape go through the network together."""
         by_shape: dict[tuple[int, int], list[Key]] = defaultdict(list)
@@ -256,8 +258,10 @@ class Find:
             for start in range(0, len(keys), batch_max):
                 piece = keys[start : start + batch_max]
                 beat()
-                outputs = self._detector.run(detect.network_input([canvases[key] for key in piece]))
-                found.update(zip(piece, detect.decode(outputs, height, width, detection_score_min), strict=True))
+                outputs = self._detector.run(detect.network_input([canvases[key] for key in piece], self._traits.kind))
+                found.update(
+                    zip(piece, detect.decode(outputs, height, width, self._traits, detection_score_min), strict=True)
+                )
         return found
 
 
@@ -307,11 +311,11 @@ def _photo_canvas(pixels: UInt8, turn_degrees: float, look: Look) -> detect.Canv
     return _seen_at(pixels, _whole(0, pixels, None), (turn_degrees,), Look(look.side_px, fill))[0]
 
 
-def _distinct(faces: Sequence[Found]) -> list[Found]:
+def _distinct(faces: Sequence[Found], overlap_max: float) -> list[Found]:
     """The faces, most worthy first, less those that overlap a more worthy one."""
     kept: list[Found] = []
     for face in sorted(faces, key=lambda face: -face.worth):
-        if all(detect.overlap(face.detection, other.detection) <= detect.OVERLAP_MAX for other in kept):
+        if all(detect.overlap(face.detection, other.detection) <= overlap_max for other in kept):
             kept.append(face)
     return kept
 

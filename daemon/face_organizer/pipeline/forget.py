@@ -7,7 +7,7 @@ One transaction takes the person out of the truth and notes what is left to do. 
 that the next start ends what a crash cut:
 1. the index is made anew, its file deleted first: a search structure is trained on the embeddings themselves;
 2. files that show others too leave the person's folder, as ever, by `pending`;
-3. copies of the store that migrations left are deleted;
+3. copies of the store that migrations left are deleted, and all thumbnails;
 4. the store is written anew, for LMDB keeps the bytes of what was deleted until something is written over them.
 Images stay where they are, unless asked. Of one that shows only this person nothing is kept but a digest of where it
 lies, so that `check` leaves it alone and a walk over the inbox does not take it in again.
@@ -71,10 +71,11 @@ class Forget:
         erase: Callable[[FileToPlace], str],
         log: Log,
         now: Callable[[], float],
+        erase_thumbnails: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._roster, self._book, self._keeper = store, roster, book, keeper
         self._applier, self._in_gallery, self._wait_placed = applier, in_gallery, wait_placed
-        self._erase = erase
+        self._erase, self._erase_thumbnails = erase, erase_thumbnails
         self._log, self._now = log, now
         self.behind = True
 
@@ -230,6 +231,7 @@ class Forget:
             files = unpack_ids(txn.note(LEFT_TO_DO)).tolist()[1:]
         self._wait_placed(files)
         self._store.delete_backups()
+        self._erase_thumbnails()
         while not self._in_gallery(self._store.rewrite):
             if stop.is_set():
                 return

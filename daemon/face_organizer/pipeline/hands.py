@@ -1,7 +1,7 @@
 """Follows what people do in the library's folders, and lets it be decided: the folder tree is an interface.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, by_hand, pulse, stir, survey
+Imports: types, errors, ports, by_hand, flow, pulse, stir, walked
 
 Events are hints, the walk is the truth, as in the inbox. A burst from a file manager is one decision: nothing is
 decided before nobody has stirred for settle_s. What happened while nobody watched is found by the first walk, and means
@@ -17,9 +17,10 @@ from threading import Event
 
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.by_hand import ByHand, Understood
+from face_organizer.pipeline.flow import Job
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.stir import Stir
-from face_organizer.pipeline.survey import Survey, Surveyor
+from face_organizer.pipeline.walked import Walked, Walker
 from face_organizer.ports import Clock, Log, Tree
 from face_organizer.types import InboxState, Signature
 
@@ -53,14 +54,14 @@ class Hands:
     def __init__(
         self,
         tree: Tree,
-        surveyor: Surveyor,
+        walker: Walker,
         by_hand: ByHand,
         stir: Stir,
         log: Log,
         clock: Clock,
         patience: Attentive,
     ) -> None:
-        self._tree, self._surveyor, self._by_hand, self._stir = tree, surveyor, by_hand, stir
+        self._tree, self._walker, self._by_hand, self._stir = tree, walker, by_hand, stir
         self._log, self._clock = log, clock
         self.patience = patience
         self._before: Mapping[str, Signature] = {}
@@ -92,10 +93,15 @@ class Hands:
         """Everything that there was at the start has been looked at, and understood or left."""
         return not self.patience.is_on or (self.looked > 0 and self._again_at == inf)
 
-    def wait_idle(self, stop: Event) -> None:
-        """Wait for that, or for stop. Any thread."""
-        while not self.is_idle() and not wait(stop, LOOK_S / 4):
-            pass
+    def first(self, job: Job) -> Job:
+        """A job that begins when everything that there was at the start has been looked at."""
+
+        def run(stop: Event) -> None:
+            while not self.is_idle() and not wait(stop, LOOK_S / 4):
+                pass
+            job(stop)
+
+        return run
 
     # the service
 
@@ -133,20 +139,20 @@ class Hands:
             if self._is_as_before(began) and self._is_steady and not is_told:
                 self._ended = began
                 return
-            survey = self._surveyor.survey()
+            walked = self._walker.walk()
         except OSError:
             return  # the library is away: check() says so
         self._ended = self._clock()
         self._took_s = self._ended - began
-        outline = survey.outline()
+        outline = walked.outline()
         if outline - self._answered:
             self._is_steady = False
             if self._is_settled(outline):
-                self._understand(survey)
+                self._understand(walked)
         else:
             # Only what had its times for a while may be known by them.
             self._is_steady = began >= self._times[1] + STEADY_S
-            self._end(survey, outline)
+            self._end(walked, outline)
         self.looked += 1
 
     def _is_as_before(self, now: float) -> bool:
@@ -171,9 +177,9 @@ class Hands:
         self._again_at = at + self.patience.settle_s
         return False
 
-    def _understand(self, survey: Survey) -> None:
+    def _understand(self, walked: Walked) -> None:
         try:
-            answer = self._by_hand.understand(survey, self._renamed(survey.folders))
+            answer = self._by_hand.understand(walked, self._renamed(walked.folders))
         except NoRoomError:
             self._again_at = self._clock() + RETRY_S
             return
@@ -188,13 +194,13 @@ class Hands:
         if answer.gutted and not self._gutted:
             self._log.warning("folders_gutted", images=answer.gutted)
         self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
-        self._end(survey, frozenset() if answer.spoiled else survey.outline())
+        self._end(walked, frozenset() if answer.spoiled else walked.outline())
 
-    def _end(self, survey: Survey, outline: frozenset[object]) -> None:
-        """All of a survey was answered."""
+    def _end(self, walked: Walked, outline: frozenset[object]) -> None:
+        """All that a walk found was answered."""
         if not outline:
             self._unclear, self._gutted = {}, 0
-        self._answered, self._before = outline, survey.folders
+        self._answered, self._before = outline, walked.folders
 
     def _renamed(self, now: Mapping[str, Signature]) -> dict[str, str]:
         """folder -> what it is called now, of those that stood at the last look."""

@@ -1,7 +1,7 @@
 """Works off what truth wants on disk: first placement, moves after a re-clustering and crash recovery are one loop.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, book, flow, messages, pulse, space
+Imports: types, errors, ports, book, channel, messages, pulse, space
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Event
 
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.book import wanted_folders
-from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Space, boundless

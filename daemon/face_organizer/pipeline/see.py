@@ -1,7 +1,7 @@
 """The see stage: decoded images in, faces with embeddings out. Pixels end here.
 
 Room:    pipeline (moves)
-Imports: types, ports, vision, find, pulse, numpy, stdlib
+Imports: types, traits, ports, vision, find, pulse, numpy, stdlib
 """
 
 from __future__ import annotations
@@ -15,18 +15,14 @@ import numpy as np
 from face_organizer.pipeline.find import Find, Found
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
-from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8, Whitening
+from face_organizer.traits import Traits
+from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8
 from face_organizer.vision import align, detect, embed, light
 from face_organizer.vision.look import look
 from face_organizer.vision.quality import quality, sharpness
 
 FACES_MAX = 100
 """Of one photo, best detection score first: a crowd must not stop the flow."""
-
-
-POOR_NORM = 9.5
-"""A face whose embedding is shorter is looked at in the mirror too, and the two are added. It pays for faces that are
-blurred, small or half covered (docs/models.md); of upright sharp ones fewer than 1 in 100 is so short."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,21 +47,21 @@ class See:
         detection_side_px: int,
         face_side_min_px: int,
         founder_quality_min: float,
-        whitening: Whitening | None = None,
+        traits: Traits,
     ) -> None:
         """The values are those of config.FacesConfig.
 
         A crop shows one person: only its main face counts, whatever its size. pre_cropped: every image is a crop
         (True), none is (False), or those are whose longest side is at most crop_side_max_px ("auto"). In any other
-        image every face at least face_side_min_px wide counts, in px of the original. whitening: the pack's.
+        image every face at least face_side_min_px wide counts, in px of the original. traits: the pack's.
         """
-        self._find = Find(detector, photo_side_px=detection_side_px)
+        self._find = Find(detector, traits.detector, photo_side_px=detection_side_px)
         self._recogniser = recogniser
         self._pre_cropped = pre_cropped
         self._crop_side_max_px = crop_side_max_px
         self._face_side_min_px = face_side_min_px
         self._founder_quality_min = founder_quality_min
-        self._whitening = whitening
+        self._traits = traits
 
     def __call__(self, images: list[DecodedImage]) -> list[SeenImage]:
         """The same number of images, in the same order."""
@@ -103,10 +99,11 @@ class See:
             return []
         raw = self._recognise([face.aligned for face in faces])
         norms = embed.norms(raw)
-        poor = [row for row, norm in enumerate(norms) if norm < POOR_NORM]
+        poor_below = self._traits.recogniser.norm_poor or 0.0
+        poor = [row for row, norm in enumerate(norms) if norm < poor_below]
         if poor:
             raw[poor] += self._recognise([np.ascontiguousarray(faces[row].aligned[:, ::-1]) for row in poor])
-        return list(zip(embed.unit_rows(raw, self._whitening), norms, strict=True))
+        return list(zip(embed.unit_rows(raw, self._traits.whitening), norms, strict=True))
 
     def _recognise(self, aligned: Sequence[UInt8]) -> Float32:
         """The network's output, float32 (n, d), for n >= 1 aligned faces."""
@@ -116,7 +113,7 @@ class See:
 
     def _recognised(self, aligned: Sequence[UInt8]) -> Float32:
         beat()
-        return self._recogniser.run(embed.network_input(aligned))[0]
+        return self._recogniser.run(embed.network_input(aligned, self._traits.recogniser.scaling))[0]
 
     def _seen(self, face: _Face, embedding: Float32, norm: float, image: DecodedImage) -> SeenFace:
         """With box and landmarks in px of the upright original; a guess has no quality and founds nobody."""
@@ -124,7 +121,7 @@ class See:
         if found is None:
             return SeenFace(detect.scaled(_middle(image), scale), embedding, quality=0.0, founder=False)
         score, sharp = found.detection.detection_score, sharpness(face.aligned)
-        worth = quality(score, found.width_px, found.plausibility, sharp, norm)
+        worth = quality(self._traits, score, found.width_px, found.plausibility, sharp, norm)
         detection = detect.scaled(found.detection, scale)
         return SeenFace(detection, embedding, worth, founder=worth >= self._founder_quality_min)
 

@@ -1,11 +1,9 @@
-"""Find faces with YuNet: pixels to network input, network output to boxes and landmarks.
+"""Find faces: pictures to canvases, canvases to network input, network output to boxes and landmarks.
 
 Room:    vision
-Imports: types, numpy, cv2
+Imports: types, traits, vision, numpy, cv2
 
-YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023) is anchor-free: each cell of three grids
-(strides 8, 16, 32 px) gives a class and an objectness score, a box and five landmarks relative to the cell. It was
-trained on BGR, 0-255, without normalisation; we hold RGB, and flip at its door.
+What is peculiar to a kind of detector is in a file of its own; nobody else needs to know which kind it is.
 """
 
 from __future__ import annotations
@@ -16,15 +14,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from face_organizer.types import Detection, Float32, UInt8
+from face_organizer.traits import DetectorTraits
+from face_organizer.types import Candidates, Detection, Float32, UInt8
+from face_organizer.vision import scrfd, yunet
 
-STRIDES_PX = (8, 16, 32)
-DETECTION_SCORE_MIN = 0.6
-OVERLAP_MAX = 0.3
-"""Two boxes whose intersection over union is more are one face (OpenCV's own value for YuNet)."""
-
+_KINDS = {"yunet": yunet, "scrfd": scrfd}
 _CANVAS_STEP_PX = 64
 _CANDIDATES_MAX = 5000
 
@@ -61,10 +56,11 @@ class Patch:
 
 
 def letterbox(pixels: UInt8, side_px: int, fill: float = 1.0) -> Canvas:
-    """Scale an image so that its longest side is fill * side_px, centred on a canvas of black.
+    """Scale an image so that its longest side is fill * side_px, on a canvas of black.
 
-    The longest side of the canvas is side_px; the other is as short as the picture allows, in steps of 64 px, so that
-    few shapes occur and batches form. pixels: uint8 (h, w, 3); side_px: a multiple of 32; fill: 0..1.
+    It lies at the corner where it fills the canvas, as InsightFace puts it, else in the middle. The longest side of the
+    canvas is side_px; the other is as short as the picture allows, in steps of 64 px, so that few shapes occur and
+    batches form. pixels: uint8 (h, w, 3); side_px: a multiple of 32; fill: 0..1.
     """
     assert side_px % 32 == 0, side_px
     height, width = pixels.shape[:2]
@@ -74,7 +70,7 @@ def letterbox(pixels: UInt8, side_px: int, fill: float = 1.0) -> Canvas:
     if (height, width) != (inner_h, inner_w):
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         pixels = cv2.resize(pixels, (inner_w, inner_h), interpolation=method)  # type: ignore[assignment]
-    left, top = (canvas_w - inner_w) // 2, (canvas_h - inner_h) // 2
+    left, top = ((canvas_w - inner_w) // 2, (canvas_h - inner_h) // 2) if fill < 1 else (0, 0)
     if (canvas_h, canvas_w) != (inner_h, inner_w):
         pixels = cv2.copyMakeBorder(  # type: ignore[assignment]
             pixels, top, canvas_h - inner_h - top, left, canvas_w - inner_w - left, cv2.BORDER_CONSTANT
@@ -108,34 +104,31 @@ def turned(patch: Patch, side_px: int, degrees: float) -> Canvas:
     return Canvas(shown, np.concatenate([turn * patch.scale, shift[:, None]], axis=1).astype(np.float32))
 
 
-def network_input(canvases: Sequence[Canvas]) -> Float32:
-    """Canvases of one shape as YuNet wants them: float32 (n, 3, h, w), BGR, 0-255."""
-    height, width = canvases[0].pixels.shape[:2]
-    batch = np.empty((len(canvases), 3, height, width), np.float32)
-    for row, canvas in zip(batch, canvases, strict=True):
-        row[:] = canvas.pixels.transpose(2, 0, 1)[::-1]
+def network_input(canvases: Sequence[Canvas], kind: str) -> Float32:
+    """Canvases of one shape as a detector of this kind wants them: float32 (n, 3, h, w)."""
+    batch: Float32 = _KINDS[kind].network_input([canvas.pixels for canvas in canvases])
     return batch
 
 
 def decode(
-    outputs: Sequence[Float32], canvas_h: int, canvas_w: int, detection_score_min: float = DETECTION_SCORE_MIN
+    outputs: Sequence[Float32],
+    canvas_h: int,
+    canvas_w: int,
+    traits: DetectorTraits,
+    detection_score_min: float | None = None,
 ) -> list[list[Detection]]:
-    """What the network says of each canvas of a batch, in canvas px, overlaps resolved, best score first.
+    """What the network says of each canvas of a batch, in canvas px, overlaps resolved, best score first: n lists.
 
-    outputs: the twelve arrays of YuNet, float32 (n, cells, 1 | 1 | 4 | 10) as cls, obj, bbox, kps for each of the
-    strides 8, 16, 32. Returns n lists.
+    outputs: its arrays, first axis n. detection_score_min: the pack's, unless another is given.
     """
-    assert len(outputs) == 4 * len(STRIDES_PX), len(outputs)
-    found = [
-        _candidates(stride, canvas_w // stride, outputs[level::3], detection_score_min)
-        for level, stride in enumerate(STRIDES_PX)
-    ]
-    rows, scores, boxes, landmarks = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    assert outputs[0].shape[1] == (canvas_h // STRIDES_PX[0]) * (canvas_w // STRIDES_PX[0]), outputs[0].shape
+    least = traits.detection_score_min if detection_score_min is None else detection_score_min
+    found = _KINDS[traits.kind].candidates(outputs, canvas_h, canvas_w, least)
     detections: list[list[Detection]] = [[] for _ in range(len(outputs[0]))]
-    for kept in _best_of_overlapping(rows, scores, boxes):
-        detection = Detection(_read_only(boxes[kept]), _read_only(landmarks[kept]), float(scores[kept]))
-        detections[rows[kept]].append(detection)
+    for kept in _best_of_overlapping(found, traits.overlap_max):
+        detection = Detection(
+            _read_only(found.boxes[kept]), _read_only(found.landmarks[kept]), float(found.scores[kept])
+        )
+        detections[found.rows[kept]].append(detection)
     return detections
 
 
@@ -193,32 +186,17 @@ def _step_up(size_px: float) -> int:
     return int(-(-size_px // _CANVAS_STEP_PX)) * _CANVAS_STEP_PX
 
 
-def _candidates(
-    stride: int, columns: int, heads: Sequence[Float32], detection_score_min: float
-) -> tuple[NDArray[np.intp], Float32, Float32, Float32]:
-    """The cells of one grid that score: image rows (m,), scores (m,), boxes (m, 4), landmarks (m, 5, 2), canvas px."""
-    classes, objectness, bbox, kps = heads
-    squared = np.clip(classes[..., 0], 0, 1) * np.clip(objectness[..., 0], 0, 1)
-    rows, cells = np.nonzero(squared >= detection_score_min**2)
-    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
-    offset, size = bbox[rows, cells, :2], np.exp(bbox[rows, cells, 2:])
-    centre = (corner + offset) * stride
-    half = size * (stride / 2)
-    landmarks = (kps[rows, cells].reshape(-1, 5, 2) + corner[:, None]) * stride
-    boxes = np.concatenate([centre - half, centre + half], axis=1)
-    return rows, np.sqrt(squared[rows, cells]), boxes, landmarks
-
-
-def _best_of_overlapping(rows: NDArray[np.intp], scores: Float32, boxes: Float32) -> Sequence[int]:
+def _best_of_overlapping(found: Candidates, overlap_max: float) -> Sequence[int]:
     """Greedy non-maximum suppression within each image; indices, best score first."""
-    if len(rows) == 0:
+    if len(found.rows) == 0:
         return ()
+    boxes = found.boxes
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxesBatched(
-        corner_and_size.tolist(), scores.tolist(), rows.tolist(), 0.0, OVERLAP_MAX, 1.0, _CANDIDATES_MAX
+        corner_and_size.tolist(), found.scores.tolist(), found.rows.tolist(), 0.0, overlap_max, 1.0, _CANDIDATES_MAX
     )
     order = np.asarray(kept, np.intp).ravel()
-    return order[np.argsort(-scores[order], kind="stable")].tolist()  # type: ignore[no-any-return]
+    return order[np.argsort(-found.scores[order], kind="stable")].tolist()  # type: ignore[no-any-return]
 
 
 def _read_only(array: Float32) -> Float32:

@@ -1,10 +1,10 @@
 """What goes into the recogniser and what comes out.
 
 Room:    vision
-Imports: types, errors, numpy, cv2
+Imports: types, traits, errors, numpy, cv2
 
-SFace takes RGB, 0-255; the scaling is in its graph. Fed BGR it still scores 99.3 % on LFW, so accuracy does not catch
-that mistake: the tests compare it with cv2.FaceRecognizerSF.
+All take RGB. SFace has the scaling in its graph; fed BGR it still scores 99.3 % on LFW, so accuracy does not catch that
+mistake: the tests compare it with cv2.FaceRecognizerSF.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import cv2
 import numpy as np
 
 from face_organizer.errors import ModelError
+from face_organizer.traits import Scaling
 from face_organizer.types import Float32, UInt8, Whitening
 
 
-def network_input(faces: Sequence[UInt8]) -> Float32:
-    """Aligned faces, uint8 (112, 112, 3) RGB each, as float32 (n, 3, 112, 112) RGB, 0-255."""
-    blob: Float32 = cv2.dnn.blobFromImages(list(faces))  # type: ignore[assignment]
+def network_input(faces: Sequence[UInt8], scaling: Scaling) -> Float32:
+    """Pictures of one shape, uint8 (h, w, 3) RGB each, as float32 (n, 3, h, w), RGB, scaled as the network wants it."""
+    mean = (scaling.mean,) * 3
+    blob: Float32 = cv2.dnn.blobFromImages(list(faces), 1 / scaling.std, mean=mean)  # type: ignore[assignment]
     return blob
 
 

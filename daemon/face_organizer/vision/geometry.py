@@ -1,7 +1,7 @@
 """Does a detection look like a face, and which way up is it? Scores and landmarks in, angles and doubts out.
 
 Room:    vision
-Imports: types, numpy, vision.align
+Imports: types, traits, numpy, vision.align
 
 YuNet was trained on upright faces and answers a turned one as if it were upright: at 30 degrees its eyes lie 4 degrees
 off level, and at 90 it draws a false face. So the landmarks say that something is wrong, but not by how much. The
@@ -14,16 +14,13 @@ import cmath
 import math
 from collections.abc import Sequence
 
+from face_organizer.traits import DetectorTraits
 from face_organizer.types import Detection, Float32
 from face_organizer.vision.align import template_fit
 
 STEP_DEGREES = 45
 TURNS_DEGREES = tuple(range(0, 360, STEP_DEGREES))
 """The angles that a doubtful face is tried at. Steps of 60 miss some; steps of 30 gain nothing (docs/models.md)."""
-
-SURE_SCORE, SURE_MISFIT_PX, SURE_TILT_DEGREES = 0.915, 6.0, 6.0
-"""A face whose score is lower, whose landmarks miss the template by more, or that the template fits at a larger angle
-may be turned. One upright face of LFW in 14 is suspected, half of those turned by 20 degrees, nine of ten by 30."""
 
 MISFIT_NONE_PX, MISFIT_FULL_PX = 4.0, 12.0
 """Landmarks of upright faces miss the template by 2.7 px (median; 1 in 100 by 5.7), false ones often by 8 or more."""
@@ -62,12 +59,14 @@ def plausibility(detection: Detection) -> float:
     return min(1.0, max(0.0, 1.0 - beyond))
 
 
-def is_sure(detection: Detection, detection_score_min: float = SURE_SCORE) -> bool:
-    """Is this, beyond doubt, a face that stands upright on its canvas? detection: in canvas px."""
-    if detection.detection_score < detection_score_min or not _in_order(detection) or not _inside(detection):
+def is_sure(detection: Detection, traits: DetectorTraits, detection_score_min: float | None = None) -> bool:
+    """Is this, beyond doubt, a face that stands upright on its canvas? detection: in canvas px; detection_score_min:
+    the pack's sure_score, unless another is given."""
+    least = traits.sure_score if detection_score_min is None else detection_score_min
+    if detection.detection_score < least or not _in_order(detection) or not _inside(detection):
         return False
     factor, _, misfit = template_fit(detection.landmarks)
-    return misfit <= SURE_MISFIT_PX and abs(_upright_degrees(factor)) <= SURE_TILT_DEGREES
+    return misfit <= traits.sure_misfit_px and abs(_upright_degrees(factor)) <= traits.sure_tilt_degrees
 
 
 def peak_degrees(scores: Sequence[float]) -> float:

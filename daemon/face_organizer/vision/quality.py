@@ -1,7 +1,7 @@
 """How far a face can be trusted to say who somebody is.
 
 Room:    vision
-Imports: types, numpy, cv2
+Imports: types, traits, numpy, cv2
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
+from face_organizer.traits import Traits
 from face_organizer.types import UInt8
-
-SCORE_NONE, SCORE_FULL = 0.6, 0.9
-"""Upright faces of LFW score .91 and more, false boxes .6 to .75."""
 
 WIDTH_FULL_PX = 48.0
 """Below this width of the face in its image the recogniser loses."""
@@ -22,23 +20,23 @@ SHARPNESS_FULL, SHARPNESS_LEAST = 0.10, 0.5
 """Nine of ten photos of LFW are sharper than .12; blurred by sigma 3 they are at .03 to .09. What is not sharp at all
 keeps half its quality: the norm has counted most of that loss already."""
 
-NORM_NONE, NORM_FULL = 4.0, 13.0
-"""Of SFace's embedding before it is put on the unit sphere. The similarity to other photos of the same person rises
-evenly with it, from .08 below 6 to .70 above 13."""
-
 
 def quality(
-    detection_score: float, width_px: float, plausibility: float, sharpness: float, norm: float = NORM_FULL
+    traits: Traits, detection_score: float, width_px: float, plausibility: float, sharpness: float, norm: float
 ) -> float:
     """0..1: a product of factors, for one bad one is enough to make a face untrustworthy.
 
     width_px: in the image that was decoded. plausibility: of the landmarks, 0..1. sharpness: of the aligned face. norm:
-    of the raw embedding. It alone explains two thirds of how alike two photos of one person are, over sharp, blurred,
-    small, dark and half covered faces; the others guard against what is no face at all (docs/models.md).
+    of the raw embedding; it counts where the pack says how. SFace's alone explains two thirds of how alike two photos
+    of one person are, over sharp, blurred, small, dark and half covered faces; the others guard against what is no face
+    at all (docs/models.md).
     """
-    score = _ramp(detection_score, SCORE_NONE, SCORE_FULL)
+    detector, recogniser = traits.detector, traits.recogniser
+    score = _ramp(detection_score, detector.quality_score_none, detector.quality_score_full)
     sharp = SHARPNESS_LEAST + (1 - SHARPNESS_LEAST) * _ramp(sharpness, 0.0, SHARPNESS_FULL)
-    return score * _ramp(width_px, 0.0, WIDTH_FULL_PX) * plausibility * sharp * _ramp(norm, NORM_NONE, NORM_FULL)
+    low, high = recogniser.norm_none, recogniser.norm_full
+    seen = 1.0 if low is None or high is None else _ramp(norm, low, high)
+    return score * _ramp(width_px, 0.0, WIDTH_FULL_PX) * plausibility * sharp * seen
 
 
 def sharpness(aligned: UInt8) -> float:

@@ -1,0 +1,155 @@
+"""Make the networks of a pack fit to run, once, in a cache folder beside a manifest; and see whether they still are.
+
+Room:    adapters
+Imports: errors, brought, manifest, fold, session, numpy, stdlib
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_organizer.adapters.brought import sha256_of
+from face_organizer.adapters.manifest import Manifest, Source
+from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.errors import ModelError
+
+CONVERTER_VERSION = 2
+"""Raise it whenever the files that a conversion writes change: caches made by another version are made again."""
+
+DETECTOR, RECOGNISER, ATTRIBUTES = "detector.onnx", "recogniser.onnx", "attributes.onnx"
+MANIFEST = "manifest.json"
+
+ALIKE = 1e-3
+"""A batch is as good as single runs if no value differs by more than this share of the largest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a pack is made from. address: its name, or the path of its folder. read: the bytes of an original, checked;
+    raises ModelError. folder: where the made files lie. origin: where the originals lie, as plain values; {} for a
+    package. proven: its batches need no proof here."""
+
+    manifest: Manifest
+    address: str
+    folder: Path
+    read: Callable[[Source], bytes]
+    origin: Mapping[str, Any]
+    proven: bool
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Made file -> original."""
+        manifest = self.manifest
+        made: dict[str, Source] = {DETECTOR: manifest.detector, RECOGNISER: manifest.recogniser}
+        return made | ({ATTRIBUTES: manifest.attributes} if manifest.attributes else {})
+
+    def described(self) -> dict[str, Any]:
+        told = self.manifest.described() | {"converter_version": CONVERTER_VERSION, "origin": dict(self.origin)}
+        plain: dict[str, Any] = json.loads(json.dumps(told))
+        return plain
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What the manifest of a made pack says, None where there is none that can be read."""
+    try:
+        told = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) and isinstance(told.get("made"), dict) else None
+
+
+def batches(folder: Path, file: str) -> bool:
+    """Was a batch found to be as good as single runs, when this file was made?"""
+    told = read_manifest(folder)
+    return bool(told and told["made"].get(file, {}).get("batches"))
+
+
+def damage(recipe: Recipe) -> list[str]:
+    """How the folder differs from what its manifest, and this version, say it holds."""
+    told = read_manifest(recipe.folder)
+    if told is None:
+        return [f"{recipe.folder / MANIFEST} cannot be read"]
+    made = told.pop("made")
+    if told != recipe.described():
+        return [f"{recipe.folder / MANIFEST} was written for other files or by another version"]
+    return [
+        f"{recipe.folder / file} is missing or altered"
+        for file in recipe.sources
+        if sha256_of(recipe.folder / file) != made.get(file, {}).get("sha256")
+    ]
+
+
+def make(recipe: Recipe) -> None:
+    """Make all files of a pack; the manifest comes last, so a crash leaves a pack that is made again."""
+    name, folder = recipe.manifest.pack, recipe.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {file: _made(recipe, file, source) for file, source in recipe.sources.items()}
+        text = json.dumps(recipe.described() | {"made": made}, indent=2)
+        write_atomically(folder / MANIFEST, text.encode())
+    except OSError as error:
+        raise ModelError(
+            f"the model pack {name} cannot be written to {folder}: {error.strerror}; "
+            "set faces.models_dir to a folder that can be written"
+        ) from error
+
+
+def _made(recipe: Recipe, file: str, source: Source) -> dict[str, Any]:
+    """Write one network; its sha256, and whether batches go through it."""
+    from face_organizer.adapters.fold import fold_to_float32  # onnx takes 0.3 s to import: only where it is needed
+
+    path = recipe.folder / file
+    try:
+        data = fold_to_float32(recipe.read(source))
+    except ModelError:
+        raise
+    except Exception as error:  # onnx raises classes of its own, and protobuf's
+        raise ModelError(
+            f"{source.file} of the model pack {recipe.manifest.pack} is no sound network: {error}"
+        ) from error
+    write_atomically(path, data)
+    return {"sha256": hashlib.sha256(data).hexdigest(), "batches": recipe.proven or batch_is_single_runs(path)}
+
+
+def batch_is_single_runs(path: Path) -> bool:
+    """Does a batch through this network give what its pictures give one by one? Raises ModelError: not even one
+    runs."""
+    device: Device = "openvino" if importlib.util.find_spec("openvino") else "cpu"
+    (session,) = open_sessions(path, device, count=1, batch_max=3)
+    shape = session.smallest_shape  # type: ignore[attr-defined]  # every session has one
+    noise = np.random.default_rng(0).normal(size=(3, *shape[1:])).astype(np.float32)
+    single = [session.run(noise[row : row + 1]) for row in range(3)]
+    try:
+        together = session.run(noise)
+    except Exception:  # the runtimes raise classes of their own: a network held fast to one picture is no fault
+        return False
+    for answer, *rows in zip(together, *single, strict=True):
+        apart = np.concatenate(rows)
+        if answer.shape != apart.shape or np.abs(answer - apart).max() > ALIKE * np.abs(apart).max():
+            return False
+    return True
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Either the old file or the whole new one is at path, whatever happens."""
+    descriptor, staged = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(staged).chmod(0o644)
+        Path(staged).replace(path)
+    except BaseException:
+        Path(staged).unlink(missing_ok=True)
+        raise

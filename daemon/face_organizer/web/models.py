@@ -1,0 +1,283 @@
+"""What is asked and answered, in the words of the specification that /openapi.json gives.
+
+Room:    web (talks)
+Imports: pydantic, stdlib
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ID_MAX = 2**53 - 1
+Id = Annotated[int, Field(ge=1, le=ID_MAX)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Refused(BaseModel):
+    """Why not, in a sentence for people; kind: the name of the error."""
+
+    error: str
+    kind: str
+
+
+class Answer(BaseModel):
+    """Grows: what is not described here may be added."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Person(Answer):
+    """cover: the face that stands for the person. named: a human gave the name."""
+
+    person_id: int
+    name: str
+    named: bool
+    hidden: bool
+    faces: int
+    images: int
+    cover: int | None
+    folder: str
+
+
+class OnePerson(Person):
+    """confirmed: of so many faces a human said who it is. redirect: who took over the person that was asked for."""
+
+    confirmed: int
+    redirect: int | None
+
+
+class People(BaseModel):
+    total: int
+    people: list[Person]
+
+
+class Face(Answer):
+    """similarity: cosine to the person; quality: 0 to 1; confirmed: a human said that it is this person."""
+
+    face_id: int
+    image_id: int
+    similarity: float | None = None
+    quality: float | None = None
+    confirmed: bool = False
+    path: str | None = None
+
+
+class Faces(BaseModel):
+    total: int
+    faces: list[Face]
+
+
+class FaceOfImage(Face):
+    """box: x1 y1 x2 y2 in px of the upright image."""
+
+    person_id: int | None
+    person: str | None
+    margin: float
+    reason: str
+    box: list[float]
+
+
+class FacesOfNobody(BaseModel):
+    total: int
+    faces: list[FaceOfImage]
+
+
+class FaceExplained(FaceOfImage):
+    """explain: nearest faces, rule, decisions: why it is where it is."""
+
+    explain: dict[str, Any]
+
+
+class ImageRow(BaseModel):
+    image_id: int
+    path: str | None
+
+
+class Images(BaseModel):
+    total: int
+    images: list[ImageRow]
+
+
+class Image(ImageRow):
+    """files: everywhere it lies in the library (copies of one content are one image)."""
+
+    width_px: int
+    height_px: int
+    faces: list[FaceOfImage]
+    files: list[str]
+
+
+class Unusable(BaseModel):
+    file_id: int
+    path: str
+    reason: str
+
+
+class Quarantine(BaseModel):
+    total: int
+    files: list[Unusable]
+
+
+class Hit(Answer):
+    """One image and person, the best face of it; with `together` alone, only the image and who is in it."""
+
+    image_id: int
+    image: str
+    face_id: int | None = None
+    person_id: int | None = None
+    person: str | None = None
+    similarity: float | None = None
+
+
+class NewFace(BaseModel):
+    face_id: int
+    person_id: int | None
+    person: str | None
+    similarity: float
+    margin: float
+    reason: str
+    box: list[float]
+
+
+class Enrolled(BaseModel):
+    """placed: where it lies now, None while that is still to come. duplicate: its content was here before."""
+
+    image_id: int
+    faces: list[NewFace]
+    placed: str | None
+    duplicate: bool
+
+
+class Decision(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Name(Decision):
+    """The person is called so, and the folder too."""
+
+    kind: Literal["name"]
+    person: Id
+    name: Text
+
+
+class Merge(Decision):
+    """`person` and `into` are one; all faces go to `into`. together: even if both are in one image."""
+
+    kind: Literal["merge"]
+    person: Id
+    into: Id
+    together: bool = False
+
+
+class Split(Decision):
+    """The person is several: so many as `parts`, or as many as appear."""
+
+    kind: Literal["split"]
+    person: Id
+    parts: Annotated[int, Field(ge=2, le=100)] | None = None
+
+
+class Reject(Decision):
+    """These faces are not the person they are with."""
+
+    kind: Literal["reject"]
+    faces: Annotated[list[Id], Field(min_length=1, max_length=10_000)]
+
+
+class Assign(Decision):
+    """These faces are this person."""
+
+    kind: Literal["assign"]
+    faces: Annotated[list[Id], Field(min_length=1, max_length=10_000)]
+    person: Id
+
+
+class Found(Decision):
+    """These faces are somebody of that name, who is not here yet."""
+
+    kind: Literal["found"]
+    faces: Annotated[list[Id], Field(min_length=1, max_length=10_000)]
+    name: Text
+
+
+class Hide(Decision):
+    """The person gets no folder."""
+
+    kind: Literal["hide"]
+    person: Id
+
+
+class Unhide(Decision):
+    """A hidden person gets the folder back."""
+
+    kind: Literal["unhide"]
+    person: Id
+
+
+class Undo(Decision):
+    """Take a decision back, the latest one if none is named."""
+
+    kind: Literal["undo"]
+    decision_id: Id | None = None
+
+
+AnyDecision = Annotated[
+    Name | Merge | Split | Reject | Assign | Found | Hide | Unhide | Undo, Field(discriminator="kind")
+]
+
+
+class Decided(Answer):
+    """decision_id: what `undo` takes back (of an undo: what it took back). says: the decision as a sentence."""
+
+    decision_id: int
+    says: str
+
+
+class DecisionRow(BaseModel):
+    """at_s: seconds since 1970."""
+
+    decision_id: int
+    kind: str
+    says: str
+    undone_by: int | None
+    at_s: float
+
+
+class Decisions(BaseModel):
+    total: int
+    decisions: list[DecisionRow]
+
+
+class Run(Answer):
+    run_id: int
+    state: str
+
+
+class Runs(BaseModel):
+    total: int
+    runs: list[Run]
+
+
+class RunAction(BaseModel):
+    """recluster: now, and apply what is found; propose: keep it as a proposal; apply: the proposal that waits (or this
+    one); rollback: take this run back, and what came after it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["recluster", "propose", "apply", "rollback"]
+    run_id: Id | None = None
+
+
+class Health(BaseModel):
+    ok: bool
+    problems: list[str]
+
+
+class Session(BaseModel):
+    """The token, once: a cookie takes its place."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Annotated[str, Field(max_length=1000)]

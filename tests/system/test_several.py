@@ -1,0 +1,257 @@
+"""One daemon, several libraries: they come, change and go by SIGHUP while the others stream on, and one that is lost
+takes nobody with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numbered import paint
+from process import NUMBERED, Daemon, as_json, files_below, organizer
+from support import wait_until
+
+Start = Callable[..., Daemon]
+
+
+class Place:
+    """A settings file with a table for each library, and what lies in their folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.settings = folder, folder / "settings.toml"
+
+    def has(self, *names: str, **more: str) -> None:
+        """Write the file: these libraries. more: further lines of the table of that name."""
+        tables = [
+            f'[[library]]\nname = "{name}"\ninbox = "{self.inbox(name)}"\nlibrary = "{self.library(name)}"\n'
+            + more.get(name, "")
+            for name in names
+        ]
+        written = self.settings.with_suffix(".new")
+        written.write_text("\n".join([*tables, more.get("shared", "")]))
+        written.replace(self.settings)
+
+    def inbox(self, name: str) -> Path:
+        return self.folder / name / "in"
+
+    def library(self, name: str) -> Path:
+        return self.folder / name / "out"
+
+    def paint(self, name: str, number: int, person: int = 1) -> Path:
+        return paint(self.inbox(name) / f"{number}.png", [person], number)
+
+    def status(self, name: str) -> Any:
+        return as_json("status", "--library", self.library(name))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def placed(daemon: Daemon, name: str) -> int:
+    return sum(line["library"] == name for line in daemon.events("image_placed"))
+
+
+def test_a_library_comes_and_another_goes_by_sighup_while_the_third_streams_on(place: Place, start: Start) -> None:
+    place.has("stays", "goes")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    (ready,) = daemon.wait_for("ready")
+    assert ready["libraries"] == ["stays", "goes"]
+    assert {line["library"] for line in daemon.events("library_opened")} == {"stays", "goes"}
+    for number in range(4):
+        place.paint("stays", number)
+        place.paint("goes", number)
+    wait_until(lambda: placed(daemon, "stays") == placed(daemon, "goes") == 4, within_s=60)
+    up_s, pid = place.status("stays")["up_s"], daemon.process.pid
+    assert place.status("goes")["pid"] == pid
+
+    place.has("stays", "comes")
+    place.paint("comes", 1)
+    daemon.process.send_signal(signal.SIGHUP)
+    for number in range(4, 12):
+        place.paint("stays", number)
+
+    daemon.wait_for("config_reloaded")
+    wait_until(lambda: placed(daemon, "stays") == 12 and placed(daemon, "comes") == 1, within_s=60)
+    (gone,) = daemon.events("library_closed")
+    assert (gone["library"], gone["level"]) == ("goes", "info")
+    assert place.status("stays")["up_s"] > up_s  # never closed
+    assert place.status("comes")["pid"] == pid
+    assert place.status("goes")["running"] is False
+    assert organizer("run", "--once", "--config", place.settings, expect=75).stderr.count(str(pid))
+    assert daemon.end() == 0
+    assert len(files_below(place.library("stays"))) == 12
+
+
+def test_who_is_looked_for_changes_by_sighup_and_only_that_library_is_opened_anew(place: Place, start: Start) -> None:
+    place.has("one", "other")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+    for number in range(9):
+        place.paint("one", number, person=number % 3)
+        place.paint("other", number)
+    wait_until(lambda: placed(daemon, "one") == placed(daemon, "other") == 9, within_s=60)
+
+    place.has("one", "other", one="people = 2\n", shared="[watch]\nsettle_s = 0.2\n[flow]\nlinger_s = 0.01\n")
+    daemon.process.send_signal(signal.SIGHUP)
+
+    (reloaded,) = daemon.wait_for("config_reloaded")
+    assert (reloaded["applied"], reloaded["needs_restart"]) == (["people", "watch"], ["flow"])
+    assert [line["library"] for line in daemon.events("library_opened")] == ["one", "other", "one"]
+    wait_until(lambda: len(daemon.events("recluster_finished")) >= 2, within_s=60)
+    assert (place.status("one")["people"], place.status("one")["persons"]) == (2, 2)
+    assert place.status("other")["people"] == "auto"
+    assert daemon.end() == 0
+
+
+def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_opens_it_again(
+    place: Place, start: Start
+) -> None:
+    place.has("lost", "kept")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+
+    place.library("lost").rename(place.folder / "taken")
+
+    (closed,) = daemon.wait_for("library_closed", within_s=60)
+    assert (closed["library"], closed["level"]) == ("lost", "error")
+    assert "was taken away" in closed["problem"]
+    place.paint("kept", 1)
+    wait_until(lambda: placed(daemon, "kept") == 1, within_s=60)
+    (problem,) = place.status("kept")["problems"]
+    assert str(place.library("lost")) in problem and "is closed" in problem
+
+    (place.folder / "taken").rename(place.library("lost"))
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config_reloaded")
+    place.paint("lost", 1)
+    wait_until(lambda: placed(daemon, "lost") == 1, within_s=60)
+    assert place.status("kept")["problems"] == []
+    assert daemon.end() == 0
+
+
+def test_with_the_last_library_the_process_ends(place: Place, start: Start) -> None:
+    place.has("one", "two")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+
+    for name in ("one", "two"):
+        place.library(name).rename(place.folder / f"taken_{name}")
+
+    wait_until(lambda: daemon.process.poll() is not None, within_s=60)
+    assert daemon.end() == 1
+
+
+def test_one_that_cannot_be_opened_keeps_no_other_from_starting(place: Place, start: Start) -> None:
+    place.has("held", "free")
+    holder = start("--inbox", place.folder / "in", "--library", place.library("held"), command=NUMBERED)
+    holder.wait_for("ready")
+
+    daemon = start("--config", place.settings, command=NUMBERED)
+
+    (ready,) = daemon.wait_for("ready")
+    assert ready["libraries"] == ["free"]
+    (closed,) = daemon.events("library_closed")
+    assert str(holder.process.pid) in closed["problem"]
+    assert holder.end() == daemon.end() == 0
+
+
+def test_a_change_that_cannot_be_made_leaves_the_library_as_it_was(place: Place, start: Start) -> None:
+    place.has("one")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+    (place.folder / "file").write_bytes(b"")
+
+    settings = place.settings.read_text()
+    place.settings.write_text(settings.replace(str(place.inbox("one")), str(place.folder / "file" / "in")))
+    daemon.process.send_signal(signal.SIGHUP)
+    (refused,) = daemon.wait_for("config_refused")
+    assert "stay in force" in refused["problem"]
+    place.settings.write_text(settings.replace(str(place.inbox("one")), str(place.library("one") / "in")))
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config_refused", count=2)
+
+    place.paint("one", 1)
+    wait_until(lambda: placed(daemon, "one") == 1, within_s=60)
+    assert daemon.end() == 0
+
+
+def test_once_sorts_every_library_and_counts_each(place: Place) -> None:
+    place.has("one", "two", two='people = 1\nplacement = "copy"\n')
+    for number in range(6):
+        place.paint("one", number, person=number % 2)
+        place.paint("two", number)
+
+    done = organizer("run", "--once", "--config", place.settings, "--json", command=NUMBERED)
+
+    one, two = json.loads(done.stdout)
+    assert (one["library"], one["images"], one["persons"]) == ("one", 6, 2)
+    assert (two["library"], two["images"], two["persons"]) == ("two", 6, 1)
+    assert files_below(place.inbox("one")) == []
+    assert len(files_below(place.inbox("two"))) == 6
+    stopped = [json.loads(line) for line in done.stderr.splitlines() if '"stopped"' in line]
+    assert [line["library"] for line in stopped] == ["one", "two"]
+
+
+def test_twenty_images_do_not_wait_for_a_full_inbox_beside_theirs(place: Place, start: Start) -> None:
+    place.has("full", "small")
+    for number in range(1500):
+        place.paint("full", number, person=number % 40)
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+    wait_until(lambda: placed(daemon, "full") >= 50, within_s=60)
+    for number in range(20):
+        place.paint("small", number)
+
+    wait_until(lambda: placed(daemon, "small") == 20, within_s=60)
+
+    assert placed(daemon, "full") < 1400
+    assert daemon.end() == 0
+
+
+def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_sighup(
+    tmp_path: Path, inbox: Path, library: Path, start: Start
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("")
+    daemon = start("--config", settings, "--inbox", inbox, "--library", library, command=NUMBERED)
+    daemon.wait_for("ready")
+
+    settings.write_text("people = 3\n")
+    daemon.process.send_signal(signal.SIGHUP)
+
+    (reloaded,) = daemon.wait_for("config_reloaded")
+    assert (reloaded["applied"], reloaded["needs_restart"]) == (["people"], [])
+    assert as_json("status", "--library", library)["people"] == 3
+    settings.write_text("[watch]\nsettle_s = 0.3\n")  # left out: it stays
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.wait_for("config_reloaded", count=2)[1]["applied"] == ["watch"]
+    assert daemon.end() == 0
+
+
+def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_otherwise(
+    tmp_path: Path, inbox: Path, library: Path, start: Start
+) -> None:
+    def people_of_a_start(*options: str) -> tuple[object, list[object]]:
+        daemon = start("--inbox", inbox, "--library", library, *options, command=NUMBERED)
+        (ready,) = daemon.wait_for("ready")
+        assert daemon.end() == 0
+        return ready["people"], [(line["before"], line["people"]) for line in daemon.events("people_changed")]
+
+    assert people_of_a_start("--people", "2") == (2, [])
+    assert people_of_a_start() == (2, [])
+    assert as_json("status", "--library", library)["people"] == 2
+    assert people_of_a_start("--people", "auto") == ("auto", [(2, "auto")])
+    assert people_of_a_start() == ("auto", [])
+
+
+def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path, library: Path, start: Start) -> None:
+    for made in ([str(tmp_path / "tpyo")], []):
+        daemon = start("--inbox", tmp_path / "tpyo", "--library", library, command=NUMBERED)
+        daemon.wait_for("ready")
+        assert daemon.end() == 0
+        assert [line["inbox"] for line in daemon.events("inbox_made")] == made
