@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numbered import paint
 from process import NUMBERED, Daemon, as_json, files_below
 from support import wait_until
 
+from face_organizer.adapters.store import open_store
 from face_organizer.commands import answer
 from face_organizer.types import STATE_FOLDER
 
@@ -223,3 +226,84 @@ def test_a_drag_that_a_kill_came_between_is_decided_once(house: House) -> None:
     assert house.names_in(BOB) >= {"00.png", "01.png", "02.png"}
     assert sum(kind == "assign" for kind in house.kinds()) == len(house.kinds()) <= 3
     house.is_well()
+
+
+def thousands(house: House, people: int, each: int, rounds: int) -> None:
+    """While persons get other names all the time, and with them thousands of files other folders, some images of
+    each are dragged to somebody who keeps his. Nothing else may come of it."""
+    mine = {f"{who}-{nth}.png" for who in range(20, 20 + people) for nth in range(each)}
+    for number, name in enumerate(sorted(mine)):
+        paint(house.inbox / name, [int(name.partition("-")[0])], 1000 + number)
+    wait_until(lambda: not any(house.inbox.iterdir()) and answer(house.library, "status")["pending"] == 0, 300)
+    rows = {row["folder"]: row["person_id"] for row in answer(house.library, "people")}
+    persons = [rows[folder_with(house, f"{who}-0.png")] for who in range(20, 20 + people)]
+    dragged = {name for name in sorted(mine) if name.endswith(("3.png", "7.png"))}
+    waiting = sorted(dragged)
+
+    def rename() -> None:
+        for turn in range(rounds):
+            for person in persons:
+                answer(house.library, "name", who=str(person), name=f"Person {person} turn {turn}")
+
+    def drag() -> None:
+        while waiting:
+            name = waiting.pop(0)
+            if not dragged_to_ann(house, name):
+                waiting.append(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(rename), pool.submit(drag)]:
+            done.result()
+    wait_until(lambda: confirmed_by_hand(house) >= dragged, 120, lambda: sorted(dragged - confirmed_by_hand(house)))
+    house.is_well(120)
+
+    assert confirmed_by_hand(house) == dragged
+    assert {row["kind"] for row in by_hand(house)} == {"assign"}
+    assert house.names_in(ANN) >= dragged
+    for person, who in zip(persons, range(20, 20 + people), strict=True):
+        left = {name for name in mine - dragged if name.startswith(f"{who}-")}
+        assert house.names_in(f"Person {person} turn {rounds - 1}") == left
+    assert sorted(path.name for path in house.library.glob("*/*-*.png")) == sorted(mine)
+
+
+def dragged_to_ann(house: House, name: str) -> bool:
+    """From wherever it lies; False where it was moved on just now."""
+    with suppress(FileNotFoundError):
+        for path in house.library.glob(f"*/{name}"):
+            path.rename(house.library / ANN / name)
+            return True
+    return False
+
+
+def folder_with(house: House, name: str) -> str:
+    return next(path.parent.name for path in house.library.glob(f"*/{name}"))
+
+
+def by_hand(house: House) -> list[dict[str, Any]]:
+    return [row for row in answer(house.library, "history") if row["says"].startswith("in the folders")]
+
+
+def confirmed_by_hand(house: House) -> set[str]:
+    """The names of the images of whom somebody said in the folders who is in them."""
+    with open_store(house.library / STATE_FOLDER / "truth", "", 0).read() as txn:
+        faces = [
+            face_id
+            for _, decision in txn.decisions.items()
+            if decision.says.startswith("in the folders")
+            for verdict in decision.verdicts
+            for face_id in verdict.face_ids
+        ]
+        images = [txn.images.get(face.image_id) for face_id in faces if (face := txn.faces.get(face_id))]
+        files = [txn.files.get(image.file_ids[0]) for image in images if image]
+    return {os.fsdecode(file.name) for file in files if file}
+
+
+def test_hundreds_of_our_moves_are_not_taken_for_theirs_while_they_drag(house: House) -> None:
+    house.begin()
+    thousands(house, people=3, each=20, rounds=4)
+
+
+@pytest.mark.long
+def test_thousands_of_our_moves_are_not_taken_for_theirs_while_they_drag_hundreds(house: House) -> None:
+    house.begin()
+    thousands(house, people=4, each=300, rounds=5)

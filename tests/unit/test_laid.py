@@ -13,7 +13,7 @@ ANN, BOB, CAT = "person_0001", "Bob", "Cat"
 PERSONS = {ANN: 1, BOB: 2, CAT: 3}
 
 
-def laid(number: int, was: str, lies: str, faces: Mapping[int, int] | None = None, **more: bool) -> Laid:
+def laid(number: int, was: str, lies: str, faces: Mapping[int, int] | None = None, **more: object) -> Laid:
     """A file of one face (its number) of the person in whose folder it was."""
     was_in, lies_in = frozenset(was.split()), frozenset(lies.split())
     whose = [PERSONS[folder] for folder in was.split() if folder in PERSONS] or [0]
@@ -147,6 +147,12 @@ def test_a_copy_whose_faces_are_all_somebodys_is_left_alone_and_told() -> None:
     said = meant(laid(1, ANN, f"{ANN} {BOB}"), left=SOME)
 
     assert not said.assigns and "copy in Bob" in said.unclear[1]
+
+
+def test_an_image_that_was_dragged_while_we_moved_it_is_no_copy() -> None:
+    said = meant(laid(1, ANN, f"{ANN} {BOB}", crossed=frozenset({BOB})), left=SOME)
+
+    assert said.assigns == {10: 2} and not said.unclear
 
 
 def test_an_image_without_a_face_is_left_where_it_was_laid_and_told() -> None:

@@ -37,7 +37,8 @@ class Laid:
 
     was: the folders truth put it in; lies: those where it lies now. faces: of its image, in their order, with their
     persons. twins: where other files of the image lie. comes_back: it was put into the inbox, to be sorted anew.
-    was_lost: it was given up as missing, and has appeared.
+    was_lost: it was given up as missing, and has appeared. crossed: folders where it lies as one file with what truth
+    put elsewhere: no copy, but dragged there while we were moving it.
     """
 
     file_id: int
@@ -47,6 +48,7 @@ class Laid:
     twins: frozenset[str] = frozenset()
     comes_back: bool = False
     was_lost: bool = False
+    crossed: frozenset[str] = frozenset()
 
     @property
     def is_gone(self) -> bool:
@@ -120,7 +122,8 @@ def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict
         for folder in file.was - file.lies:
             if folder in around.persons:
                 going[folder].append(file)
-    went = _went(going, around)
+    stays = {folder for file in laid for folder in file.was & file.lies}
+    went = _went(going, around, stays)
     settled: dict[str, str] = {}
     owner = dict(around.persons)
     # The largest first: where several folders became one, it is the person. And first those whose name is new: others
@@ -143,14 +146,14 @@ def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict
     return settled
 
 
-def _went(going: Mapping[str, Sequence[Laid]], around: Around) -> dict[str, str]:
+def _went(going: Mapping[str, Sequence[Laid]], around: Around, stays: AbstractSet[str]) -> dict[str, str]:
     """Where each folder went that went as a whole; "" where that cannot be told, or it is nowhere."""
     went: dict[str, str] = {}
     for folder, files in going.items():
         renamed = around.renamed.get(folder, "")
         if 2 * sum(renamed in file.lies for file in files) > len(files):  # else a new folder has an old one's number
             went[folder] = renamed
-        elif not around.left.get(folder):
+        elif folder not in stays and not around.left.get(folder):
             went[folder] = _all_went(files)
     return went
 
@@ -182,6 +185,7 @@ def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: C
     for folder in came:
         target: Target = persons.get(folder, folder)
         faces = left.pop(next(iter(left))) if left else _candidates(file, meant, closest, target)
+        faces = faces or _crossed(file, folder)
         if not faces:
             meant.unclear[file.file_id] = _why(file, folder)
         meant.assigns |= dict.fromkeys(faces, target)
@@ -213,6 +217,12 @@ def _candidates(file: Laid, meant: Meaning, closest: Closest, target: Target) ->
     free = [face for face, person in file.faces.items() if person == NOBODY and face not in meant.assigns]
     free = free or ([face for face in file.faces if face not in meant.assigns] if file.was_lost else [])
     return [closest(free, target)] if len(free) > 1 else free
+
+
+def _crossed(file: Laid, folder: str) -> list[int]:
+    """The face of an image that was dragged to a folder while it was on its way, where there is only one."""
+    told = [face for face, person in file.faces.items() if person != NOBODY]
+    return told if folder in file.crossed and len(told) == 1 else []
 
 
 def _why(file: Laid, folder: str) -> str:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from face_organizer.identity.laid import About, Around, Laid, Meaning, Target, meaning_of
-from face_organizer.pipeline.book import Book
+from face_organizer.identity.placement import numbered_person
+from face_organizer.pipeline.book import Book, living_person
 from face_organizer.pipeline.compose import Composition
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
@@ -61,7 +62,7 @@ class ByHand:
             left = dict(walked.left)
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
-            around = Around(self._persons(txn), walked.folders.keys(), left, renamed, walked.known)
+            around = Around(self._persons(txn, seen), walked.folders.keys(), left, renamed, walked.known)
             laid = self._laid(txn, seen)
             meant = meaning_of(laid, around, lambda faces, target: self._closest(txn, faces, target))
             made, failed = Composition(txn, self._decide.drafts, self._roster, self._book.rules.one_face_per_image).of(
@@ -88,10 +89,15 @@ class ByHand:
         except OSError:
             return False
 
-    def _persons(self, txn: Transaction) -> dict[str, int]:
-        """folder -> whose it is."""
-        living = ((id_, person) for id_, person in txn.persons.items() if id_ in self._roster.faces_of)
-        return {person.folder: id_ for id_, person in living if not person.hidden}
+    def _persons(self, txn: Transaction, seen: Sequence[Sighting]) -> dict[str, int]:
+        """folder -> whose it is. The number in a folder's name says so, too, of who had that folder until just now."""
+        living = [(id_, person) for id_, person in txn.persons.items() if id_ in self._roster.faces_of]
+        found = {person.folder: id_ for id_, person in living if not person.hidden}
+        for folder in {folder_of(lying.place) for each in seen for lying in each.came} - found.keys():
+            heir = living_person(txn, numbered_person(folder))
+            if heir in self._roster.faces_of:
+                found[folder] = heir
+        return found
 
     def _laid(self, txn: Transaction, seen: Sequence[Sighting]) -> list[Laid]:
         lies = {
@@ -109,7 +115,10 @@ class ByHand:
             lost = each.record.missing
             was = frozenset() if lost else frozenset(map(folder_of, places_of(each.record)))
             faces = {face: int(self._roster.person_of[face]) for face in (image.face_ids if image else ())}
-            laid.append(Laid(each.file_id, was, lies[each.file_id], faces, frozenset(twins), each.comes_back, lost))
+            crossed = frozenset(folder_of(lying.place) for lying in each.came if lying.signature.inode in each.inodes)
+            laid.append(
+                Laid(each.file_id, was, lies[each.file_id], faces, frozenset(twins), each.comes_back, lost, crossed)
+            )
         return laid
 
     def _closest(self, txn: Transaction, faces: Sequence[int], target: Target) -> int:

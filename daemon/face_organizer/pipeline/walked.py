@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,13 +30,14 @@ UNSTAMPED = 0
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A file of ours that does not lie as truth has it. record: as truth had it; stands: the recorded places that hold
-    something; came: where else its content lies. comes_back: the inbox holds it."""
+    something; came: where else its content lies. comes_back: the inbox holds it. inodes: of what stands."""
 
     file_id: int
     record: FileRecord
     stands: tuple[str, ...]
     came: tuple[Lying, ...] = ()
     comes_back: bool = False
+    inodes: frozenset[int] = frozenset()
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -152,9 +153,13 @@ class Walker:
             file = records.get(file_id) or txn.files.get(file_id)
             if file is None:
                 continue
-            stands = tuple(place for place in places_of(file) if self._tree.look(place))
-            found.sightings.append(Sighting(file_id, file, stands, tuple(came[file_id])))
+            found.sightings.append(self._sighting(file_id, file, tuple(came[file_id])))
         self._digests = {each.place: self._digests[each.place] for each in strays if each.place in self._digests}
+
+    def _sighting(self, file_id: int, file: FileRecord, came: tuple[Lying, ...]) -> Sighting:
+        stands = [lying for place in places_of(file) if (lying := self._tree.look(place))]
+        inodes = frozenset(lying.signature.inode for lying in stands if lying.kind != "link")
+        return Sighting(file_id, file, tuple(lying.place for lying in stands), came, inodes=inodes)
 
     def _by_content(self, txn: Transaction, lying: Lying, lost: Mapping[int, int]) -> int:
         """The file that has the content of a stray, rather one of which something is gone; 0 if it was never ours."""
@@ -195,10 +200,7 @@ class Walker:
                 if (each.record.signature.size_bytes, each.record.signature.mtime_ns) in waiting
                 or _came_again(txn, each)
             }
-        found.sightings = [
-            Sighting(each.file_id, each.record, each.stands, each.came, each.file_id in back)
-            for each in found.sightings
-        ]
+        found.sightings = [replace(each, comes_back=True) if each.file_id in back else each for each in found.sightings]
 
 
 def places_of(file: FileRecord) -> tuple[str, ...]:
