@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, pulse
+Imports: types, ports, identity, pulse
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from face_organizer.identity.placement import folded
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Store, Transaction, Tree
 from face_organizer.types import FileRecord, Lying, Signature
@@ -153,12 +154,17 @@ class Walker:
             file = records.get(file_id) or txn.files.get(file_id)
             if file is None:
                 continue
-            found.sightings.append(self._sighting(file_id, file, tuple(came[file_id])))
+            each = self._sighting(file_id, file, tuple(came[file_id]))
+            if each.came or each.gone:
+                found.sightings.append(each)
         self._digests = {each.place: self._digests[each.place] for each in strays if each.place in self._digests}
 
     def _sighting(self, file_id: int, file: FileRecord, came: tuple[Lying, ...]) -> Sighting:
+        """Where case does not count, a place has two names: what is there by one of them did not come."""
         stands = [lying for place in places_of(file) if (lying := self._tree.look(place))]
         inodes = frozenset(lying.signature.inode for lying in stands if lying.kind != "link")
+        known = {(folded(lying.place), lying.signature.inode) for lying in stands}
+        came = tuple(lying for lying in came if (folded(lying.place), lying.signature.inode) not in known)
         return Sighting(file_id, file, tuple(lying.place for lying in stands), came, inodes=inodes)
 
     def _by_content(self, txn: Transaction, lying: Lying, lost: Mapping[int, int]) -> int:
