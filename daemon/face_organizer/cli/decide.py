@@ -143,15 +143,16 @@ def undo(decision: int | None, library: Path, as_json: bool) -> None:
 @library_option
 @click.option("--propose", is_flag=True, help="Only show what would change; --apply applies it.")
 @click.option("--apply", "apply_it", is_flag=True, help="Apply the proposal that waits.")
+@click.option("--dismiss", is_flag=True, help="Let the proposal that waits go, unapplied.")
 @click.option("--rollback", type=click.IntRange(1), metavar="RUN", help="Take a run back: folders and names as before.")
 @json_option
-def recluster(library: Path, propose: bool, apply_it: bool, rollback: int | None, as_json: bool) -> None:
+def recluster(library: Path, propose: bool, apply_it: bool, dismiss: bool, rollback: int | None, as_json: bool) -> None:
     """Look at all faces again and put right what streaming got wrong. Persons keep their ids.
 
     What you decided (name, merge, split, reject, assign, hide) holds in every re-clustering. `runs` lists them all.
     """
-    if sum((propose, apply_it, rollback is not None)) > 1:
-        raise click.UsageError("choose one of --propose, --apply and --rollback")
+    if sum((propose, apply_it, dismiss, rollback is not None)) > 1:
+        raise click.UsageError("choose one of --propose, --apply, --dismiss and --rollback")
     with exits():
         if rollback is not None:
             found = answer(library, "rollback", run_id=rollback)
@@ -159,6 +160,9 @@ def recluster(library: Path, propose: bool, apply_it: bool, rollback: int | None
         elif apply_it:
             found = answer(library, "apply")
             told = run_in_words(found)
+        elif dismiss:
+            found = answer(library, "dismiss")
+            told = f"dismissed: proposal {found['run_id']}; nothing has changed"
         else:
             found = answer(library, "recluster", propose=propose)
             told = run_in_words(found)
