@@ -108,7 +108,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
             dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
-            nprobe=values.nprobe,
+            nprobe=None if values.nprobe == "auto" else values.nprobe,
         )
         with store.read() as txn:
             roster = load_roster(txn, dimension)

@@ -62,10 +62,15 @@ class Painted:
 
 
 def main(arguments: list[str]) -> None:
-    import face_organizer.parts as parts
-
     # before anybody takes it from there
-    parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
+    try:
+        import face_organizer.devices as devices
+
+        devices.open_devices = lambda config, log: [devices.Device("none", [Painted(), Painted()])]
+    except ImportError:  # an older version
+        import face_organizer.parts as parts
+
+        parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
     from face_organizer.cli import main as command
 
     command(arguments, prog_name="face-organizer")

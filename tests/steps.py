@@ -103,7 +103,7 @@ CHANGING = _steps(
     files_laid_back="pipeline.runs:Runs.lay_back",
     wishes_renewed="pipeline.runs:Runs._renew",
     laying_back_ended="pipeline.runs:Runs._laid_back",
-    decision_made="pipeline.decide:Decide._make",
+    decision_made="pipeline.decide:Decide.make",
     decision_undone="pipeline.decide:Decide.undo",
 )
 INDEXING = {

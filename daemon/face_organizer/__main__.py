@@ -13,8 +13,9 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from face_organizer.cli import main as talk
+    from face_organizer.cli.shared import program
 
-    talk(prog_name="face-organizer")
+    talk(prog_name=program())
 
 
 if __name__ == "__main__":

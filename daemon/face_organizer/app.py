@@ -26,7 +26,9 @@ from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
-from face_organizer.errors import RequestError
+from face_organizer.devices import make_engine
+from face_organizer.enrol import Enrol
+from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
 from face_organizer.parts import pack_of, placing_copies, rules_of, state_folder, when_of
 from face_organizer.pictures import Pictures
@@ -36,6 +38,7 @@ from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
@@ -48,6 +51,7 @@ from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Picture, load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.space import LIBRARY, STATE, Space
+from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.ports import Log
 from face_organizer.status import Status
@@ -70,13 +74,17 @@ class Organizer:
         store: LmdbStore,
         pulses: Pulses | None = None,
         neighbours: Callable[[], Sequence[str]] = tuple,
+        engine: Engine | None = None,
     ) -> None:
         """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
-        process, in sentences. Raises StoreError, ConfigError."""
+        process, in sentences. engine: one that they share, which whoever made it stops; without, it has its own.
+        Raises StoreError, ConfigError."""
         self.told = Telling(log, begin_at=randbits(48))
         self.config, self._log, self._lock, self._store = config, self.told, lock, store
         self._neighbours = neighbours
         self.pulses = pulses or Pulses()
+        self._timings = Timings(monotonic)
+        self._engine, self._owns_engine = engine or make_engine(config, log), engine is None
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -93,7 +101,7 @@ class Organizer:
             self._store.dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
-            nprobe=values.nprobe,
+            nprobe=None if values.nprobe == "auto" else values.nprobe,
         )
         self._keeper = IndexKeeper(
             self._store,
@@ -119,7 +127,7 @@ class Organizer:
             monotonic,
             copies=partial(placing_copies, config),
         )
-        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, log)
+        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log)
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
         self.pictures = Pictures(
@@ -130,7 +138,8 @@ class Organizer:
             pixels_max=config.watch.pixels_max,
         )
         self._erase_thumbnails = thumbnails.erase
-        self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space)
+        self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space, self._timings.observe)
+        self.enrol = Enrol(self._intake, store, self._placer, config.library_path, self._is_giving_up).enrol
         self._wait_placed = partial(self._placer.wait_placed, unless=self._is_giving_up)
 
     def _make_gallery(self) -> None:
@@ -147,6 +156,7 @@ class Organizer:
             self._placer.wake,
             self._intake.done,
             self._space,
+            self._timings.observe,
         )
         self._pipeline = self._new_pipeline([])
         self._changes = Changes(self._roster, self._book)
@@ -216,6 +226,7 @@ class Organizer:
             recluster=self._recluster,
             rejected=rejected,
             pulses=self.pulses,
+            told=self.told,
             in_gallery=self._in_gallery,
             neighbours=self._neighbours,
         )
@@ -241,7 +252,11 @@ class Organizer:
             rejected=rejected,
             log=self._log,
         )
-        self._calls: dict[str, Callable[..., Any]] = {**calls_by_name(desk), "status": self.status.answer}
+        self._calls: dict[str, Callable[..., Any]] = {
+            **calls_by_name(desk),
+            "status": self.status.answer,
+            "events": self.status.events,
+        }
         watched = {name: self.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self._calls.items()}
         self._control = ControlServer(state_folder(self.config), watched)
 
@@ -252,7 +267,7 @@ class Organizer:
         jobs = {"place": self._placer.run, "recluster": self._recluster.run, "catch_up": self._catch_up.run}
         self._recluster.by_itself = watching and not once
         if watching:
-            self._pipeline = self._new_pipeline(self._intake.open(once=once))
+            self._pipeline = self._new_pipeline(self._timings.timed(self._intake.open(once=once)))
             jobs["ingest"] = self._intake.run
         self._services = {
             name: Service(name, job, self.pulses, AT_LENGTH if name == "recluster" else 1.0)
@@ -277,6 +292,8 @@ class Organizer:
             if self.failure() is None:  # else the next start makes it anew
                 self._keeper.save()
         finally:
+            if self._owns_engine:
+                self._engine.stop()
             self._store.close()
             self._lock.release()
 
@@ -338,11 +355,9 @@ class Organizer:
         """The functions that a command may call by name, here or over the control socket."""
         return self._calls
 
-    def enrol(self, name: str, content: bytes) -> dict[str, Any]:
-        raise RequestError("not there yet: drop the image into the inbox")
-
     def figures(self) -> dict[str, Any]:
-        return {"gauges": {}, "latencies": {}}
+        """See web/metrics.py."""
+        return figures_of(self.status.answer(), self._timings, self.taken_in)
 
     def is_busy(self) -> bool:
         """Images are on their way."""

@@ -9,6 +9,7 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from face_organizer.adapters.install import Wish, carry_out, check, program_here
 from face_organizer.adapters.log import open_log
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.adapters.results import link_images as link_images
-from face_organizer.adapters.results import write_result
+from face_organizer.adapters.results import write_result as write_result
 from face_organizer.config import Config, check_folders, load
 from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
@@ -45,6 +46,17 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
         organizer.stop(within_s=FINISH_WITHIN_S)
 
 
+def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
+    """A running daemon's answer to a call. Raises RequestError where none runs, FaceOrganizerError."""
+    try:
+        return ask(library / STATE_FOLDER, call, **arguments)
+    except ConnectionError as error:
+        raise RequestError(
+            f"no daemon runs on {library}: start one with `face-organizer run --inbox DIR --library {library}`;"
+            " `status` without --watch tells how the library stands"
+        ) from error
+
+
 def picture(path: Path) -> dict[str, str]:
     """A picture as a command may send it: by its content. Raises RequestError."""
     try:
@@ -62,6 +74,13 @@ def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
     write_result(path, montage_of(hits))
 
 
+def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:
+    """A JPEG of each face that can be read: face id -> picture."""
+    from face_organizer.shown import faces_shown
+
+    return faces_shown(rows)
+
+
 def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     """Every model pack we know, by what faces.pack is to be set to."""
     return [
@@ -75,6 +94,30 @@ def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
         }
         for pack in list_packs(models_dir)
     ]
+
+
+def terms_of(name: str) -> str:
+    """What is to be accepted before a pack is pulled, and how much comes. Raises ModelError: no such pack."""
+    from face_organizer.adapters.pull import archive_of, zoo
+
+    return f"{zoo().terms}\n\n{name}.zip has {archive_of(name).size_bytes / 1e6:,.0f} MB."
+
+
+def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
+    """Fetch a pack and make it fit to run; the terms have been accepted. Raises ModelError."""
+    from face_organizer.adapters.pull import pull
+
+    folder = pull(name, models_dir, source, tick)
+    pack = load_pack(name, models_dir)
+    return {
+        "name": name,
+        "folder": str(folder),
+        "detector": pack.detector_kind,
+        "dimension": pack.dimension,
+        "attributes": pack.traits.attributes is not None,
+        "fingerprint": pack.fingerprint,
+        "licence": pack.licence,
+    }
 
 
 def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -91,16 +134,19 @@ def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def examined(config: Config) -> tuple[Machine, list[Finding]]:
-    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library."""
-    state = config.library_path / STATE_FOLDER
-    folders = {
-        "inbox": config.inbox_path,
-        "library": config.library_path,
-        "state": state.resolve() if state.exists() else config.state_path,
-    }
-    models_dir = Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
-    machine = examine(config.faces.devices, folders, models_dir)
+def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
+
+    libraries: see config.load_libraries.
+    """
+    folders: list[tuple[str, Path]] = []
+    for config in libraries.values():
+        state = config.library_path / STATE_FOLDER
+        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
+        folders += [("state", state.resolve() if state.exists() else config.state_path)]
+    faces = next(iter(libraries.values())).faces
+    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
+    machine = examine(faces.devices, folders, models_dir)
     return machine, diagnose(machine)
 
 

@@ -54,6 +54,7 @@ class FacesConfig(Section, frozen=True):
     decode_side_max_px: Annotated[int, Meta(ge=320)] = 2048
     face_side_min_px: Count = 20
     founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    attributes: bool = True
 
 
 class PeopleConfig(Section, frozen=True):
@@ -80,7 +81,7 @@ class ReclusterConfig(Section, frozen=True):
 class IndexConfig(Section, frozen=True):
     flat_max_faces: Count = 20_000
     retrain_factor: Annotated[float, Meta(gt=1)] = 4.0
-    nprobe: Count = 32
+    nprobe: Count | Literal["auto"] = "auto"
     neighbours: Annotated[int, Meta(ge=2, le=200)] = 20
     save_every_s: Seconds = 900.0
 
@@ -97,6 +98,10 @@ class FlowConfig(Section, frozen=True):
 
 WEB_ADDRESS = "127.0.0.1:8765"
 """Where the page is unless somebody says otherwise."""
+
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts that only this machine reaches."""
 
 
 class WebConfig(Section, frozen=True):
@@ -117,7 +122,7 @@ class LibraryConfig(Section, frozen=True):
     library: str
     name: str = ""
     state_dir: str = ""
-    people: People = "auto"
+    people: People | None = None
     placement: Placement = "move"
 
 
@@ -127,7 +132,7 @@ class Config(Section, frozen=True):
     inbox: str = "inbox"
     library: str = "library"
     state_dir: str = ""
-    people: People = "auto"
+    people: People | None = None
     placement: Placement = "move"
     watch: WatchConfig = WatchConfig()
     faces: FacesConfig = FacesConfig()
@@ -226,7 +231,17 @@ def _converted(where: str, table: str, settings: Any, kind: type[C]) -> C:
         raise ConfigError(f"{where}: {table}{_explain(str(error), kind)}") from error
     if isinstance(converted, Config) and converted.persons.elbow_max < converted.persons.elbow_min + 2:
         raise ConfigError(f"{where}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
+    if isinstance(converted, Config) and converted.web.listen:
+        host_and_port(converted.web.listen)
     return converted
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """("::1", 8765) of "[::1]:8765". Raises ConfigError."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f'web.listen = {listen!r}: say HOST:PORT, like "127.0.0.1:8765" or "[::1]:8765"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _explain(problem: str, within: type[Section]) -> str:

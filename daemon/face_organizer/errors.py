@@ -50,6 +50,10 @@ class ModelError(FaceOrganizerError):
     """A model pack is missing, damaged, or does not run on the device that was asked for."""
 
 
+class DeviceError(ModelError):
+    """A device failed while it ran a network that it had run before: it is used no more."""
+
+
 class RequestError(FaceOrganizerError):
     """Somebody asked for what cannot be done (no such person, an image that is not here): they are told so."""
 

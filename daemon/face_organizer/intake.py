@@ -10,40 +10,43 @@ import base64
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
-from face_organizer.adapters.inbox import FolderInbox
+from face_organizer.adapters.files import numbered
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import DeniedError, GoneError, ItemError
-from face_organizer.parts import decode_photo, make_folder, open_eyes, patience_of
-from face_organizer.pipeline.flow import Stage
+from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
+from face_organizer.parts import decode_photo, make_folder, patience_of, refuse_stranger
+from face_organizer.pipeline.engine import Engine
+from face_organizer.pipeline.flow import Reply, Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.read import Decode
-from face_organizer.pipeline.see import See
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
 from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, SeenFace, SeenImage, Signature
 
 
 class Intake:
-    """Until open(), nobody looks at the inbox, and networks are there for questions only.
+    """Until open(), nobody looks at the inbox, and the engine is there for questions only.
 
-    submit(ref): into the pipeline, which begins with the stages that open() gives. device: what the networks run on.
+    submit(ref): into the pipeline, which begins with the stages that open() gives. engine: may be shared.
     """
 
     def __init__(
-        self, config: Config, store: Store, submit: Callable[[ImageRef], None], space: Space, log: Log
+        self, config: Config, store: Store, submit: Callable[[ImageRef], None], space: Space, engine: Engine, log: Log
     ) -> None:
         self._config, self._store, self._submit, self._space, self._log = config, store, submit, space, log
-        self._eyes: See | None = None
+        self._engine = engine
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
-        self.device = "none"
+        self._senders: dict[Path, Reply[int]] = {}
 
     # open, follow, close
 
@@ -57,9 +60,7 @@ class Intake:
         make_folder(config.inbox_path, "inbox")
         self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
         inbox.start()
-        self.device, (self._eyes, *workers) = open_eyes(
-            config, self._log, workers=config.faces.threads or len(os.sched_getaffinity(0))
-        )
+        self._engine.start()
         decoders = [
             Decode(inbox, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
             for _ in range(flow.decoders)
@@ -68,7 +69,7 @@ class Intake:
         self._ingest = Ingest(inbox, self._known, self._submit, self._log, monotonic, patience, self._space)
         return [
             Stage("decode", tuple(decoders), capacity=8),
-            Stage("see", tuple(workers), batch=flow.batch_max, linger_s=flow.linger_s, capacity=2 * flow.batch_max),
+            Stage("see", lane=self._engine.lane()),
         ]
 
     def run(self, stop: Event) -> None:
@@ -88,6 +89,16 @@ class Intake:
             self._ingest.patience = patience_of(config, once=False)
 
     # how it stands
+
+    @property
+    def device(self) -> str:
+        """What the networks run on; "none" where they have not been asked for."""
+        return self._engine.name
+
+    @property
+    def thread_states(self) -> dict[str, dict[str, Any]]:
+        """Of the engine's threads; see Pulses.states."""
+        return self._engine.pulses.states()
 
     @property
     def is_open(self) -> bool:
@@ -137,9 +148,49 @@ class Intake:
         return Rejected(ref, str(error))
 
     def done(self, refs: list[ImageRef]) -> None:
-        """These images have left the pipeline."""
+        """These images have left the pipeline. In the gallery's thread."""
+        self._tell_senders(refs)
         if self._ingest is not None:
             self._ingest.done(refs)
+
+    # one that somebody sends
+
+    def take_in(self, name: str, content: bytes) -> Reply[int]:
+        """Put an image into the inbox and submit it, past all that wait to settle. The reply is the id of its file, 0
+        where it was not taken in. Raises RequestError, DecodeError, NoRoomError, GoneError."""
+        inbox, ingest = self._inbox, self._ingest
+        if inbox is None or ingest is None or self.is_away():
+            raise RequestError("the inbox is not there for now; try again later")
+        if not is_candidate_name(name):
+            raise RequestError(f"{name!a} cannot be the name of an image: such names are left where they lie")
+        refuse_stranger(content)
+        reply: Reply[int] = Reply()
+        for number in count(1):
+            path = self._config.inbox_path / numbered(name, number)
+            if not self._space.admits(path, len(content)):
+                raise NoRoomError(f"no room for it: {self._space.lack or 'a disk is full'}")
+
+            def put(path: Path = path) -> None:
+                inbox.put(path, content)
+                self._senders[path] = reply  # the path is ours by now
+
+            try:
+                ingest.take_whole(path, put)
+                return reply
+            except FileExistsError:
+                self._space.placed(path)
+            except OSError as error:
+                self._space.placed(path)
+                kind = NoRoomError if error.errno in DISK_FULL else RequestError
+                raise kind(f"cannot write into the inbox: {error.strerror}") from error
+        raise AssertionError("there are no more numbers")
+
+    def _tell_senders(self, refs: list[ImageRef]) -> None:
+        waiting = [(ref, reply) for ref in refs if (reply := self._senders.pop(ref.path, None)) is not None]
+        if waiting:
+            with self._store.read() as txn:
+                for ref, reply in waiting:
+                    reply.give(txn.file_of_source(os.fsencode(ref.path)))
 
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
@@ -170,11 +221,5 @@ class Intake:
         images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
         return [
             replace(image, faces=tuple(sorted(image.faces, key=lambda face: float(face.detection.box[[0, 2]].sum()))))
-            for image in self._open_eyes()(images)
+            for image in self._engine.see(images)
         ]
-
-    def _open_eyes(self) -> See:
-        """The networks for questions; opened at the first one, unless the inbox has them open."""
-        if self._eyes is None:
-            self.device, (self._eyes, *_) = open_eyes(self._config, self._log, workers=0)
-        return self._eyes

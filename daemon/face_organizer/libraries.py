@@ -1,7 +1,7 @@
 """The libraries that one process serves: opened, changed and closed while the others go on.
 
 Room:    libraries (wires)
-Imports: errors, ports, config, adapters, pipeline, app, door, opening, stdlib
+Imports: errors, ports, config, adapters, pipeline, devices, app, door, opening, stdlib
 
 A library whose own truth is in danger (its disk is lost, its folder was taken away, somebody else holds it) is closed,
 loudly, and the others go on; SIGHUP tries it again. Where it was the last one, and after anything else that kills a
@@ -18,9 +18,11 @@ import msgspec
 from face_organizer.adapters.log import log_of as log_of_library
 from face_organizer.app import Organizer
 from face_organizer.config import Config, changes, check_libraries
+from face_organizer.devices import make_engine
 from face_organizer.door import Door
 from face_organizer.errors import FaceOrganizerError, ModelError
 from face_organizer.opening import open_organizer
+from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
 from face_organizer.ports import Log
@@ -29,6 +31,8 @@ from face_organizer.ports import Log
 class Libraries:
     """By name; a single one without a table of its own has the name "". once: see Organizer.start.
 
+    They share an engine.
+
     start, want, step and stop belong to the main thread; what takes long (closing, opening) is done in another.
     pulses: of the threads that belong to no library. lost: what was closed because of what.
     """
@@ -36,6 +40,7 @@ class Libraries:
     def __init__(self, log: Log, *, once: bool = False) -> None:
         self._log, self._once = log, once
         self._shared: Config | None = None
+        self._engine: Engine | None = None
         self._wanted: Mapping[str, Config] | None = None
         self._job: Service | None = None
         self.open: Mapping[str, Organizer] = {}
@@ -49,12 +54,14 @@ class Libraries:
         """Open them one after the other. Raises what the last failed with where not one can be opened."""
         check_libraries(wanted)
         self._shared = next(iter(wanted.values()))
+        self._engine = make_engine(self._shared, self._log)
         try:
             self._open_all(wanted, {})
         except BaseException:
             self.stop(self._shared.flow.stop_within_s)
             raise
-        self._log.info("ready", **(_folders(self._shared) if "" in self.open else {"libraries": list(self.open)}))
+        single = self.open.get("")
+        self._log.info("ready", **(_folders(single.config) if single else {"libraries": list(self.open)}))
 
     def want(self, wanted: Mapping[str, Config]) -> None:
         """From the next step on, have these open, with these settings, and no others. Raises ConfigError."""
@@ -64,7 +71,7 @@ class Libraries:
     def step(self) -> None:
         """Do what there is to do; to be called again and again. Raises what must stop the process."""
         failed = {name: failure for name, each in self.open.items() if (failure := each.failure()) is not None}
-        for door in self._doors.values():
+        for door in list(self._doors.values()):  # another thread may be opening one
             if door.failure is not None:
                 raise door.failure
         for failure in failed.values():
@@ -87,6 +94,13 @@ class Libraries:
         """All at once, each within so many seconds. Raises what killed a thread, if anything did."""
         if self._job is not None:
             self._job.stop()
+        try:
+            self._stop_all(within_s)
+        finally:
+            if self._engine is not None:
+                self._engine.stop()
+
+    def _stop_all(self, within_s: float) -> None:
         if len(self.open) == 1:  # in this thread: a second signal cuts it short
             self._stop_one(*next(iter(self.open.items())), within_s)
             return
@@ -103,7 +117,8 @@ class Libraries:
 
     def all_pulses(self) -> list[tuple[str, Pulses]]:
         """Whose threads they are, and their pulses; "" are those of the process, and of a single library."""
-        return [("", self.pulses), *((name, each.pulses) for name, each in self.open.items())]
+        shared = [("", self.pulses)] if self._engine is None else [("", self.pulses), ("", self._engine.pulses)]
+        return [*shared, *((name, each.pulses) for name, each in self.open.items())]
 
     def line(self) -> str:
         """What each does just now."""
@@ -126,12 +141,15 @@ class Libraries:
         self.lost = {name: problem for name, problem in self.lost.items() if name in wanted}
         applied: set[str] = set()
         for name, old in before.items():
-            now, anew, _ = changes(old, wanted.get(name, old))
+            new = wanted.get(name, old)
+            now, anew, _ = changes(
+                old, new if new.people is not None else msgspec.structs.replace(new, people=old.people)
+            )
             applied |= now | anew
             if anew or name not in wanted:
                 self._close(name)
             elif now:
-                self.open[name].reload(wanted[name])
+                self.open[name].reload(msgspec.structs.replace(old, **{key: getattr(new, key) for key in now}))
         self._open_all(wanted, before)
         self._log.info("config_reloaded", applied=sorted(applied), needs_restart=sorted(later))
         for organizer in self.open.values():
@@ -164,7 +182,7 @@ class Libraries:
 
     def _open(self, name: str, config: Config) -> None:
         log = self.log_of(name)
-        organizer = open_organizer(config, log, Pulses(), lambda: list(self.lost.values()))
+        organizer = open_organizer(config, log, Pulses(), lambda: list(self.lost.values()), self._engine)
         try:
             if not self._once:
                 self._doors[name] = Door(organizer, config, log, self._free_number())
@@ -224,5 +242,5 @@ class Libraries:
         return log_of_library(name) if name else self._log
 
 
-def _folders(config: Config) -> dict[str, str | int]:
+def _folders(config: Config) -> dict[str, str | int | None]:
     return {"inbox": str(config.inbox_path), "library": str(config.library_path), "people": config.people}

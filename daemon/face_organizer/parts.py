@@ -6,13 +6,14 @@ Imports: everything but cli and app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
-from face_organizer.adapters.models import Pack, describe_pack, load_pack
+from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
-from face_organizer.adapters.session import Device, choose_device, open_sessions
-from face_organizer.config import Config, FacesConfig
+from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.config import Config, FacesConfig, People
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
@@ -20,22 +21,14 @@ from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Log, Session
+from face_organizer.ports import Session
 from face_organizer.traits import Traits
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
+from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
-
-def open_eyes(config: Config, log: Log, *, workers: int) -> tuple[str, list[See]]:
-    """The networks on the device that was asked for: its name, and one See for questions, then one for every worker."""
-    faces = config.faces
-    pack = load_pack(faces.pack, models_folder(faces))
-    choice = choose_device(faces.devices, pack.recogniser_path)
-    workers = min(workers, 1) if choice.device == "cuda" else workers
-    detectors = open_detectors(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    recognisers = open_recognisers(pack, choice.device, count=workers + 1, batch_max=config.flow.batch_max)
-    log.info("networks_ready", pack=pack.name, device=choice.device, reason=choice.reason, workers=workers)
-    return choice.device, make_eyes(detectors, recognisers, faces, pack.traits)
+PEOPLE: People = "auto"
+"""How many people there are where nobody has ever said."""
 
 
 def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
@@ -51,12 +44,27 @@ def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) 
     return open_sessions(pack.recogniser_path, device, count=count, batch_max=batch_max)
 
 
-def make_eyes(detectors: list[Session], recognisers: list[Session], faces: FacesConfig, traits: Traits) -> list[See]:
-    """A See for each pair of sessions."""
+def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
+    """Sessions of the pack's network that tells gender and age; None where it has none."""
+    if pack.attributes_path is None:
+        return [None] * count
+    batch_max = batch_max if pack.attributes_batches else 1
+    return [*open_sessions(pack.attributes_path, device, count=count, batch_max=batch_max)]
+
+
+def make_eyes(
+    detectors: list[Session],
+    recognisers: list[Session],
+    faces: FacesConfig,
+    traits: Traits,
+    attributes: Sequence[Session | None] = (),
+) -> list[See]:
+    """A See for each pair of sessions, with a third where gender and age are to be told."""
     return [
         See(
             detector,
             recogniser,
+            third,
             pre_cropped=faces.pre_cropped,
             crop_side_max_px=faces.crop_side_max_px,
             detection_side_px=faces.detection_side_px,
@@ -64,18 +72,22 @@ def make_eyes(detectors: list[Session], recognisers: list[Session], faces: Faces
             founder_quality_min=faces.founder_quality_min,
             traits=traits,
         )
-        for detector, recogniser in zip(detectors, recognisers, strict=True)
+        for detector, recogniser, third in zip(
+            detectors, recognisers, attributes or [None] * len(detectors), strict=True
+        )
     ]
 
 
-def make_folder(path: Path, what: str) -> None:
-    """Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
+def make_folder(path: Path, what: str) -> bool:
+    """Was there none? Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
+    there = path.is_dir()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
         raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+    return not there
 
 
 def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
@@ -101,6 +113,18 @@ def pack_of(faces: FacesConfig) -> Pack:
         raise ConfigError(f"faces.pack = {faces.pack!r}: {error}") from error
 
 
+def attributes_lack(faces: FacesConfig) -> str:
+    """Why nothing is told of the gender and age of faces, and what would; "" where it is told. Raises ConfigError."""
+    if pack_of(faces).traits.attributes is None:
+        here = [pack.address for pack in list_packs(models_folder(faces)) if pack.traits.attributes is not None]
+        return (
+            f"the model pack {faces.pack} has no network that tells gender and age. Those that have one: "
+            f"{', '.join(here) or 'none that is here'}; `face-organizer models pull NAME` fetches "
+            f"{', '.join(sorted(WITH_ATTRIBUTES))}"
+        )
+    return "" if faces.attributes else "faces.attributes = false in the configuration"
+
+
 def rules_of(config: Config, pack: Pack) -> Rules:
     """The bounds of identity: the pack's, unless the configuration has its own."""
     persons = config.persons
@@ -109,7 +133,7 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         return calibrated if own is None else own
 
     return Rules(
-        people=config.people,
+        people=config.people or PEOPLE,
         placement=config.placement,
         faces_min=persons.faces_min,
         similarity_join_min=bound(persons.similarity_join_min, pack.similarity_join_min),

@@ -103,9 +103,9 @@ class Index(Protocol):
 
     @property
     def count(self) -> int: ...
-    def search(self, probes: Float32, k: int) -> tuple[Int64, Float32]:
+    def search(self, probes: Float32, k: int, *, thorough: bool = False) -> tuple[Int64, Float32]:
         """probes: float32 (n, d) unit rows; returns face ids int64 (n, k), -1 where there are fewer, and
-        similarities float32 (n, k), best first."""
+        similarities float32 (n, k), best first. thorough: for a human, who wants them all."""
         ...
 
     def add(self, face_ids: Int64, vectors: Float32) -> None:
@@ -130,6 +130,12 @@ class GrowingIndex(Index, Protocol):
     def needs_training(self) -> bool: ...
     def train(self, source: VectorSource, count: int) -> Any:
         """Build a larger index of everything in source, aside. Any thread. The result has `last_face_id`."""
+        ...
+
+    def needs_tuning(self) -> bool: ...
+    def tune(self, face_ids: Int64, probes: Float32) -> Any:
+        """Find out how much a thorough search has to look at, by these stored faces. Any thread. The result has
+        `nprobe` and `recall`."""
         ...
 
     def swap(self, new: Any, delta_ids: Int64, delta_vectors: Float32) -> None:

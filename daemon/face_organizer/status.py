@@ -27,6 +27,7 @@ from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
+from face_organizer.pipeline.told import Telling
 from face_organizer.types import InboxState
 
 PROBLEMS_SHOWN = 50
@@ -49,6 +50,7 @@ class Status:
     recluster: Recluster
     rejected: RejectedFiles
     pulses: Pulses
+    told: Telling
     in_gallery: Callable[[Callable[[], Any]], Any]
     neighbours: Callable[[], Sequence[str]]
     started: float = field(default_factory=monotonic)
@@ -66,14 +68,23 @@ class Status:
             "in_flight": self._in_flight(),
             "paused": _lack_told(self.space.lack),
             "queues": self.pipeline().queues(),
-            "threads": self.pulses.states(),
+            "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
-            "index": {"faces": self.index.count, "trained_on": self.index.trained_on},
+            "index": self._index(),
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
         }
+
+    def events(self, limit: int = 20) -> list[Answer]:
+        """The call `events`: the newest lines of the log, the oldest of them first."""
+        lines, _ = self.told.since(max(0, self.told.last - limit), limit)
+        return [
+            {"number": line.number, "event": line.event}
+            | {"fields": {key: answers.printable(str(value)) for key, value in line.fields.items()}}
+            for line in lines
+        ]
 
     def line(self) -> str:
         """What it does just now, and how much there is."""
@@ -97,6 +108,16 @@ class Status:
                 "proposal": proposal(txn),
                 "decisions": txn.decisions.count(),
             }
+
+    def _index(self) -> Answer:
+        """nprobe, recall: None until they are known; an index without lists is exact."""
+        tuned, trained_on = self.index.tuned, self.index.trained_on
+        return {
+            "faces": self.index.count,
+            "trained_on": trained_on,
+            "nprobe": tuned.nprobe if tuned else None,
+            "recall": tuned.recall if tuned else None if trained_on else 1.0,
+        }
 
     def _in_flight(self) -> int:
         return self.pipeline().in_flight + self.gallery.held

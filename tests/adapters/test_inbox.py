@@ -15,8 +15,8 @@ import pytest
 from support import wait_until
 from watchdog.events import FileCreatedEvent, FileMovedEvent
 
+from face_organizer.adapters import attention, watching
 from face_organizer.adapters import inbox as inbox_module
-from face_organizer.adapters import watching
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.watching import Hints
 from face_organizer.errors import DeniedError, GoneError, UnreadableError
@@ -519,7 +519,7 @@ def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: 
     for victim in range(3):
         list(inbox.walk())
         end(watchdog_threads()[victim])
-        clock.now_s += inbox_module.RESTART_S
+        clock.now_s += attention.RESTART_S
 
         assert inbox.check()
         assert inbox.state.kind == "watched"
@@ -540,7 +540,7 @@ def test_a_watcher_that_dies_again_and_again_is_restarted_now_and_then_and_the_w
         assert inbox.check()
         clock.now_s += 0.1
 
-    assert log.events.count("inbox_watcher_restarted") == 10 / inbox_module.RESTART_S
+    assert log.events.count("inbox_watcher_restarted") == 10 / attention.RESTART_S
     assert inbox.state == InboxState("polling", "its watcher died again")
 
 
@@ -683,7 +683,7 @@ def test_folders_that_got_no_watch_are_polled_and_watched_once_they_can_be(
     hinted(inbox, root / "outer.jpg")
 
     full = False
-    clock.now_s += inbox_module.REWATCH_S
+    clock.now_s += attention.REWATCH_S
     assert inbox.check()
     assert inbox.state == InboxState("watched")
     assert inbox.rescan
@@ -716,7 +716,7 @@ def test_a_folder_that_may_be_read_again_is_watched_again(
     assert inbox.state == InboxState("watched")
 
     list(inbox.walk())
-    clock.now_s += inbox_module.REWATCH_S
+    clock.now_s += attention.REWATCH_S
     assert inbox.check()
     assert inbox.problems == []
     (root / "closed" / "a.jpg").touch()
@@ -727,7 +727,7 @@ def test_a_folder_that_may_be_read_again_is_watched_again(
 def test_a_file_system_without_events_is_left_to_the_walk(
     inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "kind_at", lambda _: "nfs4")
+    monkeypatch.setattr(attention, "kind_at", lambda _: "nfs4")
 
     inbox.start()
     for _ in range(3):

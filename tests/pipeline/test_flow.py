@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from face_organizer.errors import ItemError
-from face_organizer.pipeline.flow import Cancelled, Channel, Pipeline, Reply, Service, Stage, attempt
+from face_organizer.pipeline.channel import Cancelled, Channel
+from face_organizer.pipeline.flow import Pipeline, Reply, Service, Stage, attempt
 
 
 @pytest.fixture(autouse=True)

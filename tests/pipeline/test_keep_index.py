@@ -36,7 +36,7 @@ class Bench:
 
     def open(self, flat_max_faces: int = 1000) -> tuple[FaceIndex, IndexKeeper]:
         """A fresh process: an empty index and its keeper, opened."""
-        index = FaceIndex(D, flat_max_faces=flat_max_faces, retrain_factor=4, nprobe=64)
+        index = FaceIndex(D, flat_max_faces=flat_max_faces, retrain_factor=4, nprobe=None)
         keeper = IndexKeeper(
             self.desk.store,
             index,
@@ -194,3 +194,18 @@ def test_a_newly_trained_index_is_saved_although_no_face_came(bench: Bench) -> N
 
     again, _ = bench.open(flat_max_faces=300)
     assert again.trained_on == 400
+
+
+def test_a_trained_index_is_tuned_once_and_the_log_says_what_it_finds(bench: Bench) -> None:
+    bench.enrol(600)
+    index, keeper = bench.open(flat_max_faces=300)
+    keeper.tend()  # trains
+
+    keeper.tend()
+    keeper.tend()
+
+    told = [fields for event, fields in bench.desk.log.events if event == "index_tuned"]
+    assert [fields["recall"] for fields in told] == [index.tuned.recall]
+    again, keeper = bench.open(flat_max_faces=300)
+    assert again.trained_on == 600
+    assert not again.needs_tuning()

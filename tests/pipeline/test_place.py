@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from test_gallery import Desk
 
-from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.place import Placer
 from face_organizer.types import FileToPlace, Placed

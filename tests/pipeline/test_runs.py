@@ -94,7 +94,7 @@ def test_a_later_run_makes_a_proposal_out_of_date(bench: Bench) -> None:
     bench.run("proposal")
     bench.run("proposal")
 
-    with pytest.raises(RequestError, match="out of date"):
+    with pytest.raises(RequestError, match="out of date, for run 3 has looked again"):
         bench.desk.runs.apply(2)
     bench.desk.runs.apply(3)
     assert bench.desk.persons() == [1] * 5
@@ -121,6 +121,28 @@ def test_a_decision_made_while_a_proposal_waits_is_not_overruled_by_it(bench: Be
     bench.desk.runs.apply(None)
 
     assert bench.desk.persons()[3] == 2
+
+
+def test_without_a_number_the_latest_run_that_changed_anything_is_rolled_back(bench: Bench) -> None:
+    before = bench.desk.persons()
+    bench.run()
+    assert bench.desk.persons() != before
+    bench.run()  # finds nothing new
+
+    assert bench.desk.runs.rollback() == [2, 3]
+
+    assert bench.desk.persons() == before
+    bench.desk.runs.rollback()  # the run before those
+    with pytest.raises(RequestError, match="has changed anything"):
+        bench.desk.runs.rollback()
+
+
+def test_a_proposal_that_a_run_has_replaced_is_called_out_of_date(bench: Bench) -> None:
+    bench.run("proposal")
+    bench.run()
+
+    with pytest.raises(RequestError, match="run 2 was one, but is out of date, for run 3 has looked again"):
+        bench.desk.runs.apply(None)
 
 
 def test_what_cannot_be_applied_or_rolled_back_is_told(bench: Bench) -> None:

@@ -94,7 +94,7 @@ def test_a_proposal_is_shown_applied_and_rolled_back_to_the_last_byte(
     assert applied["state"] == "applied"
     wait_until(lambda: as_json("status", "--library", library)["pending"] == 0, within_s=30)
     assert tree(library) != before
-    as_json("recluster", "--rollback", str(applied["run_id"]), "--library", library)
+    assert as_json("recluster", "--rollback", "--library", library)["rolled_back"] == [applied["run_id"]]
     assert tree(library) == before
     assert as_json("runs", "--library", library)[-1]["state"] == "rolled_back"
 
@@ -131,6 +131,7 @@ def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: 
     ]:
         assert sentence in organizer(*arguments, "--library", library, expect=1).stderr
     organizer("recluster", "--apply", "--propose", "--library", library, expect=2)
+    assert "not the number of a run" in organizer("recluster", "--rollback=x", "--library", library, expect=2).stderr
     assert "no file" in organizer("reject", library / "gone.jpg", "--library", library, expect=2).stderr
     assert "name is missing" in organizer("assign", "1", stranger, "--new", "--library", library, expect=2).stderr
 

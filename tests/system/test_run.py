@@ -58,6 +58,8 @@ def test_the_daemon_places_what_arrives_and_its_answers_agree_with_the_folders(
     of_person = as_json("search", faces[0], "--library", library, "--person", hits[0]["person"], "--face", "1")
     assert {hit["person"] for hit in of_person} == {hits[0]["person"]}
     organizer("search", faces[0], "--library", library, "--link", tmp_path / "hits", "--top", "3")
+    organizer("report", "--library", library, "--html", tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().count("data:image/jpeg") >= 2
     organizer("search", faces[0], "--library", library, "--montage", tmp_path / "hits.png", "--top", "3")
     assert (tmp_path / "hits.png").read_bytes().startswith(b"\x89PNG")
     assert min((tmp_path / "hits").iterdir()).read_bytes() == faces[0].read_bytes()

@@ -28,9 +28,9 @@ def test_every_thread_of_the_daemon_has_a_pulse(tmp_path: Path) -> None:
     try:
         daemon.start(watching=True)
 
-        wait_until(lambda: threads_since(before) == set(daemon.pulses.states()), within_s=20)
-        watched = daemon.pulses.states()
-        assert {"decode-0", "see-0", "sink", "place", "ingest", "recluster", "control"} <= set(watched)
+        wait_until(lambda: threads_since(before) == set(daemon.status.answer()["threads"]), within_s=20)
+        watched = daemon.status.answer()["threads"]
+        assert {"decode-0", "see-openvino-0", "sink", "place", "ingest", "recluster", "control"} <= set(watched)
         assert daemon.pulses.hung(after_s=60.0) == []
     finally:
         daemon.stop()

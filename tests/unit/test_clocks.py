@@ -12,7 +12,11 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-MAY_KNOW_THE_TIME_OF_DAY = {"app.py": "hands it to those who write down when something was done"}
+MAY_KNOW_THE_TIME_OF_DAY = {
+    "app.py": "hands it to those who write down when something was done",
+    "cli/page.py": "writes the date of a run for people",
+    "cli/report.py": "dates the page",
+}
 WALL_CLOCK = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime"}
 """Of the module time; so is everything of the module datetime."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.manifest import (
     UNKNOWN_LICENCE,
@@ -22,8 +22,10 @@ from face_organizer.adapters.manifest import (
     read_overrides,
     unmeasured,
 )
-from face_organizer.adapters.networks import Network, network_at
 from face_organizer.errors import ModelError
+
+if TYPE_CHECKING:
+    from face_organizer.adapters.networks import Network
 
 SAYS = "pack.json"
 
@@ -46,6 +48,8 @@ def describe(folder: Path, name: str, signature: Signature) -> Manifest:
 
     Raises ModelError: no detector or no recogniser among its files, each named with what it is.
     """
+    from face_organizer.adapters.networks import network_at  # onnx takes 0.3 s to import: only where it is needed
+
     networks = {file: network_at(folder / file) for file, *_ in signature if file.endswith(".onnx")}
     says = read_overrides(folder / SAYS)
     detector, found = _first(folder, networks, "detector")

@@ -1,10 +1,9 @@
 """The inbox: what lies in it and what happened in it.
 
 Room:    adapters (touches)
-Imports: types, ports, file_systems, reading, watching, stdlib
+Imports: types, ports, attention, files, reading, watching, stdlib
 
-Events are hints that may be lost at any time (the kernel's queue overflows, threads die, network file systems send
-none); the walk is the truth. So a watcher that cannot be had is no failure: the walks find everything, only later.
+Events are hints that may be lost at any time; the walk is the truth (see attention.py).
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
-from face_organizer.adapters.file_systems import is_shared, kind_at
+from face_organizer.adapters.attention import Attention
+from face_organizer.adapters.files import Spot, write_new
 from face_organizer.adapters.reading import cause_of, read_settled
-from face_organizer.adapters.watching import LIMIT_REACHED, LIMITS, Hints, Watcher
+from face_organizer.adapters.watching import ARRIVALS
 from face_organizer.ports import Clock, Log
 from face_organizer.types import ImageRef, InboxState, Signature
 
@@ -30,25 +29,11 @@ SORTED_MAX = 10_000
 """Names of a folder held in memory at once. A larger folder comes in portions of so many, each in name order: half a
 million names would take 100 MB, and a while before the first one could be looked at."""
 
-RESTART_S = 5.0
-"""A watcher that dies again and again is started anew no more often than this."""
-
-REWATCH_S = 60.0
-"""How often to try whether there are watches now for the folders that got none."""
-
 
 def is_candidate_name(name: str) -> bool:
     """May this be an image somebody finished? Hidden files and the names of downloads and editors under way are not."""
     lowered = name.lower()
     return not (name.startswith(".") or lowered.endswith(TEMPORARY_ENDINGS) or lowered in TEMPORARY_NAMES)
-
-
-class Identity(NamedTuple):
-    """Which folder the inbox is. mounted: a file system of its own lies there."""
-
-    device: int
-    inode: int
-    mounted: bool
 
 
 class FolderInbox:
@@ -59,25 +44,18 @@ class FolderInbox:
 
     def __init__(self, path: Path, log: Log, *, size_max_bytes: int, clock: Clock = time.monotonic) -> None:
         self._root, self._log, self._size_max_bytes, self._clock = path.absolute(), log, size_max_bytes, clock
-        self._hints = Hints(self._root)
-        self._watcher = Watcher(self._hints)
-        self._identity: Identity | None = None
-        self._mounted = False
-        self._state = InboxState("polling", "it has not been looked at yet")
-        self._walk_due = self._try_watching = True
-        self._watch_anew = self._polling_told = False
-        self._restart_at = self._rewatch_at = 0.0
+        self._attention = Attention(self._root, "inbox", ARRIVALS, log, clock)
         self._unreadable: dict[Path, str] = {}
         self._empty_since: dict[Path, tuple[int, float]] = {}
 
     @property
     def rescan(self) -> bool:
-        return self._walk_due or bool(self._hints.lost)
+        return self._attention.walk_due
 
     @property
     def state(self) -> InboxState:
         """As check() found it."""
-        return self._state
+        return self._attention.state
 
     @property
     def problems(self) -> list[str]:
@@ -90,122 +68,22 @@ class FolderInbox:
 
     def stop(self) -> None:
         """Stop watching and join the threads. hints() returns at once from now on."""
-        self._hints.close()
-        self._watcher.stop()
-
-    # watching
+        self._attention.stop()
 
     def hints(self, within_s: float) -> list[Path]:
         """Wait up to within_s for paths worth a look. [] when nothing happened."""
-        return [path for path in self._hints.take(within_s) if self._is_candidate(path)]
+        return [path for path in self._attention.hints(within_s) if self._is_candidate(path)]
 
     def check(self) -> bool:
         """Is the inbox there? Watches it (again) where the watcher is dead, or the inbox was away or replaced."""
-        identity = self._identity_now()
-        if cause := self._why_lost(identity):
-            if self._state.kind != "lost":
-                self._log.warning("inbox_lost", inbox=str(self._root), cause=cause)
-            self._state, self._identity = InboxState("lost", cause), None
-            self._watcher.stop()
-            return False
-        assert isinstance(identity, Identity)
-        if self._identity is None:
-            self._identity, self._mounted = identity, identity.mounted
-            self._walk_due = self._try_watching = True
-            if self._state.kind == "lost":
-                self._log.info("inbox_back", inbox=str(self._root))
-                self._state, self._polling_told = InboxState("polling", "it has just come back"), False
-        self._supervise()
-        return True
-
-    def _why_lost(self, identity: Identity | str) -> str:
-        """Why the inbox is not the one that was watched; "" if it is. Being lost ends the search for the old one, but
-        below a file system that has been taken out lies only an empty folder: the file system is waited for."""
-        if isinstance(identity, str):
-            return identity
-        if self._mounted and not identity.mounted:
-            return "its file system is not mounted"
-        if self._identity not in (None, identity):
-            return "another folder has taken its place"
-        return ""
-
-    def _supervise(self) -> None:
-        """Start the watcher that is lacking or dead, or that may now watch more; set the state."""
-        now = self._clock()
-        if self._watcher.alive:
-            if (self._watcher.refused or self._watch_anew) and now >= self._rewatch_at:
-                self._watch()
-            elif self._watcher.refused:
-                self._poll(self._refusal())  # a folder that appeared since
-        elif self._watcher.died:
-            if now >= self._restart_at:
-                self._restart_at = now + RESTART_S
-                self._log.warning("inbox_watcher_restarted", inbox=str(self._root))
-                self._watch()
-            else:
-                self._poll("its watcher died again")
-        elif self._try_watching:
-            self._watch()
-
-    def _watch(self) -> None:
-        """Start the watcher. Where it cannot be had, say so once and leave it to the walks; each walk tries again."""
-        self._try_watching = self._watch_anew = False
-        self._rewatch_at = self._clock() + REWATCH_S
-        self._watcher.stop()
-        if reason := self._eventless() or self._start_watcher():
-            self._poll(reason)
-            return
-        self._walk_due = True  # whatever came before the watch
-        if self._polling_told:
-            self._log.info("inbox_watched", inbox=str(self._root))
-        self._state, self._polling_told = InboxState("watched"), False
-
-    def _start_watcher(self) -> str:
-        """ "" if everything is watched, else why not."""
-        try:
-            self._watcher.start(self._root)
-        except OSError as error:
-            self._watcher.stop()
-            return f"{error.strerror} ({LIMITS})" if error.errno in LIMIT_REACHED else cause_of(error, self._root)
-        except RecursionError:  # watchdog's own walk, before Python 3.12
-            self._watcher.stop()
-            return "its folders are nested too deeply to be watched"
-        return self._refusal()
-
-    def _refusal(self) -> str:
-        refused = self._watcher.refused
-        return f"{refused}: not all of its folders are watched ({LIMITS})" if refused else ""
-
-    def _poll(self, reason: str) -> None:
-        if not self._polling_told or reason != self._state.reason:
-            self._log.warning("inbox_polling", inbox=str(self._root), reason=reason)
-        self._state, self._polling_told = InboxState("polling", reason), True
-
-    def _eventless(self) -> str:
-        """Why nobody would tell us of changes on this file system; "" if somebody does."""
-        kind = kind_at(self._root)
-        return f"{kind} does not tell of changes" if is_shared(kind) else ""
-
-    def _identity_now(self) -> Identity | str:
-        """Which folder lies there now, or why none does."""
-        try:
-            found = self._root.stat()
-            above = os.stat(self._root / "..")  # of what a link leads to; there is none above a file
-        except (FileNotFoundError, NotADirectoryError):
-            return "it is gone"
-        except OSError as error:
-            return cause_of(error, self._root)
-        return Identity(found.st_dev, found.st_ino, found.st_dev != above.st_dev)
+        return self._attention.check()
 
     # looking
 
     def walk(self) -> Iterator[Path]:
         """Every candidate path, lazily; in name order within a folder of up to SORTED_MAX names, beyond that within
         portions of so many. Linked folders are candidates themselves and are not entered."""
-        if lost := self._hints.lost:
-            self._log.warning("inbox_overflow", inbox=str(self._root), cause=lost)
-        self._hints.lost = ""
-        self._walk_due, self._try_watching = False, True
+        self._attention.walk_begins()
         for folder in [folder for folder in self._unreadable if not os.path.lexists(folder)]:
             del self._unreadable[folder]
         open_folders = [self._entries(self._root)]
@@ -234,7 +112,7 @@ class FolderInbox:
             self._unreadable[folder] = cause
             return
         if self._unreadable.pop(folder, ""):
-            self._watch_anew = True  # it may be watched now
+            self._attention.watch_anew()
 
     def signature(self, path: Path) -> Signature | None:
         """lstat of a candidate; None if gone, a folder, or not a candidate by name."""
@@ -285,6 +163,15 @@ class FolderInbox:
                 if _is_folder(entry) and not entry.name.startswith("."):
                     waiting.append(Path(entry.path))
                     yield Path(entry.path)
+
+    def put(self, path: Path, content: bytes) -> None:
+        """A whole file directly in the inbox, under a name that must be free. Thread-safe. Raises OSError."""
+        assert path.parent == self._root, path
+        folder = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            write_new(content, Spot(folder, path), f".{os.urandom(8).hex()}.part", lasting=True)
+        finally:
+            os.close(folder)
 
     def read(self, ref: ImageRef) -> bytes:
         """The bytes of a settled file. Thread-safe. Raises GoneError, UnreadableError: see read_settled."""

@@ -1,7 +1,7 @@
 """The nearest faces, by FAISS: exact while small, an inverted file (IVF) once training pays.
 
 Room:    adapters (touches FAISS and its file)
-Imports: types, ports, disk, private, faiss, numpy
+Imports: types, ports, disk, private, recall, faiss, numpy
 
 The index is a view: whatever is wrong with its file, it is rebuilt from the store. FAISS has no checksum (zeros in the
 middle of a file load without a word and answer wrongly), so a sidecar with the file's sha256 stands beside it.
@@ -21,7 +21,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,16 @@ import numpy as np
 
 from face_organizer.adapters.disk import flush, free_bytes
 from face_organizer.adapters.private import make_private_folder, touch_private, write_private
+from face_organizer.adapters.recall import PROBES_AT_ONCE, RECALL_AIMED, Tuned, lists_needed, nprobe_for, searched
 from face_organizer.ports import VectorSource
 from face_organizer.types import Float32, Int64
 
 _POINTS_PER_LIST = 48
 _TRAINING_ROUNDS = 10
+_RETUNED_AFTER = 1.5
+_STREAMED_NPROBE = 32
+"""With "auto": what enrolment looks at. It asks for neighbours of every face that comes, and misses few that matter."""
+
 _SIDECAR_KEYS = frozenset({"sha256", "ntotal", "d", "trained_on", "last_face_id", "fingerprint", "generation"})
 
 
@@ -51,18 +56,24 @@ class Trained:
 class FaceIndex:
     """Nearest faces by cosine, as the Index port wants it.
 
+    nprobe: the lists that are looked at; None: some for enrolment, and for thorough searches as many as `tune` finds to
+    be needed, all until it did.
+
     Threads: any thread searches, side by side; one thread adds and swaps; one saves. `train` touches nothing that is
     live and may run anywhere. threads: how many FAISS uses for one call (it runs beside the networks).
     """
 
-    def __init__(self, d: int, *, flat_max_faces: int, retrain_factor: float, nprobe: int, threads: int = 1) -> None:
+    def __init__(
+        self, d: int, *, flat_max_faces: int, retrain_factor: float, nprobe: int | None, threads: int = 1
+    ) -> None:
         self.d = d
         self._flat_max_faces = flat_max_faces
         self._retrain_factor = retrain_factor
-        self._nprobe = nprobe
+        self._nprobe, self._is_tuned = nprobe or _STREAMED_NPROBE, nprobe is None
         self._threads = threads
         self._lock = _ReadersWriterLock()
         self._live = _empty(d)
+        self.tuned: Tuned | None = None
 
     @property
     def count(self) -> int:
@@ -78,13 +89,18 @@ class FaceIndex:
         """The largest face id in the index, 0 if there is none."""
         return self._live.last_face_id
 
-    def search(self, probes: Float32, k: int) -> tuple[Int64, Float32]:
+    def search(self, probes: Float32, k: int, *, thorough: bool = False) -> tuple[Int64, Float32]:
         """probes: float32 (n, d) unit rows; returns face ids int64 (n, k), -1 where there are fewer, and
-        similarities float32 (n, k), best first, -1 where there is no face."""
+        similarities float32 (n, k), best first, -1 where there is no face. thorough: for a human, who wants all."""
         assert probes.shape == (len(probes), self.d), (probes.shape, self.d)
         with self._lock.reading():
             self._limit_threads()
-            similarities, face_ids = self._live.index.search(np.ascontiguousarray(probes, np.float32), k)
+            live = self._live
+            if live.trained_on and thorough and self._is_tuned:
+                tuned = self.tuned
+                similarities, face_ids = searched(live.index, probes, k, tuned.nprobe if tuned else live.index.nlist)
+            else:
+                similarities, face_ids = live.index.search(np.ascontiguousarray(probes, np.float32), k)
         similarities[face_ids < 0] = -1.0
         return face_ids, similarities
 
@@ -123,6 +139,29 @@ class FaceIndex:
             built = _added(built, face_ids, vectors)
         return built
 
+    def needs_tuning(self) -> bool:
+        """Was it never tuned as it is, or for half as many faces?"""
+        return self.trained_on > 0 and (self.tuned is None or self.count > _RETUNED_AFTER * self.tuned.faces)
+
+    def tune(self, face_ids: Int64, probes: Float32) -> Tuned:
+        """Find out how many lists a thorough search needs, and what it finds then. Seconds; any thread.
+
+        face_ids: int64 (n,), of stored faces; probes: float32 (n, d), their vectors.
+        """
+        live, needed = self._live, [np.empty(0, np.int64)]
+        for start in range(0, len(probes), PROBES_AT_ONCE):
+            part = slice(start, start + PROBES_AT_ONCE)
+            with self._lock.reading():
+                self._limit_threads()
+                needed.append(lists_needed(live.index, probes[part], face_ids[part]))
+        lists = np.concatenate(needed)
+        nprobe = nprobe_for(lists, RECALL_AIMED) if self._is_tuned else self._nprobe
+        recall = float((lists <= nprobe).mean()) if len(lists) else 1.0
+        tuned = Tuned(min(nprobe, live.index.nlist), round(recall, 4), len(probes), live.count)
+        if self._live.index is live.index:  # else another was trained meanwhile, and is tuned next
+            self.tuned = tuned
+        return tuned
+
     def swap(self, new: Trained, delta_ids: Int64, delta_vectors: Float32) -> None:
         """Put a trained index in the place of the live one, with the faces enrolled since it was built.
 
@@ -131,12 +170,12 @@ class FaceIndex:
         self._limit_threads()
         complete = _added(new, delta_ids, delta_vectors) if len(delta_ids) else new
         with self._lock.writing():
-            self._live = complete
+            self._live, self.tuned = complete, None
 
     def clear(self) -> None:
         """Empty and exact again. In the writer's thread."""
         with self._lock.writing():
-            self._live = _empty(self.d)
+            self._live, self.tuned = _empty(self.d), None
 
     def save(self, path: Path, *, fingerprint: str, generation: int) -> None:
         """Write the index and its sidecar (path + ".json") so that a crash leaves the old pair, or one that is refused.
@@ -165,6 +204,7 @@ class FaceIndex:
             "last_face_id": live.last_face_id,
             "fingerprint": fingerprint,
             "generation": generation,
+            "tuned": asdict(self.tuned) if self.tuned else None,
         }
         write_private(noted, json.dumps(sidecar).encode())
         for part in (staged, noted):
@@ -200,6 +240,7 @@ class FaceIndex:
             index.nprobe = self._nprobe
         with self._lock.writing():
             self._live = Trained(index, index.ntotal, sidecar["trained_on"], sidecar["last_face_id"])
+            self.tuned = Tuned(**sidecar["tuned"]) if sidecar.get("tuned") and self._is_tuned else None
         return ""
 
     def _limit_threads(self) -> None:
@@ -232,7 +273,7 @@ def _evenly(source: VectorSource, count: int, wanted: int, d: int) -> Float32:
 
 def _problem(sidecar: Any, *, d: int, fingerprint: str, generation: int) -> str:
     """Why a sidecar does not describe the index we want, or ""."""
-    if not isinstance(sidecar, dict) or set(sidecar) != _SIDECAR_KEYS:
+    if not isinstance(sidecar, dict) or set(sidecar) - {"tuned"} != _SIDECAR_KEYS:
         return "the index's sidecar is not one of ours"
     for key, wanted in (("d", d), ("fingerprint", fingerprint), ("generation", generation)):
         if sidecar[key] != wanted:

@@ -17,9 +17,13 @@ from pathlib import Path
 from threading import Condition
 
 from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
     FileAttribEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
@@ -31,13 +35,26 @@ from watchdog.observers.inotify_c import CallbackId, InotifyFD, Mask, WatchCallb
 from watchdog.utils import BaseThread
 
 HINTS_MAX = 10_000
-EVENTS: list[type[FileSystemEvent]] = [
+Events = tuple[type[FileSystemEvent], ...]
+ARRIVALS: Events = (
     FileCreatedEvent,
     FileModifiedEvent,
     FileMovedEvent,
     FileClosedEvent,
     FileAttribEvent,  # a file that we may read from now on
-]
+)
+"""What may mean that a file is there, or more of it."""
+
+REARRANGEMENTS: Events = (
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileDeletedEvent,
+    FileClosedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+    DirDeletedEvent,
+)
+"""What may mean that somebody tidies up. Not every single write: the database writes all the time."""
 
 LIMIT_REACHED = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 LIMITS = "see fs.inotify.max_user_watches and max_user_instances"
@@ -62,7 +79,7 @@ class Hints(FileSystemEventHandler):
         self.lost = ""
 
     def open(self, real: str) -> None:
-        """Events will come with paths below `real`, where the inbox's own path leads."""
+        """Events will come with paths below `real`, where the folder's own path leads."""
         self._real = real
 
     def dispatch(self, event: FileSystemEvent) -> None:
@@ -123,8 +140,8 @@ class Descriptor(InotifyFD):
 class Watcher:
     """watchdog's threads over one folder. refused: why some folders below are not watched, "" if all are."""
 
-    def __init__(self, hints: Hints) -> None:
-        self._hints = hints
+    def __init__(self, hints: Hints, events: Events = ARRIVALS) -> None:
+        self._hints, self._events = hints, events
         self._overflows = Overflows(hints)
         self._descriptor: Descriptor | None = None
         self._threads: list[BaseThread] = []
@@ -150,7 +167,7 @@ class Watcher:
         self._descriptor = descriptor = Descriptor()
         descriptor.start()
         observer = BaseObserver(InotifyEmitter, inotify_fd=descriptor)
-        observer.schedule(self._hints, real, recursive=True, event_filter=EVENTS)
+        observer.schedule(self._hints, real, recursive=True, event_filter=list(self._events))
         threads = [descriptor, observer, *observer.emitters]
         self._stop = observer.stop
         try:

@@ -16,7 +16,7 @@ from face_organizer.calls.desk import Desk
 from face_organizer.calls.look import Look
 from face_organizer.calls.review import Review
 from face_organizer.errors import RequestError
-from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.channel import Cancelled
 
 
 def calls_by_name(desk: Desk) -> dict[str, Callable[..., Any]]:

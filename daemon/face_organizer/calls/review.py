@@ -1,4 +1,4 @@
-"""Looking the library over: a person's faces, the map of persons, and what is worth asking a human.
+"""Looking the library over: a person's faces, the map of persons, what is worth asking a human, what is to be trusted.
 
 Room:    app (wires)
 Imports: pipeline, calls, types, errors
@@ -14,11 +14,14 @@ import numpy as np
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import person_meant
 from face_organizer.errors import RequestError
+from face_organizer.pipeline import answers
 from face_organizer.pipeline.album import Albums
 from face_organizer.pipeline.atlas import Plane, plane_of
 from face_organizer.pipeline.remade import Remade, stamp_of
 from face_organizer.pipeline.review import face_told, open_questions, question_told
+from face_organizer.pipeline.runs import newest
 from face_organizer.pipeline.survey import Survey, survey
+from face_organizer.pipeline.trust import changes_since, trust
 from face_organizer.types import Float32, Int64
 
 LIMIT_MAX = 500
@@ -86,6 +89,24 @@ class Review:
                     told = {"name": person.name, "named": person.named, "cover": covers.get(person_id)}
                     points.append(point | told)
         return {"points": points}
+
+    def report(self, shown: int = 24) -> Answer:
+        """How far the library is to be trusted: provable errors, likely ones, what changed, what is covered.
+
+        shown: at most so many of each kind; every kind's number is told.
+        """
+        part = _page(0, shown)
+        desk = self._desk
+        with desk.store.read() as txn:
+            stamp = stamp_of(txn)
+        found = self._survey.get(stamp, now=True)
+        with desk.store.read() as txn:
+            counted = desk.in_gallery(lambda: answers.counts(txn, desk.roster))
+            told = trust(txn, desk.library, found, desk.book.constraints, part.stop)
+            last_id = newest(txn, "applied")
+            last = txn.runs.get(last_id)
+            changes = changes_since(txn, last_id, last)
+        return {"library": answers.printable(str(desk.library)), "counts": counted, **told, "changes": changes}
 
     # what is made of the whole library
 

@@ -16,6 +16,19 @@ from face_organizer.cli.shared import exits, json_option, library_option, main, 
 from face_organizer.cli.words import forget_in_words, run_in_words
 from face_organizer.commands import answer, picture
 
+LATEST = 0
+
+
+class RunType(click.ParamType[int]):
+    """The number of a run, or nothing at all for the latest."""
+
+    name = "[RUN]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value != LATEST and (not str(value).isdecimal() or int(value) < 1):
+            self.fail(f"{value!r} is not the number of a run: `runs` lists them, and none means the latest", param, ctx)
+        return int(value)
+
 
 @main.command(name="name")
 @click.argument("who", metavar="PERSON|IMAGE")
@@ -142,23 +155,32 @@ def undo(decision: int | None, library: Path, as_json: bool) -> None:
 @main.command()
 @library_option
 @click.option("--propose", is_flag=True, help="Only show what would change; --apply applies it.")
-@click.option("--apply", "apply_it", is_flag=True, help="Apply the proposal that waits.")
+@click.option("--apply", type=RunType(), is_flag=False, flag_value=LATEST, help="Apply the proposal that waits.")
 @click.option("--dismiss", is_flag=True, help="Let the proposal that waits go, unapplied.")
-@click.option("--rollback", type=click.IntRange(1), metavar="RUN", help="Take a run back: folders and names as before.")
+@click.option(
+    "--rollback",
+    type=RunType(),
+    is_flag=False,
+    flag_value=LATEST,
+    help="Take a run back, and those after it: folders and names as before. Without a number, the latest that changed"
+    " anything.",
+)
 @json_option
-def recluster(library: Path, propose: bool, apply_it: bool, dismiss: bool, rollback: int | None, as_json: bool) -> None:
+def recluster(
+    library: Path, propose: bool, apply: int | None, dismiss: bool, rollback: int | None, as_json: bool
+) -> None:
     """Look at all faces again and put right what streaming got wrong. Persons keep their ids.
 
     What you decided (name, merge, split, reject, assign, hide) holds in every re-clustering. `runs` lists them all.
     """
-    if sum((propose, apply_it, dismiss, rollback is not None)) > 1:
+    if sum((propose, apply is not None, dismiss, rollback is not None)) > 1:
         raise click.UsageError("choose one of --propose, --apply, --dismiss and --rollback")
     with exits():
         if rollback is not None:
-            found = answer(library, "rollback", run_id=rollback)
+            found = answer(library, "rollback", run_id=rollback or None)
             told = f"rolled back: run {', '.join(map(str, found['rolled_back']))}"
-        elif apply_it:
-            found = answer(library, "apply")
+        elif apply is not None:
+            found = answer(library, "apply", run_id=apply or None)
             told = run_in_words(found)
         elif dismiss:
             found = answer(library, "dismiss")

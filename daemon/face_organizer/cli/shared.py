@@ -6,6 +6,7 @@ Imports: errors, names
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COMMANDING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """All control characters but the end of a line, what turns the direction of writing, and bytes that are no UTF-8."""
 
+_COMMAND = re.compile(r"(?m)(^(?: *\$)? *|`)face-organizer(?= [a-z])")
+"""How our messages name a command: in backticks, or on a line of its own."""
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 PICTURE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -42,6 +46,19 @@ def main() -> None:
 
     and copy photos into inbox/. Every command but run talks to the running daemon if there is one.
     """
+
+
+def program() -> str:
+    """How the user calls us: by this name, or by that of the script that runs us from a checkout."""
+    return os.environ.get("FACE_ORGANIZER_CALLED") or "face-organizer"
+
+
+def as_called(text: str) -> str:
+    """A text with the commands in it as this user has to type them."""
+    return _COMMAND.sub(lambda found: found[1] + program(), text)
+
+
+main.help = as_called(main.help or "")
 
 
 def library_option(command: F) -> F:
@@ -70,7 +87,7 @@ def exits() -> Iterator[None]:
 
 
 def fail(error: Exception, code: int) -> None:
-    click.echo(f"face-organizer: {printable(str(error))}", err=True)
+    click.echo(f"face-organizer: {printable(as_called(str(error)))}", err=True)
     sys.exit(code)
 
 
@@ -78,7 +95,7 @@ def print_answer(found: Any, told: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(printable(told))
+        click.echo(printable(as_called(told)))
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
@@ -27,7 +35,7 @@ from face_organizer.cli.shared import (
     printable,
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
-from face_organizer.commands import packs, verify_packs
+from face_organizer.commands import packs, pull_pack, terms_of, verify_packs
 from face_organizer.config import WEB_ADDRESS, Config, load, load_libraries
 
 
@@ -161,6 +169,47 @@ def verify_models(models_dir: Path | None, as_json: bool) -> None:
         rows = verify_packs(models_dir)
         print_answer(rows, rows_in_words(rows, ["name", "ok", "problem"]), as_json)
         sys.exit(0 if all(row["ok"] for row in rows) else EXIT_FAILURE)
+
+
+@models.command(name="pull")
+@click.argument("name")
+@click.option("--from", "source", default="", metavar="FILE|URL", help="The zip file, or a mirror, instead of GitHub.")
+@click.option("--accept-licence", is_flag=True, help="You have read the terms and accept them.")
+@models_dir_option
+@json_option
+def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path | None, as_json: bool) -> None:
+    """Fetch one of InsightFace's packs: buffalo_l, buffalo_m, buffalo_s, buffalo_sc, antelopev2.
+
+    They see better than the one that comes along, and are for non-commercial research only. What comes is checked by
+    its sha256; a download that breaks is gone on with. Afterwards set faces.pack to the name.
+    """
+    with exits():
+        terms = terms_of(name)
+        click.echo(terms, err=True)
+        if not accept_licence and not _accepted():
+            raise click.UsageError("the terms were not accepted: pass --accept-licence once you have read them")
+        with bytes_bar(name) as tick:
+            pulled = pull_pack(name, models_dir, source, tick)
+        print_answer(pulled, f'{name} lies in {pulled["folder"]}. Use it with faces.pack = "{name}"', as_json)
+
+
+def _accepted() -> bool:
+    """Ask on a terminal; a script has to say it."""
+    if not sys.stdin.isatty():
+        return False
+    return click.prompt("Type yes to accept these terms", default="no", err=True).strip().lower() == "yes"
+
+
+@contextmanager
+def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of what has come, on a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda here, in_all: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what)
+        yield lambda here, in_all: progress.update(task, completed=here, total=in_all)
 
 
 class Progressing(Protocol):

@@ -34,7 +34,7 @@ def run_in_words(run: dict[str, Any]) -> str:
         lines.append(f"  and {len(run['moves']) - MOVES_SHOWN} more (--json lists them)")
     lines += [event_in_words(event) for event in run["events"][:MOVES_SHOWN]]
     if run["state"] == "proposed":
-        lines.append("apply it with: face-organizer recluster --apply")
+        lines.append("apply it with `face-organizer recluster --apply`")
     return "\n".join(lines)
 
 

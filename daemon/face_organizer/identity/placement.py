@@ -57,6 +57,11 @@ def plain_name(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def normal(name: str) -> str:
+    """The name in composed characters; a file system may keep another form of it."""
+    return unicodedata.normalize("NFC", name)
+
+
 def folded(name: str) -> str:
     """Names that are equal so are one name to a human."""
     return plain_name(name).casefold()

@@ -133,7 +133,7 @@ def search(
         return []
     wanted = min(index.count, 4 * top + 16)
     while True:  # faces that do not fit must not take the place of those that do
-        face_ids, similarities = index.search(probes, wanted)
+        face_ids, similarities = index.search(probes, wanted, thorough=True)
         found = _best(txn, library, face_ids, similarities, top, similarity_min, fits)
         if len(found) == top or wanted == index.count or similarities[:, -1].max() < similarity_min:
             return found
@@ -285,7 +285,7 @@ def _check_index(txn: Transaction, index: Index) -> list[Answer]:
     for face_ids, vectors in txn.vector_chunks():
         total += len(face_ids)
         sample = slice(None, None, max(1, len(face_ids) // 64))
-        found, similarities = index.search(vectors[sample], 1)
+        found, similarities = index.search(vectors[sample], 1, thorough=True)
         for face_id, hit, similarity in zip(
             face_ids[sample].tolist(), found[:, 0].tolist(), similarities[:, 0].tolist(), strict=True
         ):

@@ -1,7 +1,7 @@
 """Drives a change to its end, chunk by chunk through the gallery's thread, with enrolment going on in between.
 
 Room:    pipeline (moves)
-Imports: errors, changes, flow, pulse
+Imports: errors, changes, channel, pulse
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.changes import Changes
-from face_organizer.pipeline.flow import Cancelled
+from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.pulse import beat, waiting
 
 T = TypeVar("T")

@@ -14,11 +14,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 from face_organizer.identity.constraints import Constraints, fold
-from face_organizer.identity.placement import desired_folders, person_folder_name, plain_name, safe_folder_name
+from face_organizer.identity.placement import (
+    desired_folders,
+    normal,
+    person_folder_name,
+    plain_name,
+    safe_folder_name,
+)
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Store, Transaction
@@ -33,6 +39,15 @@ from face_organizer.types import (
     PersonId,
     PersonRecord,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A human's name for a person. stands: there is a folder of just this name, and it is the one that is meant."""
+
+    name: str
+    stands: bool = False
+
 
 NOBODY_MOVES: Mapping[int, PersonRecord] = {}
 
@@ -82,9 +97,10 @@ class Book:
     # one face, one person
 
     def new_person(
-        self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset(), name: str | None = None
+        self, txn: Transaction, run_id: int, leaving: AbstractSet[int] = frozenset(), called: Called | None = None
     ) -> PersonId:
-        """leaving: persons that are about to lose their last face, and with it their folder. name: a human's."""
+        """leaving: persons that are about to lose their last face, and with it their folder. called: by a
+        human."""
         person_id = PersonId(txn.new_id("persons"))
         given, freed = frozenset[str](), frozenset[str]()
         if self.rules.people not in ("auto", "elbow"):  # few persons, who have letters
@@ -96,16 +112,19 @@ class Book:
         if folder not in freed:
             folder = self.free(folder, given)
         person = PersonRecord(name=folder, folder=folder, born_run=run_id)
-        txn.persons.put(person_id, self.called(txn, person_id, person, name) if name is not None else person)
+        txn.persons.put(person_id, self.called(txn, person_id, person, called) if called is not None else person)
         return person_id
 
-    def called(self, txn: Transaction, person_id: int, person: PersonRecord, name: str) -> PersonRecord:
+    def called(self, txn: Transaction, person_id: int, person: PersonRecord, called: Called) -> PersonRecord:
         """The person with a human's name, and with the folder for it: the name itself, or name~2, ... where another
         person has that. Raises RequestError for a name that cannot become a folder."""
-        usual = safe_folder_name(name)
+        usual = safe_folder_name(called.name)
         its_own = person.folder == usual or re.fullmatch(re.escape(usual) + r"~\d+", person.folder) is not None
-        folder = person.folder if its_own else self._free_folder(txn, usual, person_id)
-        return replace(person, name=plain_name(name), folder=folder, named=True)
+        if called.stands and normal(called.name) == usual:
+            folder = called.name
+        else:
+            folder = person.folder if its_own else self._free_folder(txn, usual, person_id)
+        return replace(person, name=plain_name(called.name), folder=folder, named=True)
 
     def _free_folder(self, txn: Transaction, usual: str, person_id: int) -> str:
         others = {

@@ -21,7 +21,7 @@ from time import monotonic
 import numpy as np
 
 from face_organizer.identity.constraints import heir
-from face_organizer.pipeline.book import Book, living_person
+from face_organizer.pipeline.book import Book, Called, living_person
 from face_organizer.pipeline.change import (
     laying_back,
     moving_persons,
@@ -48,6 +48,8 @@ CHUNK_FACES, CHUNK_S, SLICE_FACES = 500, 0.04, 50
 """A transaction of a change takes so many faces at most, or as many slices as fit into the time: enrolment waits for
 one of them, no longer than a tenth of a second."""
 
+NO_NAMES: Mapping[int, Called] = {}
+
 APPLYING = "applying"
 """The note that says which change is being done, and how many of its faces are: two numbers of 8 bytes."""
 
@@ -59,11 +61,17 @@ class Changes:
         self._roster, self.book, self._clock = roster, book, clock
         self._plan = Plan(book, roster)
 
-    def begin(self, txn: Transaction, change_id: int, decision_id: int = 0, born_as: str | None = None) -> None:
+    def begin(
+        self,
+        txn: Transaction,
+        change_id: int,
+        decision_id: int = 0,
+        born_as: Mapping[int, Called] = NO_NAMES,
+    ) -> None:
         """Start to do a change that is written down: from here on it will be done, whatever happens.
 
         decision_id: the decision that it belongs to; what it says of persons yet unborn is said of the born ones.
-        born_as: the name of the one who is born.
+        born_as: what those who are born are called.
         """
         change = txn.changes.get(change_id)
         assert change is not None, change_id

@@ -120,7 +120,7 @@ def _confirmed(txn: Transaction, library: Path, face_id: int, person_id: int, ve
 
 
 def _nearest(txn: Transaction, index: Index, library: Path, face_id: int, vector: Float32) -> list[Answer]:
-    found, similarities = index.search(vector, SHOWN + 1)
+    found, similarities = index.search(vector, SHOWN + 1, thorough=True)
     pairs = zip(found[0].tolist(), similarities[0].tolist(), strict=True)
     others = [(id_, similarity) for id_, similarity in pairs if id_ >= 0 and id_ != face_id]
     return [_other(txn, library, id_, similarity) for id_, similarity in others[:SHOWN]]

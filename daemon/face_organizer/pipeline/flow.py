@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every Thread, Condition and queue of the package
-Imports: errors, pulse, stdlib
+Imports: errors, channel, pulse, stdlib
 
 A pipeline is a list of stages and a sink. Every stage gives one result for each item; an item that a stage rejects
 becomes whatever `reject` makes of it and travels on untouched. The sink gets everything in the order it was submitted,
@@ -12,88 +12,21 @@ dramatiq's worker.py: the list of stages is the architecture; a crash re-raises 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Event, Lock, Thread, current_thread
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from face_organizer.errors import ItemError
+from face_organizer.pipeline.channel import Cancelled, Channel
 from face_organizer.pipeline.pulse import Pulses, beat, wait, waiting
 
 T = TypeVar("T")
 Work = Callable[[list[Any]], list[Any]]
 Reject = Callable[[Any, ItemError], Any]
 Sink = Callable[[list[Any]], None]
-
-
-class Cancelled(Exception):  # noqa: N818 - not an error: somebody decided to stop
-    """The pipeline was aborted while this thread was waiting."""
-
-
-class Channel(Generic[T]):
-    """A bounded hand-off between two stages.
-
-    close():  no more items will come; takers finish what is left, then get [].
-    cancel(): stop now; everyone waiting sees Cancelled.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._items: deque[T] = deque()
-        self._capacity = capacity
-        self._closed = False
-        self._cancelled = False
-        self._changed = Condition()
-
-    def put(self, item: T) -> None:
-        """Wait for room, then append. Raises Cancelled."""
-        with waiting(), self._changed:
-            self._changed.wait_for(lambda: self._cancelled or len(self._items) < self._capacity)
-            if self._cancelled:
-                raise Cancelled
-            assert not self._closed, "put after close is a bug"
-            self._items.append(item)
-            self._changed.notify_all()
-
-    def take(self, limit: int = 1, linger_s: float = 0.0) -> list[T]:
-        """Wait for a first item, then up to linger_s for more. [] means closed and empty. Raises Cancelled."""
-        limit = min(limit, self._capacity)
-        with waiting(), self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._cancelled or self._closed or self._items)
-                self._changed.wait_for(lambda: self._cancelled or self._closed or len(self._items) >= limit, linger_s)
-                if self._cancelled:
-                    raise Cancelled
-                if self._items or self._closed:
-                    break  # else another taker emptied the channel while we lingered
-            batch = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
-            self._changed.notify_all()
-            return batch
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def cancel(self) -> None:
-        with self._changed:
-            self._cancelled = True
-            self._changed.notify_all()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step. As many threads as there are callables in `workers`."""
-
-    name: str
-    workers: tuple[Work, ...]
-    batch: int = 1
-    linger_s: float = 0.0
-    capacity: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +36,45 @@ class Ticket:
     number: int
     item: Any
     rejected: bool = False
+
+
+Deliver = Callable[[Ticket, Any, Exception | None], None]
+"""Takes back a ticket with its result, or with what there is instead: an ItemError rejects it, all else is a bug. Never
+waits."""
+
+
+class Lane(Protocol):
+    """A way through somebody else's threads, which several pipelines share: as bounded as a channel."""
+
+    def open(self, deliver: Deliver, fail: Callable[[BaseException], None]) -> None:
+        """Before the first put. fail: hears why nothing will be delivered any more."""
+        ...
+
+    def put(self, ticket: Ticket) -> None:
+        """Wait for room. Raises Cancelled."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is put; wait until all that was put has been delivered, or the lane was cancelled."""
+        ...
+
+    def cancel(self) -> None:
+        """Deliver nothing more; whoever waits sees Cancelled."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step. As many threads as there are callables in `workers`, or a lane through threads that others use too."""
+
+    name: str
+    workers: tuple[Work, ...] = ()
+    batch: int = 1
+    linger_s: float = 0.0
+    capacity: int = 8
+    lane: Lane | None = None
 
 
 def attempt(work: Work, batch: list[Any], reject: Reject) -> list[tuple[Any, bool]]:
@@ -119,7 +91,7 @@ def attempt(work: Work, batch: list[Any], reject: Reject) -> list[tuple[Any, boo
 
 
 class Turnstile:
-    """Lets tickets through in the order of their numbers; keeps those that come early."""
+    """Lets tickets through in the order of their numbers; keeps those that come early. out: never waits."""
 
     def __init__(self, out: Callable[[Any], None]) -> None:
         self._out = out
@@ -128,7 +100,7 @@ class Turnstile:
         self._lock = Lock()
 
     def __call__(self, ticket: Ticket) -> None:
-        with waiting(), self._lock:  # who goes through may wait for room, and the others for him
+        with self._lock:
             self._early[ticket.number] = ticket.item
             while self._next in self._early:
                 self._out(self._early.pop(self._next))
@@ -138,8 +110,9 @@ class Turnstile:
 class Pipeline:
     """A thread per worker, a bounded channel between each pair of stages, and a sink with a thread of its own.
 
-    in_flight_max bounds what was submitted and has not left the sink: it is the memory budget, and it bounds what the
-    order keeps waiting. `post` hands something straight to the sink, past the stages, waiting for no one's turn.
+    in_flight_max bounds what was submitted and has not left the sink: it is the memory budget, and it bounds what waits
+    for its turn and for the sink, so that no thread of a lane ever waits for one pipeline while others want it.
+    `post` hands something straight to the sink, past the stages, waiting for no one's turn.
     """
 
     def __init__(
@@ -155,10 +128,12 @@ class Pipeline:
         self._pulses = pulses or Pulses()
         self._stages = list(stages)
         self._reject = reject
-        self._channels: list[Channel[Ticket]] = [Channel(stage.capacity) for stage in stages]
+        self._channels: list[Channel[Ticket] | Lane] = [
+            Channel(stage.capacity) if stage.lane is None else stage.lane for stage in stages
+        ]
         self._sink, self._sink_batch, self._linger_s = sink, sink_batch, linger_s
         self._outlet: Channel[Any] = Channel(max(sink_batch, 1) * 4)
-        self._in_order = Turnstile(lambda item: self._outlet.put((item, True)))
+        self._in_order = Turnstile(lambda item: self._outlet.push((item, True)))
         self._in_flight, self._in_flight_max = 0, in_flight_max
         self._submitted = 0
         self._cancelled = False
@@ -172,6 +147,9 @@ class Pipeline:
         self._sink_thread = Thread(target=self._guard, args=(self._pour,), name="sink")
 
     def start(self) -> None:
+        for depth, stage in enumerate(self._stages):
+            if stage.lane is not None:
+                stage.lane.open(partial(self._delivered, self._after(depth)), self._fail)
         for thread in (*self._workers, self._sink_thread):
             thread.start()
 
@@ -248,13 +226,44 @@ class Pipeline:
                 run(*args)
         except Cancelled:
             pass
-        except BaseException as error:  # the thread's last line of defence: keep the first cause, stop everyone
-            self.failure = self.failure or error
-            self._cancel()
+        except BaseException as error:  # the thread's last line of defence
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep the first cause, stop everyone."""
+        self.failure = self.failure or error
+        self._cancel()
+
+    def _after(self, depth: int) -> Callable[[Ticket], None]:
+        """Where tickets go from a stage: to the next one, past a lane if they are rejected, or out in their order."""
+        if depth + 1 == len(self._stages):
+            return self._in_order
+        channel = self._channels[depth + 1]
+        if isinstance(channel, Channel):
+            return channel.put if self._stages[depth].lane is None else channel.push
+        assert self._stages[depth].lane is None, "the threads of a lane never wait for another"
+        beyond, put = self._after(depth + 1), channel.put
+        return lambda ticket: beyond(ticket) if ticket.rejected else put(ticket)
+
+    def _delivered(
+        self, forward: Callable[[Ticket], None], ticket: Ticket, result: Any, error: Exception | None
+    ) -> None:
+        """What a lane brings back. In a thread that is not ours: a bug here stops this pipeline and no other."""
+        try:
+            if isinstance(error, ItemError):
+                result = self._reject(ticket.item, error)
+            elif error is not None:
+                raise error
+            forward(Ticket(ticket.number, result, error is not None))
+        except Cancelled:
+            pass
+        except BaseException as error:
+            self._fail(error)
 
     def _serve(self, depth: int, work: Work) -> None:
         stage, inbound = self._stages[depth], self._channels[depth]
-        forward = self._channels[depth + 1].put if depth + 1 < len(self._stages) else self._in_order
+        assert isinstance(inbound, Channel), "a lane has threads of its own"
+        forward = self._after(depth)
         while batch := inbound.take(stage.batch, stage.linger_s):
             live = [ticket for ticket in batch if not ticket.rejected]
             for ticket in batch:

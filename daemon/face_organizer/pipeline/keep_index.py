@@ -17,6 +17,9 @@ from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Clock, GrowingIndex, Log, Store, Transaction
 
 GENERATION = 0
+PROBES, PROBES_SEED = 300, 0
+"""Stored faces that tell how much of what is there a search finds."""
+
 OUTDATED = "index_outdated"
 """The note that says how often faces were taken out of the store: an index saved before holds them still."""
 
@@ -83,6 +86,10 @@ class IndexKeeper:
             self._train()
             self._saved_count = -1
             self.save()
+        elif self._index.needs_tuning():
+            self._tune()
+            self._saved_count = -1
+            self.save()
         elif self._clock() - self._saved_at >= self._save_every_s:
             self.save()
 
@@ -115,6 +122,23 @@ class IndexKeeper:
 
         self._in_gallery(swap)
         self._log.info("index_trained", faces=self._index.count, seconds=round(self._clock() - started, 2))
+
+    def _tune(self) -> None:
+        """Find out by some stored faces how many lists a thorough search must look at."""
+        started = self._clock()
+        with self._store.read() as txn:
+            drawn = np.unique(np.random.default_rng(PROBES_SEED).integers(1, txn.last_id("faces") + 1, 2 * PROBES))
+            face_ids = [face_id for face_id in drawn.tolist() if txn.faces.get(face_id) is not None]
+            face_ids = face_ids[:: max(1, len(face_ids) // PROBES)]
+            tuned = self._index.tune(np.array(face_ids, np.int64), txn.vectors(face_ids))
+        self._log.info(
+            "index_tuned",
+            faces=self._index.count,
+            nprobe=tuned.nprobe,
+            recall=tuned.recall,
+            probes=len(face_ids),
+            seconds=round(self._clock() - started, 2),
+        )
 
     def _fill(self, start: int) -> None:
         with self._store.read() as txn:

@@ -8,12 +8,13 @@ In the gallery's thread only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
 
-from face_organizer.pipeline.book import Book, living_person
+from face_organizer.pipeline.book import Book, Called, living_person
 from face_organizer.pipeline.change import moving_persons, pack_ids, touched_since, unpack_ids
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Transaction
@@ -35,7 +36,7 @@ class Plan:
         self.book, self._roster = book, roster
 
     def ready(
-        self, txn: Transaction, change: ChangeRecord, born_as: str | None
+        self, txn: Transaction, change: ChangeRecord, born_as: Mapping[int, Called]
     ) -> tuple[ChangeRecord, dict[int, PersonId]]:
         """The change as it will be done, persons changed already; and who is who of those that had no id."""
         change = self._without_touched(txn, change)
@@ -81,7 +82,7 @@ class Plan:
         return PersonChange(change.person_id, now, replace(now, **was))
 
     def _numbered(
-        self, txn: Transaction, change: ChangeRecord, born_as: str | None
+        self, txn: Transaction, change: ChangeRecord, born_as: Mapping[int, Called]
     ) -> tuple[ChangeRecord, dict[int, PersonId]]:
         """The change with real persons in the place of those that have no id yet, and who they are."""
         after = unpack_ids(change.after).copy()
@@ -90,7 +91,9 @@ class Plan:
                 after[after == person_id] = living  # merged by hand since this was thought out
         leaving = self._leaving(unpack_ids(change.face_ids), unpack_ids(change.before), after)
         coming_ids = np.unique(after[after >= UNBORN]).tolist()
-        number = {coming: self.book.new_person(txn, change.run_id, leaving, born_as) for coming in coming_ids}
+        number = {
+            coming: self.book.new_person(txn, change.run_id, leaving, born_as.get(coming)) for coming in coming_ids
+        }
         unborn = np.fromiter(number.keys(), np.int64, len(number))
         coming = np.flatnonzero(after >= UNBORN)
         after[coming] = np.fromiter(number.values(), np.int64, len(number))[np.searchsorted(unborn, after[coming])]

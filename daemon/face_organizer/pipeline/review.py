@@ -54,18 +54,19 @@ def question_told(txn: Transaction, library: Path, found: Survey, question: Ques
     told: Answer
     if isinstance(question, SameQuestion):
         told = {"kind": "same"}
-        told |= {key: person_told(txn, found, person) for key, person in (("a", question.a), ("b", question.b))}
+        told |= {"a": person_told(txn, library, found, question.a), "b": person_told(txn, library, found, question.b)}
     else:
         face, others = question.face_ids[0], list(question.face_ids)
-        told = {"kind": "intruder", "face": face_told(txn, library, face, _similarity(found, face)), "faces": others}
-        told |= {"person": person_told(txn, found, question.person_id)}
-        told |= {"other": person_told(txn, found, question.other) if question.other else None}
-        told |= {"other_similarity": round(question.other_similarity, 4) if question.other else None}
+        told = {"kind": "intruder", "face": face_told(txn, library, face, found.similarity_of(face)), "faces": others}
+        told |= {"person": person_told(txn, library, found, question.person_id)}
+        other = question.other if _asked_about(txn.persons.get(question.other)) else 0
+        told |= {"other": person_told(txn, library, found, other) if other else None}
+        told |= {"other_similarity": round(question.other_similarity, 4) if other else None}
     return told | {"similarity": round(question.similarity, 4), "gain": round(question.gain, 2)}
 
 
-def person_told(txn: Transaction, found: Survey, person_id: int) -> Answer:
-    """A person as plain values. cover: the id of the face nearest to its centroid."""
+def person_told(txn: Transaction, library: Path, found: Survey, person_id: int) -> Answer:
+    """A person as plain values. cover: the id of the face nearest to its centroid; cover_face: that face."""
     person, portrait = txn.persons.get(person_id), found.portraits.get(person_id, Portrait(0, 0, 0))
     assert person is not None, person_id
     return {
@@ -76,6 +77,7 @@ def person_told(txn: Transaction, found: Survey, person_id: int) -> Answer:
         "faces": portrait.faces,
         "images": portrait.images,
         "cover": portrait.cover or None,
+        "cover_face": face_told(txn, library, portrait.cover, None) if txn.faces.get(portrait.cover) else None,
         "folder": person.folder,
     }
 
@@ -85,7 +87,9 @@ def face_told(
 ) -> Answer:
     """A face as plain values. similarity: to its person."""
     face, person_id = txn.faces.get(face_id), _person_of(txn, face_id)
+    image = txn.images.get(face.image_id) if face else None
     assert face is not None, face_id
+    assert image is not None, face_id
     person = txn.persons.get(person_id)
     return {
         "face_id": face_id,
@@ -94,6 +98,8 @@ def face_told(
         "quality": round(face.quality, 4),
         "confirmed": constraints is not None and constraints.confirmed.get(face_id) == person_id != NOBODY,
         "path": image_path(txn, library, face.image_id, person.folder if person else ""),
+        "box": [round(x, 1) for x in face.box],
+        "size_px": [image.width_px, image.height_px],
     }
 
 
@@ -105,8 +111,3 @@ def _asked_about(person: PersonRecord | None) -> bool:
 def _person_of(txn: Transaction, face_id: int) -> int:
     assignment = txn.assignments.get(face_id)
     return assignment.person_id if assignment else int(NOBODY)
-
-
-def _similarity(found: Survey, face_id: int) -> float | None:
-    similarity = found.similarity[int(found.face_ids.searchsorted(face_id))]
-    return None if similarity != similarity else float(similarity)

@@ -67,7 +67,7 @@ class Runs:
                 chosen = run_id or newest(txn, "proposed")
                 run = txn.runs.get(chosen)
                 if run is None or run.state != "proposed":
-                    raise RequestError(_not_waiting(run_id, run))
+                    raise RequestError(_not_waiting(txn, run_id, run))
                 txn.put_note(HELD, b"")
                 txn.runs.put(chosen, replace(run, state="applying", waits=""))
                 self._changes.begin(txn, run.change_id)
@@ -83,18 +83,20 @@ class Runs:
                 chosen = run_id or newest(txn, "proposed")
                 run = txn.runs.get(chosen)
                 if run is None or run.state != "proposed":
-                    raise RequestError(_not_waiting(run_id, run))
+                    raise RequestError(_not_waiting(txn, run_id, run))
                 txn.runs.put(chosen, replace(run, state="dismissed", waits=""))
             return chosen
 
         return self._told(self._applier.run(begin))
 
-    def rollback(self, run_id: int) -> list[int]:
+    def rollback(self, run_id: int | None = None) -> list[int]:
         """Take a run back, and first those that were applied after it; returns which. What humans decided since stays.
 
+        None: the latest that is applied and changed anything.
         Afterwards runs wait as proposals until a human applies one or asks for one. Raises RequestError.
         """
         with self._store.read() as txn:
+            run_id = newest_change(txn) if run_id is None else run_id
             run = txn.runs.get(run_id)
             if run is None or run.state != "applied" or not run.change_id:
                 raise RequestError(_not_applied(run_id, run))
@@ -190,6 +192,17 @@ def newest(txn: Transaction, state: str) -> int:
     return max((run_id for run_id, run in txn.runs.items() if run.state == state), default=0)
 
 
+def newest_change(txn: Transaction) -> int:
+    """The newest run that is applied and changed whose face is whose. Raises RequestError if there is none."""
+    applied = sorted((id_ for id_, run in txn.runs.items() if run.state == "applied" and run.change_id), reverse=True)
+    for run_id in applied:
+        run = txn.runs.get(run_id)
+        change = txn.changes.get(run.change_id) if run else None
+        if change is not None and change.face_ids:
+            return run_id
+    raise RequestError("no re-clustering that is applied has changed anything: there is nothing to roll back")
+
+
 def _files(txn: Transaction, change_id: int, change: ChangeRecord) -> Iterator[int]:
     for start in range(0, len(change.face_ids), 8):
         face_id = int.from_bytes(change.face_ids[start : start + 8], "little")
@@ -197,13 +210,17 @@ def _files(txn: Transaction, change_id: int, change: ChangeRecord) -> Iterator[i
         yield from (file_id for file_id, _ in former.places) if former else ()
 
 
-def _not_waiting(run_id: int | None, run: RunRecord | None) -> str:
+def _not_waiting(txn: Transaction, run_id: int | None, run: RunRecord | None) -> str:
+    anew = "make one with `face-organizer recluster --propose`"
+    last = txn.last_id("runs")
     if run_id is None:
-        return "no proposal waits: make one with `face-organizer recluster --propose`"
+        outdated = newest(txn, "replaced")
+        why = f": run {outdated} was one, but is out of date, for run {last} has looked again" if outdated else ""
+        return f"no proposal waits{why}; {anew}"
     if run is None:
         return f"there is no run {run_id}: `face-organizer runs` lists them"
     if run.state == "replaced":
-        return f"proposal {run_id} is out of date: a later run has looked again"
+        return f"proposal {run_id} is out of date, for run {last} has looked again; {anew}"
     return f"run {run_id} is {run.state.replace('_', ' ')}, not a waiting proposal"
 
 

@@ -73,6 +73,11 @@ class Survey:
     face_ids: Int64
     similarity: Float32
 
+    def similarity_of(self, face_id: int) -> float | None:
+        """None where there is nothing to compare the face with."""
+        similarity = float(self.similarity[int(self.face_ids.searchsorted(face_id))])
+        return None if similarity != similarity else similarity
+
 
 def survey(txn: Transaction, picture: Picture, rules: Rules) -> Survey:
     """Look the library over: seconds for half a million faces. picture: taken before txn began."""

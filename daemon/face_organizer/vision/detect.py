@@ -56,10 +56,11 @@ class Patch:
 
 
 def letterbox(pixels: UInt8, side_px: int, fill: float = 1.0) -> Canvas:
-    """Scale an image so that its longest side is fill * side_px, centred on a canvas of black.
+    """Scale an image so that its longest side is fill * side_px, on a canvas of black.
 
-    The longest side of the canvas is side_px; the other is as short as the picture allows, in steps of 64 px, so that
-    few shapes occur and batches form. pixels: uint8 (h, w, 3); side_px: a multiple of 32; fill: 0..1.
+    It lies at the corner where it fills the canvas, as InsightFace puts it, else in the middle. The longest side of the
+    canvas is side_px; the other is as short as the picture allows, in steps of 64 px, so that few shapes occur and
+    batches form. pixels: uint8 (h, w, 3); side_px: a multiple of 32; fill: 0..1.
     """
     assert side_px % 32 == 0, side_px
     height, width = pixels.shape[:2]
@@ -69,7 +70,7 @@ def letterbox(pixels: UInt8, side_px: int, fill: float = 1.0) -> Canvas:
     if (height, width) != (inner_h, inner_w):
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         pixels = cv2.resize(pixels, (inner_w, inner_h), interpolation=method)  # type: ignore[assignment]
-    left, top = (canvas_w - inner_w) // 2, (canvas_h - inner_h) // 2
+    left, top = ((canvas_w - inner_w) // 2, (canvas_h - inner_h) // 2) if fill < 1 else (0, 0)
     if (canvas_h, canvas_w) != (inner_h, inner_w):
         pixels = cv2.copyMakeBorder(  # type: ignore[assignment]
             pixels, top, canvas_h - inner_h - top, left, canvas_w - inner_w - left, cv2.BORDER_CONSTANT
