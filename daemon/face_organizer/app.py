@@ -268,6 +268,7 @@ class Organizer:
             library=self.config.library_path,
             place=self._place_all,
             embed=self._intake.embed,
+            see=self._intake.see,
             find_neighbours=neighbours_of_all,
             in_gallery=self._in_gallery,
             failed=lambda: self.failure() is not None,

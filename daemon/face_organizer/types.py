@@ -382,9 +382,9 @@ class Move:
 class RunRecord:
     """One re-clustering: why, on what, with which parameters, what changed.
 
-    state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
-    itself. found: what else it found out (calibration, the bound for members, the elbow), plain values. moves: the
-    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
+    state: proposed, applying, applied, rolled_back, dismissed, replaced (a later run looked again). waits: why it did
+    not apply itself. found: what else it found out (calibration, the bound for members, the elbow), plain values.
+    moves: the largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
     joined: faces of nobody that found somebody. at_s: seconds since 1970.
     """
 

@@ -37,6 +37,10 @@ class Decide:
         """Apply a proposal, the one that waits if no run is named."""
         return self._run(self._desk.runs.apply(run_id))
 
+    def dismiss(self, run_id: int | None = None) -> Answer:
+        """Let a proposal wait no more, the one that waits if no run is named; nothing changes."""
+        return self._run(self._desk.runs.dismiss(run_id))
+
     def run(self, run_id: int) -> Answer:
         """One run: what it moved, and what became of persons."""
         with self._desk.store.read() as txn:
