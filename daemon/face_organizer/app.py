@@ -27,7 +27,8 @@ from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
 from face_organizer.devices import make_engine
-from face_organizer.errors import RequestError
+from face_organizer.enrol import Enrol
+from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
 from face_organizer.parts import pack_of, placing_copies, rules_of, state_folder, when_of
 from face_organizer.pictures import Pictures
@@ -50,6 +51,7 @@ from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Picture, load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.space import LIBRARY, STATE, Space
+from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.ports import Log
 from face_organizer.status import Status
@@ -81,6 +83,7 @@ class Organizer:
         self.config, self._log, self._lock, self._store = config, self.told, lock, store
         self._neighbours = neighbours
         self.pulses = pulses or Pulses()
+        self._timings = Timings(monotonic)
         self._engine, self._owns_engine = engine or make_engine(config, log), engine is None
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
@@ -135,7 +138,8 @@ class Organizer:
             pixels_max=config.watch.pixels_max,
         )
         self._erase_thumbnails = thumbnails.erase
-        self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space)
+        self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space, self._timings.observe)
+        self.enrol = Enrol(self._intake, store, self._placer, config.library_path, self._is_giving_up).enrol
         self._wait_placed = partial(self._placer.wait_placed, unless=self._is_giving_up)
 
     def _make_gallery(self) -> None:
@@ -152,6 +156,7 @@ class Organizer:
             self._placer.wake,
             self._intake.done,
             self._space,
+            self._timings.observe,
         )
         self._pipeline = self._new_pipeline([])
         self._changes = Changes(self._roster, self._book)
@@ -221,6 +226,7 @@ class Organizer:
             recluster=self._recluster,
             rejected=rejected,
             pulses=self.pulses,
+            told=self.told,
             in_gallery=self._in_gallery,
             neighbours=self._neighbours,
         )
@@ -245,7 +251,11 @@ class Organizer:
             rejected=rejected,
             log=self._log,
         )
-        self._calls: dict[str, Callable[..., Any]] = {**calls_by_name(desk), "status": self.status.answer}
+        self._calls: dict[str, Callable[..., Any]] = {
+            **calls_by_name(desk),
+            "status": self.status.answer,
+            "events": self.status.events,
+        }
         watched = {name: self.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self._calls.items()}
         self._control = ControlServer(state_folder(self.config), watched)
 
@@ -256,7 +266,7 @@ class Organizer:
         jobs = {"place": self._placer.run, "recluster": self._recluster.run, "catch_up": self._catch_up.run}
         self._recluster.by_itself = watching and not once
         if watching:
-            self._pipeline = self._new_pipeline(self._intake.open(once=once))
+            self._pipeline = self._new_pipeline(self._timings.timed(self._intake.open(once=once)))
             jobs["ingest"] = self._intake.run
         self._services = {
             name: Service(name, job, self.pulses, AT_LENGTH if name == "recluster" else 1.0)
@@ -344,11 +354,9 @@ class Organizer:
         """The functions that a command may call by name, here or over the control socket."""
         return self._calls
 
-    def enrol(self, name: str, content: bytes) -> dict[str, Any]:
-        raise RequestError("not there yet: drop the image into the inbox")
-
     def figures(self) -> dict[str, Any]:
-        return {"gauges": {}, "latencies": {}}
+        """See web/metrics.py."""
+        return figures_of(self.status.answer(), self._timings, self.taken_in)
 
     def is_busy(self) -> bool:
         """Images are on their way."""

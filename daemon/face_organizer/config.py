@@ -100,6 +100,10 @@ WEB_ADDRESS = "127.0.0.1:8765"
 """Where the page is unless somebody says otherwise."""
 
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts that only this machine reaches."""
+
+
 class WebConfig(Section, frozen=True):
     listen: str = ""
     token_file: str = ""
@@ -227,7 +231,17 @@ def _converted(where: str, table: str, settings: Any, kind: type[C]) -> C:
         raise ConfigError(f"{where}: {table}{_explain(str(error), kind)}") from error
     if isinstance(converted, Config) and converted.persons.elbow_max < converted.persons.elbow_min + 2:
         raise ConfigError(f"{where}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
+    if isinstance(converted, Config) and converted.web.listen:
+        host_and_port(converted.web.listen)
     return converted
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """("::1", 8765) of "[::1]:8765". Raises ConfigError."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f'web.listen = {listen!r}: say HOST:PORT, like "127.0.0.1:8765" or "[::1]:8765"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _explain(problem: str, within: type[Section]) -> str:

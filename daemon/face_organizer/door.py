@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from face_organizer.adapters.private import write_private
 from face_organizer.app import Organizer
-from face_organizer.config import Config
+from face_organizer.config import LOOPBACK, Config, host_and_port
 from face_organizer.errors import ConfigError
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, beat
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 SHARE = 0.05
 """Of each processor: what looking may take while images are on their way."""
-
-FORM_BYTES = 1 << 20
-"""What a form may add to the file in it."""
 
 
 class Door:
@@ -68,12 +65,12 @@ class Door:
     def _made(self) -> WebServer:
         try:
             from face_organizer.web.served import Served
-            from face_organizer.web.server import WebServer, is_loopback, moved_on
+            from face_organizer.web.server import WebServer
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"web.listen needs the extra [web] ({error.name} is not installed): pip install 'face-organizer[web]'"
             ) from error
-        organizer, web = self._organizer, self._config.web
+        organizer = self._organizer
         pulses = organizer.pulses
         served = Served(
             calls={name: pulses.watched(f"web {name}", call, AT_LENGTH) for name, call in organizer.calls().items()},
@@ -83,16 +80,18 @@ class Door:
             health=self._problems,
             busy=organizer.is_busy,
             figures=organizer.figures,
-            body_max_bytes=self._config.watch.size_max_bytes + FORM_BYTES,
+            file_max_bytes=self._config.watch.size_max_bytes,
         )
-        token = self._token(is_loopback(web.listen))
+        host, port = host_and_port(self._config.web.listen)
+        port += self.number if port else 0  # 0: any that is free
+        token = self._token(needed=host not in LOOPBACK)
         share = SHARE * len(os.sched_getaffinity(0))
-        return WebServer(served, moved_on(web.listen, self.number), token, share, self._log)
+        return WebServer(served, host, port, token, share, self._log)
 
-    def _token(self, is_loopback: bool) -> str:
+    def _token(self, *, needed: bool) -> str:
         """The token, made where there is none yet; "" where none is needed."""
         named = self._config.web.token_file
-        if is_loopback and not named:
+        if not needed and not named:
             return ""
         path = Path(named).expanduser() if named else self._config.state_path / "web-token"
         try:

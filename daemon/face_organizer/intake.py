@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -16,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from face_organizer.adapters.inbox import FolderInbox
+from face_organizer.adapters.files import numbered
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import DeniedError, GoneError, ItemError
-from face_organizer.parts import decode_photo, make_folder, patience_of
+from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
+from face_organizer.parts import decode_photo, make_folder, patience_of, refuse_stranger
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Stage
+from face_organizer.pipeline.flow import Reply, Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.read import Decode
@@ -43,6 +45,7 @@ class Intake:
         self._engine = engine
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
+        self._senders: dict[Path, Reply[int]] = {}
 
     # open, follow, close
 
@@ -144,9 +147,49 @@ class Intake:
         return Rejected(ref, str(error))
 
     def done(self, refs: list[ImageRef]) -> None:
-        """These images have left the pipeline."""
+        """These images have left the pipeline. In the gallery's thread."""
+        self._tell_senders(refs)
         if self._ingest is not None:
             self._ingest.done(refs)
+
+    # one that somebody sends
+
+    def take_in(self, name: str, content: bytes) -> Reply[int]:
+        """Put an image into the inbox and submit it, past all that wait to settle. The reply is the id of its file, 0
+        where it was not taken in. Raises RequestError, DecodeError, NoRoomError, GoneError."""
+        inbox, ingest = self._inbox, self._ingest
+        if inbox is None or ingest is None or self.is_away():
+            raise RequestError("the inbox is not there for now; try again later")
+        if not is_candidate_name(name):
+            raise RequestError(f"{name!a} cannot be the name of an image: such names are left where they lie")
+        refuse_stranger(content)
+        reply: Reply[int] = Reply()
+        for number in count(1):
+            path = self._config.inbox_path / numbered(name, number)
+            if not self._space.admits(path, len(content)):
+                raise NoRoomError(f"no room for it: {self._space.lack or 'a disk is full'}")
+
+            def put(path: Path = path) -> None:
+                inbox.put(path, content)
+                self._senders[path] = reply  # the path is ours by now
+
+            try:
+                ingest.take_whole(path, put)
+                return reply
+            except FileExistsError:
+                self._space.placed(path)
+            except OSError as error:
+                self._space.placed(path)
+                kind = NoRoomError if error.errno in DISK_FULL else RequestError
+                raise kind(f"cannot write into the inbox: {error.strerror}") from error
+        raise AssertionError("there are no more numbers")
+
+    def _tell_senders(self, refs: list[ImageRef]) -> None:
+        waiting = [(ref, reply) for ref in refs if (reply := self._senders.pop(ref.path, None)) is not None]
+        if waiting:
+            with self._store.read() as txn:
+                for ref, reply in waiting:
+                    reply.give(txn.file_of_source(os.fsencode(ref.path)))
 
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""

@@ -25,6 +25,7 @@ from face_organizer.ports import Session
 from face_organizer.traits import Traits
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
+from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
 PEOPLE: People = "auto"
 """How many people there are where nobody has ever said."""

@@ -20,6 +20,7 @@ from face_organizer.config import (
     changes,
     check_folders,
     check_libraries,
+    host_and_port,
     load,
     load_libraries,
 )
@@ -311,3 +312,14 @@ def test_an_elbow_needs_room_to_show(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="elbow_max must be at least"):
         load(path)
     assert load(None, people="elbow").people == "elbow"
+
+
+@pytest.mark.parametrize("listen", ["8765", ":8765", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "[::1]"])
+def test_an_address_without_host_or_port_is_refused_with_an_example(listen: str) -> None:
+    with pytest.raises(ConfigError, match=r"say HOST:PORT, like"):
+        load_libraries(None, listen=listen)
+
+
+def test_an_address_may_be_one_of_ipv6() -> None:
+    assert host_and_port("[::1]:8765") == ("::1", 8765)
+    assert host_and_port("localhost:0") == ("localhost", 0)

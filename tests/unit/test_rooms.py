@@ -37,7 +37,10 @@ MAY_IMPORT = {
     "intake": NAMES | {"adapters", "pipeline", "parts"},
     "status": NAMES | {"adapters", "pipeline", "calls", "intake"},
     "pictures": NAMES | {"vision", "adapters"},
-    "app": NAMES | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures"},
+    "enrol": NAMES | {"intake", "pipeline"},
+    "figures": {"calls", "pipeline"},
+    "app": NAMES
+    | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures", "enrol", "figures"},
     "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
     "web": NAMES,  # talks
     "door": NAMES | {"adapters", "pipeline", "app", "web"},

@@ -48,7 +48,10 @@ class Decide:
 
     def rollback(self, run_id: int | None = None) -> Answer:
         """Take a run back, and what was applied after it; the latest that changed anything if no run is named."""
-        return {"rolled_back": self._desk.runs.rollback(run_id)}
+        try:
+            return {"rolled_back": self._desk.runs.rollback(run_id)}
+        finally:
+            self._desk.crowd.outdate()
 
     # decisions
 
@@ -101,7 +104,10 @@ class Decide:
 
     def forget(self, person: str, images: bool = False) -> Answer:
         """Forget a person for ever: faces, name, decisions; and the images that show nobody else, if asked."""
-        return asdict(self._desk.forget.forget(self._person(person), images=images))
+        try:
+            return asdict(self._desk.forget.forget(self._person(person), images=images))
+        finally:
+            self._desk.crowd.outdate()
 
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""
@@ -143,6 +149,7 @@ class Decide:
 
     def _run(self, kept: Kept) -> Answer:
         run_id, run = kept
+        self._desk.crowd.outdate()
         with self._desk.store.read() as txn:
             moves = [self._move(txn, move) for move in run.moves]
             events = answers.run_events(txn, run)

@@ -1,7 +1,7 @@
 """The web server: a socket, an event loop in a thread of its own, and an end to it.
 
 Room:    web (talks)
-Imports: clerks, guard, application, served, errors, ports, uvicorn, stdlib
+Imports: clerks, guard, application, served, config, errors, ports, uvicorn, stdlib
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 import uvicorn
 
+from face_organizer.config import LOOPBACK
 from face_organizer.errors import ConfigError
 from face_organizer.ports import Log
 from face_organizer.web.application import web_application
 from face_organizer.web.clerks import Budget, Clerks
-from face_organizer.web.guard import LOOPBACK, House
+from face_organizer.web.guard import House
 from face_organizer.web.served import Served
 
 CONNECTIONS_MAX = 256
@@ -44,14 +45,13 @@ class WebServer:
     """Bound from the start, serving while run() runs. share: so many processors may be taken by requests while images
     are on their way. Raises ConfigError where the address cannot be had."""
 
-    def __init__(self, served: Served, listen: str, token: str, share: float, log: Log) -> None:
+    def __init__(self, served: Served, host: str, port: int, token: str, share: float, log: Log) -> None:
         self._log = log
         self._closing = False
-        host, port = split_address(listen)
-        self._socket = _bound(host, port, listen)
+        self._socket = _bound(host, port)
         self._budget = Budget(share, at_once_s=1.0, clock=monotonic)
         self._clerks = Clerks(self._budget)
-        house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.body_max_bytes)
+        house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.file_max_bytes)
         app = web_application(served, self._clerks, self._budget, house, log, lambda: self._closing)
         self._server = uvicorn.Server(_settings(app))
         shown = f"[{host}]" if ":" in host else host
@@ -128,26 +128,7 @@ def _settings(app: Any) -> uvicorn.Config:
     )
 
 
-def split_address(listen: str) -> tuple[str, int]:
-    """("::1", 8765) of "[::1]:8765". Raises ConfigError."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigError(f'web.listen = {listen!r}: say HOST:PORT, like "127.0.0.1:8765" or "[::1]:8765"')
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback(listen: str) -> bool:
-    """Can only this machine reach it?"""
-    return split_address(listen)[0] in LOOPBACK
-
-
-def moved_on(listen: str, ports: int) -> str:
-    """The address so many ports further on; port 0, any free one, stays that."""
-    host, port = listen.rpartition(":")[0], split_address(listen)[1]
-    return f"{host}:{port + ports if port else 0}"
-
-
-def _bound(host: str, port: int, listen: str) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
@@ -161,6 +142,8 @@ def _bound(host: str, port: int, listen: str) -> socket.socket:
             found.close()
             raise
     except OSError as error:
-        raise ConfigError(f"cannot listen on web.listen = {listen!r}: {error.strerror}; choose another port") from error
+        raise ConfigError(
+            f"cannot listen on {host}, port {port} (web.listen): {error.strerror}; choose another"
+        ) from error
     found.setblocking(False)
     return found
