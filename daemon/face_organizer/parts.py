@@ -42,7 +42,8 @@ def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) ->
 def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
     """Sessions of the pack's recogniser."""
     batch_max = batch_max if pack.recogniser_batches else 1
-    return open_sessions(pack.recogniser_path, device, count=count, batch_max=batch_max)
+    path = pack.recogniser_cpu_path if device == "cpu" else pack.recogniser_path
+    return open_sessions(path, device, count=count, batch_max=batch_max)
 
 
 def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
