@@ -37,6 +37,7 @@ def review_of(desk: Desk) -> Review:
             store=desk.store,
             roster=desk.roster,
             book=desk.book,
+            recluster=SimpleNamespace(rules=desk.book.rules),
             library=Path("/lib"),
             in_gallery=lambda work: work(),
             crowd=Crowd(desk.store, desk.roster.picture, monotonic),
