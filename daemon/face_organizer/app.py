@@ -226,6 +226,7 @@ class Organizer:
             recluster=self._recluster,
             rejected=rejected,
             pulses=self.pulses,
+            told=self.told,
             in_gallery=self._in_gallery,
             neighbours=self._neighbours,
         )
@@ -250,7 +251,11 @@ class Organizer:
             rejected=rejected,
             log=self._log,
         )
-        self._calls: dict[str, Callable[..., Any]] = {**calls_by_name(desk), "status": self.status.answer}
+        self._calls: dict[str, Callable[..., Any]] = {
+            **calls_by_name(desk),
+            "status": self.status.answer,
+            "events": self.status.events,
+        }
         watched = {name: self.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self._calls.items()}
         self._control = ControlServer(state_folder(self.config), watched)
 

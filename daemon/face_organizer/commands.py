@@ -9,7 +9,7 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,17 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
         return organizer.calls()[call](**arguments)
     finally:
         organizer.stop(within_s=FINISH_WITHIN_S)
+
+
+def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
+    """A running daemon's answer to a call. Raises RequestError where none runs, FaceOrganizerError."""
+    try:
+        return ask(library / STATE_FOLDER, call, **arguments)
+    except ConnectionError as error:
+        raise RequestError(
+            f"no daemon runs on {library}: start one with `face-organizer run --inbox DIR --library {library}`;"
+            " `status` without --watch tells how the library stands"
+        ) from error
 
 
 def picture(path: Path) -> dict[str, str]:
@@ -123,16 +134,19 @@ def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def examined(config: Config) -> tuple[Machine, list[Finding]]:
-    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library."""
-    state = config.library_path / STATE_FOLDER
-    folders = {
-        "inbox": config.inbox_path,
-        "library": config.library_path,
-        "state": state.resolve() if state.exists() else config.state_path,
-    }
-    models_dir = Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
-    machine = examine(config.faces.devices, folders, models_dir)
+def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
+
+    libraries: see config.load_libraries.
+    """
+    folders: list[tuple[str, Path]] = []
+    for config in libraries.values():
+        state = config.library_path / STATE_FOLDER
+        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
+        folders += [("state", state.resolve() if state.exists() else config.state_path)]
+    faces = next(iter(libraries.values())).faces
+    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
+    machine = examine(faces.devices, folders, models_dir)
     return machine, diagnose(machine)
 
 

@@ -54,6 +54,7 @@ class FacesConfig(Section, frozen=True):
     decode_side_max_px: Annotated[int, Meta(ge=320)] = 2048
     face_side_min_px: Count = 20
     founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    attributes: bool = True
 
 
 class PeopleConfig(Section, frozen=True):

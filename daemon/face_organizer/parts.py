@@ -6,10 +6,11 @@ Imports: everything but cli and app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from face_organizer.adapters.disk import same_disk
-from face_organizer.adapters.models import Pack, describe_pack
+from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.session import Device, open_sessions
 from face_organizer.config import Config, FacesConfig, People
@@ -43,12 +44,27 @@ def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) 
     return open_sessions(pack.recogniser_path, device, count=count, batch_max=batch_max)
 
 
-def make_eyes(detectors: list[Session], recognisers: list[Session], faces: FacesConfig, traits: Traits) -> list[See]:
-    """A See for each pair of sessions."""
+def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
+    """Sessions of the pack's network that tells gender and age; None where it has none."""
+    if pack.attributes_path is None:
+        return [None] * count
+    batch_max = batch_max if pack.attributes_batches else 1
+    return [*open_sessions(pack.attributes_path, device, count=count, batch_max=batch_max)]
+
+
+def make_eyes(
+    detectors: list[Session],
+    recognisers: list[Session],
+    faces: FacesConfig,
+    traits: Traits,
+    attributes: Sequence[Session | None] = (),
+) -> list[See]:
+    """A See for each pair of sessions, with a third where gender and age are to be told."""
     return [
         See(
             detector,
             recogniser,
+            third,
             pre_cropped=faces.pre_cropped,
             crop_side_max_px=faces.crop_side_max_px,
             detection_side_px=faces.detection_side_px,
@@ -56,7 +72,9 @@ def make_eyes(detectors: list[Session], recognisers: list[Session], faces: Faces
             founder_quality_min=faces.founder_quality_min,
             traits=traits,
         )
-        for detector, recogniser in zip(detectors, recognisers, strict=True)
+        for detector, recogniser, third in zip(
+            detectors, recognisers, attributes or [None] * len(detectors), strict=True
+        )
     ]
 
 
@@ -93,6 +111,18 @@ def pack_of(faces: FacesConfig) -> Pack:
         return describe_pack(faces.pack, models_folder(faces))
     except ModelError as error:
         raise ConfigError(f"faces.pack = {faces.pack!r}: {error}") from error
+
+
+def attributes_lack(faces: FacesConfig) -> str:
+    """Why nothing is told of the gender and age of faces, and what would; "" where it is told. Raises ConfigError."""
+    if pack_of(faces).traits.attributes is None:
+        here = [pack.address for pack in list_packs(models_folder(faces)) if pack.traits.attributes is not None]
+        return (
+            f"the model pack {faces.pack} has no network that tells gender and age. Those that have one: "
+            f"{', '.join(here) or 'none that is here'}; `face-organizer models pull NAME` fetches "
+            f"{', '.join(sorted(WITH_ATTRIBUTES))}"
+        )
+    return "" if faces.attributes else "faces.attributes = false in the configuration"
 
 
 def rules_of(config: Config, pack: Pack) -> Rules:

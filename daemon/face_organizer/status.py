@@ -27,6 +27,7 @@ from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
+from face_organizer.pipeline.told import Telling
 from face_organizer.types import InboxState
 
 PROBLEMS_SHOWN = 50
@@ -49,6 +50,7 @@ class Status:
     recluster: Recluster
     rejected: RejectedFiles
     pulses: Pulses
+    told: Telling
     in_gallery: Callable[[Callable[[], Any]], Any]
     neighbours: Callable[[], Sequence[str]]
     started: float = field(default_factory=monotonic)
@@ -74,6 +76,15 @@ class Status:
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
         }
+
+    def events(self, limit: int = 20) -> list[Answer]:
+        """The call `events`: the newest lines of the log, the oldest of them first."""
+        lines, _ = self.told.since(max(0, self.told.last - limit), limit)
+        return [
+            {"number": line.number, "event": line.event}
+            | {"fields": {key: answers.printable(str(value)) for key, value in line.fields.items()}}
+            for line in lines
+        ]
 
     def line(self) -> str:
         """What it does just now, and how much there is."""

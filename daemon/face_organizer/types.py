@@ -100,18 +100,28 @@ class Candidates:
     landmarks: Float32
 
 
+@dataclass(frozen=True, slots=True)
+class FaceAttributes:
+    """What a network says of a face. age: in years, 0..120."""
+
+    gender: Literal["female", "male"]
+    age: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenFace:
     """One face with its embedding. box and landmarks are in px of the upright original.
 
     embedding: float32 (d,), norm 1, read-only. quality: 0..1. founder: may found a person or shape a centroid
-    (False for the centred-resize fallback and for faces below the quality bound).
+    (False for the centred-resize fallback and for faces below the quality bound). attributes: None where no network
+    told any.
     """
 
     detection: Detection
     embedding: Float32
     quality: float
     founder: bool
+    attributes: FaceAttributes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,7 +247,8 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class FaceRecord:
-    """One face. box: x1 y1 x2 y2, landmarks: five x y pairs; px of the upright original."""
+    """One face. box: x1 y1 x2 y2, landmarks: five x y pairs; px of the upright original. attributes: None where no
+    network told any."""
 
     image_id: int
     box: tuple[float, ...]
@@ -245,6 +256,7 @@ class FaceRecord:
     detection_score: float
     quality: float
     founder: bool
+    attributes: FaceAttributes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from lab import HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
+from lab import CONFIG, HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
 from support import wait_until
 
 EXPOSURE_MAX = 1.0
@@ -213,6 +213,33 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
     assert running.show("MainPID") == pid
 
     wait_until(lambda: away(running) == {f"away_{number:02}" for number in range(12)}, within_s=30)
+
+
+def test_several_libraries_are_one_service_and_a_reload_adds_one(stopped: Lab) -> None:
+    def tables(*names: str) -> str:
+        folders = {name: f"/srv/face-organizer/{name}" for name in names}
+        return "\n".join(f'[[library]]\ninbox = "{at}/in"\nlibrary = "{at}/{name}"' for name, at in folders.items())
+
+    lab = stopped
+    lab.drop_in(f"ExecStart=\nExecStart={HOME}/.venv/bin/face-organizer run --config {CONFIG}\n")
+    try:
+        lab.write(CONFIG, tables("one", "two"))
+        lab.start()
+        assert lab.events("ready")[-1]["LIBRARIES"] == ["one", "two"]
+        for name in ("one", "two"):
+            assert f"{name}: watching /srv/face-organizer/{name}/in" in lab.show("StatusText")
+
+        lab.write(CONFIG, tables("one", "two", "three"))
+        lab.run("systemctl", "reload", UNIT)
+        wait_until(lambda: "three: watching" in lab.show("StatusText"), within_s=60)
+        lab.feed(b"no image", "sh", "-c", "cat >/srv/face-organizer/three/in/x.jpg")
+        wait_until(lambda: bool(lab.run("journalctl", "-u", UNIT, "LIBRARY=three", "EVENT=image_placed")), within_s=60)
+        lab.run("systemctl", "stop", UNIT)
+        assert (lab.show("Result"), lab.show("ExecMainStatus")) == ("success", "0")
+    finally:
+        lab.stop()
+        lab.drop_out()
+        lab.configure("")
 
 
 def away(lab: Lab) -> set[str]:

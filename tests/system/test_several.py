@@ -134,6 +134,7 @@ def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_
     assert daemon.end() == 0
 
 
+@pytest.mark.long
 def test_with_the_last_library_the_process_ends(place: Place, start: Start) -> None:
     place.has("one", "two")
     daemon = start("--config", place.settings, command=NUMBERED)
@@ -146,6 +147,7 @@ def test_with_the_last_library_the_process_ends(place: Place, start: Start) -> N
     assert daemon.end() == 1
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_opened_keeps_no_other_from_starting(place: Place, start: Start) -> None:
     place.has("held", "free")
     holder = start("--inbox", place.folder / "in", "--library", place.library("held"), command=NUMBERED)
@@ -160,6 +162,7 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_starting(place: Place, st
     assert holder.end() == daemon.end() == 0
 
 
+@pytest.mark.long
 def test_a_change_that_cannot_be_made_leaves_the_library_as_it_was(place: Place, start: Start) -> None:
     place.has("one")
     daemon = start("--config", place.settings, command=NUMBERED)
@@ -199,7 +202,7 @@ def test_once_sorts_every_library_and_counts_each(place: Place) -> None:
 
 def test_twenty_images_do_not_wait_for_a_full_inbox_beside_theirs(place: Place, start: Start) -> None:
     place.has("full", "small")
-    for number in range(1500):
+    for number in range(600):
         place.paint("full", number, person=number % 40)
     daemon = start("--config", place.settings, command=NUMBERED)
     daemon.wait_for("ready")
@@ -209,7 +212,7 @@ def test_twenty_images_do_not_wait_for_a_full_inbox_beside_theirs(place: Place, 
 
     wait_until(lambda: placed(daemon, "small") == 20, within_s=60)
 
-    assert placed(daemon, "full") < 1400
+    assert placed(daemon, "full") < 500
     assert daemon.end() == 0
 
 

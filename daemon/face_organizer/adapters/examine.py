@@ -16,7 +16,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from face_organizer.adapters.file_systems import kind_at
@@ -36,9 +36,9 @@ _COMPUTE_CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
 
 
-def examine(devices: str, folders: Mapping[str, Path], models_dir: Path | None) -> Machine:
-    """Everything that the doctor asks for; a few seconds. folders: by role; those that do not exist yet are judged by
-    what they would lie in."""
+def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path | None) -> Machine:
+    """Everything that the doctor asks for; a few seconds. folders: with their roles; those that do not exist yet are
+    judged by what they would lie in."""
     driver, gpus = _driver()
     packages = dict(_packages())
     pack, packs = _packs(models_dir)
@@ -55,7 +55,7 @@ def examine(devices: str, folders: Mapping[str, Path], models_dir: Path | None) 
         trials=trials,
         links=tuple(_links()),
         missing_libraries=tuple(_missing(packages)),
-        folders=tuple(_folder(role, path) for role, path in folders.items()),
+        folders=tuple(_folder(role, path) for role, path in folders),
         limits=_limits(),
         packs=packs,
         systemd=_systemd(),

@@ -40,6 +40,9 @@ from face_organizer.traits import Traits
 from face_organizer.types import Impostors, Whitening
 
 SHIPPED = ("opencv-zoo",)
+WITH_ATTRIBUTES = ("antelopev2", "buffalo_l", "buffalo_m", "buffalo_s")
+"""Of the packs that can be pulled, those that tell gender and age."""
+
 PULLED = "pulled"
 """The folder, in the models folder, of what was pulled."""
 
@@ -53,9 +56,9 @@ class Pack:
     vectors of different fingerprints must never be compared. similarity_join_min: to join the nearest person live.
     similarity_link_min: to be an edge of the graph, and to found a person. similarity_member_min: below it a member of
     a fixed number of persons is an outlier. sources: where each bound was measured, by its name. impostors: how alike
-    two people look to it, at stated false-match rates. detector_batches, recogniser_batches: more than one picture at
-    once may be sent. folder: of the originals, None where they come with a package. address: by which it is found again
-    from anywhere: its name, or the path of its folder.
+    two people look to it, at stated false-match rates. detector_batches, recogniser_batches, attributes_batches: more
+    than one picture at once may be sent. folder: of the originals, None where they come with a package. address: by
+    which it is found again from anywhere: its name, or the path of its folder.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Pack:
     traits: Traits
     detector_batches: bool
     recogniser_batches: bool
+    attributes_batches: bool
     fingerprint: str
     licence: str
     similarity_join_min: float
@@ -208,6 +212,7 @@ def _pack(recipe: Recipe, whitening: Whitening | None) -> Pack:
         ),
         detector_batches=recipe.proven or batches(folder, DETECTOR),
         recogniser_batches=recipe.proven or batches(folder, RECOGNISER),
+        attributes_batches=recipe.proven or batches(folder, ATTRIBUTES),
         fingerprint=manifest.fingerprint,
         licence=manifest.licence,
         similarity_join_min=manifest.bounds["similarity_join_min"].value,

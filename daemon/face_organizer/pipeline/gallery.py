@@ -229,6 +229,7 @@ class Gallery:
                 round(float(detection.detection_score), 4),
                 round(float(face.quality), 4),
                 face.founder,
+                face.attributes,
             ),
         )
         txn.put_face_vector(face_id, vector)

@@ -7,7 +7,7 @@ Imports: types, traits, ports, vision, find, pulse, numpy, stdlib
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,8 +16,8 @@ from face_organizer.pipeline.find import Find, Found
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
 from face_organizer.traits import Traits
-from face_organizer.types import DecodedImage, Detection, Float32, SeenFace, SeenImage, UInt8
-from face_organizer.vision import align, detect, embed, light
+from face_organizer.types import DecodedImage, Detection, FaceAttributes, Float32, SeenFace, SeenImage, UInt8
+from face_organizer.vision import align, attributes, detect, embed, light
 from face_organizer.vision.look import look
 from face_organizer.vision.quality import quality, sharpness
 
@@ -41,6 +41,7 @@ class See:
         self,
         detector: Session,
         recogniser: Session,
+        attributes: Session | None = None,
         *,
         pre_cropped: bool | Literal["auto"],
         crop_side_max_px: int,
@@ -57,6 +58,7 @@ class See:
         """
         self._find = Find(detector, traits.detector, photo_side_px=detection_side_px)
         self._recogniser = recogniser
+        self._attributes = attributes
         self._pre_cropped = pre_cropped
         self._crop_side_max_px = crop_side_max_px
         self._face_side_min_px = face_side_min_px
@@ -74,8 +76,8 @@ class See:
             for face in self._choose(image, crop, found[row])
         ]
         seen: list[list[SeenFace]] = [[] for _ in images]
-        for face, (embedding, norm) in zip(faces, self._embed(faces), strict=True):
-            seen[face.image].append(self._seen(face, embedding, norm, images[face.image]))
+        for face, (embedding, norm), told in zip(faces, self._embed(faces), self._told(faces, pixels), strict=True):
+            seen[face.image].append(replace(self._seen(face, embedding, norm, images[face.image]), attributes=told))
         return [
             SeenImage(image.ref, image.digest, image.width_px, image.height_px, tuple(of_image), look(image.pixels))
             for image, of_image in zip(images, seen, strict=True)
@@ -104,6 +106,26 @@ class See:
         if poor:
             raw[poor] += self._recognise([np.ascontiguousarray(faces[row].aligned[:, ::-1]) for row in poor])
         return list(zip(embed.unit_rows(raw, self._traits.whitening), norms, strict=True))
+
+    def _told(self, faces: Sequence[_Face], pixels: Sequence[UInt8]) -> Sequence[FaceAttributes | None]:
+        """The gender and age of each face that was found, where the pack has a network for them."""
+        traits = self._traits.attributes
+        if self._attributes is None or traits is None:
+            return [None] * len(faces)
+        found = [(row, face.found) for row, face in enumerate(faces) if face.found is not None]
+        portraits = [
+            attributes.portrait(pixels[faces[row].image], one.detection, one.turn_degrees, traits.side_px)
+            for row, one in found
+        ]
+        told: list[FaceAttributes | None] = [None] * len(faces)
+        step = self._attributes.batch_max
+        for start in range(0, len(found), step):
+            beat()
+            batch = embed.network_input(portraits[start : start + step], traits.scaling)
+            answers = attributes.told(self._attributes.run(batch)[0])
+            for (row, _), answer in zip(found[start : start + step], answers, strict=True):
+                told[row] = answer
+        return told
 
     def _recognise(self, aligned: Sequence[UInt8]) -> Float32:
         """The network's output, float32 (n, d), for n >= 1 aligned faces."""
