@@ -65,6 +65,16 @@ class InboxState:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Something that lies in the library. place: relative path; kind: "file", "link" (symbolic), "other", or "note": no
+    image by its name (Thumbs.db, a download under way)."""
+
+    place: str
+    signature: Signature
+    kind: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """An image as pixels. pixels: uint8 (h, w, 3) RGB, upright (EXIF applied), read-only.
@@ -372,9 +382,9 @@ class Move:
 class RunRecord:
     """One re-clustering: why, on what, with which parameters, what changed.
 
-    state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
-    itself. found: what else it found out (calibration, the bound for members, the elbow), plain values. moves: the
-    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
+    state: proposed, applying, applied, rolled_back, dismissed, replaced (a later run looked again). waits: why it did
+    not apply itself. found: what else it found out (calibration, the bound for members, the elbow), plain values.
+    moves: the largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
     joined: faces of nobody that found somebody. at_s: seconds since 1970.
     """
 

@@ -79,13 +79,15 @@ class Review:
             stamp = stamp_of(txn)
         plane = self._plane.get(stamp)
         faces = desk.in_gallery(lambda: dict(desk.roster.faces_of))
+        covers = {row["person_id"]: row["cover"] for row in desk.crowd.look().rows}
         points = []
         with desk.store.read() as txn:
             for person_id, (x, y) in zip(plane.person_ids.tolist(), plane.places.tolist(), strict=True):
                 person = txn.persons.get(person_id)
                 if person is not None and not person.hidden and person_id in faces:
                     point = {"person_id": person_id, "x": round(x, 4), "y": round(y, 4), "faces": faces[person_id]}
-                    points.append(point | {"name": person.name, "named": person.named})
+                    told = {"name": person.name, "named": person.named, "cover": covers.get(person_id)}
+                    points.append(point | told)
         return {"points": points}
 
     def report(self, shown: int = 24) -> Answer:
