@@ -1,12 +1,17 @@
-"""Devices prove themselves before they are used; real networks, on the processor."""
+"""Devices prove themselves before they are used, and may fail later. Proofs with real networks, on the processor;
+failures in the real process, on pictures of numbers."""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numbered import paint
+from process import files_below, organizer
 
 from face_organizer import devices
 from face_organizer.adapters.models import load_pack
@@ -119,3 +124,37 @@ def test_every_step_of_weight_has_to_run_on_the_device(
         return
     with pytest.raises(ModelError, match=problem):
         check_steps(device, steps)
+
+
+FAILING = Path(__file__).parents[1] / "failing.py"
+PICTURES = 120
+
+
+def run_on(described: str, folder: Path, expect: int = 0) -> tuple[list[dict[str, Any]], str]:
+    """Sort painted pictures of five people on such devices; the log's lines, and the last thing said."""
+    for number in range(PICTURES):
+        paint(folder / "inbox" / f"{number:03}.png", [number % 5], number)
+    arguments = ["run", "--once", "--inbox", folder / "inbox", "--library", folder / "library"]
+    done = organizer(*arguments, expect=expect, command=[sys.executable, str(FAILING), described])
+    lines = done.stderr.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")], lines[-1]
+
+
+def test_several_devices_make_the_library_that_one_makes_also_when_one_fails(tmp_path: Path) -> None:
+    run_on("a", tmp_path / "one")
+    log, _ = run_on("a:1,b,c", tmp_path / "several")
+
+    assert files_below(tmp_path / "several" / "library") == files_below(tmp_path / "one" / "library")
+    retired = [line for line in log if line["event"] == "device_retired"]
+    assert [line["device"] for line in retired] == ["a"]
+    assert "CUDNN_STATUS_EXECUTION_FAILED" in retired[0]["cause"]
+
+
+def test_without_a_device_left_the_process_stops_with_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+    log, said = run_on("a:2,b:2", tmp_path, expect=1)
+
+    assert "no device is left for the networks" in said or "brought down 2 devices" in said
+    assert len([line for line in log if line["event"] == "device_retired"]) == 2
+    arguments = ["run", "--once", "--inbox", tmp_path / "inbox", "--library", tmp_path / "library"]
+    organizer(*arguments, command=[sys.executable, str(FAILING), "a"])
+    assert len([path for path in files_below(tmp_path / "library") if path.suffix == ".png"]) == PICTURES

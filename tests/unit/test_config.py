@@ -345,3 +345,13 @@ def test_devices_that_do_not_exist_are_refused_by_name(tmp_path: Path, devices: 
 
     with pytest.raises(ConfigError, match=r"c\.toml: faces\.devices must be"):
         load(path)
+
+
+def test_web_without_an_address_means_that_of_the_settings_or_the_usual_one(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[web]\nlisten = "127.0.0.1:9000"\n')
+
+    assert load(None).web.listen == ""
+    assert load_libraries(None, listen="")[""].web.listen == "127.0.0.1:8765"
+    assert load_libraries(file, listen="")[""].web.listen == "127.0.0.1:9000"
+    assert load_libraries(file, listen="[::1]:1")[""].web.listen == "[::1]:1"
