@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown (both only when they are needed), adapters, health, names
+Imports: opening, shown (both only when they are needed), app (its type), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -9,9 +9,10 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
@@ -27,6 +28,9 @@ from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
 
+if TYPE_CHECKING:
+    from face_organizer.app import Organizer
+
 FINISH_WITHIN_S = 86_400.0
 """Nobody waits for a command as systemd waits for a daemon: what it set in motion, it ends."""
 
@@ -36,12 +40,19 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
     try:
         return ask(library / STATE_FOLDER, call, **arguments)
     except ConnectionError:
-        from face_organizer.opening import open_existing
+        with opened(library) as organizer:
+            return organizer.calls()[call](**arguments)
 
-        organizer = open_existing(library, open_log("auto", "warning"))
+
+@contextmanager
+def opened(library: Path) -> Iterator[Organizer]:
+    """A library that no daemon serves, for as long as a command needs it."""
+    from face_organizer.opening import open_existing
+
+    organizer = open_existing(library, open_log("auto", "warning"))
     try:
         organizer.start()
-        return organizer.calls()[call](**arguments)
+        yield organizer
     finally:
         organizer.stop(within_s=FINISH_WITHIN_S)
 

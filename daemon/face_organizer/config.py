@@ -44,7 +44,7 @@ class WatchConfig(Section, frozen=True):
 
 
 class FacesConfig(Section, frozen=True):
-    pack: str = "opencv-zoo"
+    pack: str = "auto"
     models_dir: str = ""
     devices: Literal["auto", "openvino", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Meta(ge=0)] = 0

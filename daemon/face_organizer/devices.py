@@ -12,7 +12,14 @@ from dataclasses import replace
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import choose_device
 from face_organizer.config import Config
-from face_organizer.parts import make_eyes, models_folder, open_attributes, open_detectors, open_recognisers
+from face_organizer.parts import (
+    make_eyes,
+    models_folder,
+    open_attributes,
+    open_detectors,
+    open_recognisers,
+    pack_of,
+)
 from face_organizer.pipeline.engine import Device, Engine
 from face_organizer.ports import Log
 
@@ -30,7 +37,7 @@ def make_engine(config: Config, log: Log) -> Engine:
 def open_devices(config: Config, log: Log) -> list[Device]:
     """The networks on the device that was asked for. Raises ModelError."""
     faces = config.faces
-    pack = load_pack(faces.pack, models_folder(faces))
+    pack = load_pack(pack_of(faces).address, models_folder(faces))
     choice = choose_device(faces.devices, pack.recogniser_path)
     workers = 1 if choice.device == "cuda" else faces.threads or len(os.sched_getaffinity(0))
     detectors = open_detectors(pack, choice.device, count=workers, batch_max=config.flow.batch_max)

@@ -24,6 +24,7 @@ from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
@@ -48,6 +49,7 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    reembed: Reembed
     rejected: RejectedFiles
     pulses: Pulses
     told: Telling
@@ -70,6 +72,7 @@ class Status:
             "queues": self.pipeline().queues(),
             "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
+            "pack": self.reembed.pack,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
             "index": self._index(),
@@ -106,6 +109,7 @@ class Status:
             return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
+                "reembed": self.reembed.told(txn),
                 "decisions": txn.decisions.count(),
             }
 
