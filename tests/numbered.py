@@ -66,6 +66,7 @@ class Painted:
         """By the column they are painted in; found: by this model itself."""
         from face_organizer.types import Detection, SeenFace
 
+        pixels = pixels if len(pixels) > 1 else np.zeros((2, 1, 3), np.uint8)  # not one of ours
         number = int(pixels[1, 0] @ np.array([1, 256, 65536]))
         faces = {}
         for x, (red, green, _) in enumerate(pixels[0].tolist()):

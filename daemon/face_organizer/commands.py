@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,28 @@ FINISH_WITHIN_S = 86_400.0
 
 def answer(library: Path, call: str, **arguments: Any) -> Any:
     """The answer to a call, see app.Organizer.calls. Raises FaceOrganizerError."""
-    try:
-        return ask(library / STATE_FOLDER, call, **arguments)
-    except ConnectionError:
-        with opened(library) as organizer:
-            return organizer.calls()[call](**arguments)
+    with answers_of(library) as asked:
+        return asked(call, **arguments)
+
+
+@contextmanager
+def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
+    """Asks one call after the other: of the daemon, or, where none runs, of the library, opened until the end.
+
+    Raises FaceOrganizerError.
+    """
+    with ExitStack() as stack:
+        calls: dict[str, Callable[..., Any]] = {}
+
+        def asked(call: str, **arguments: Any) -> Any:
+            if not calls:
+                try:
+                    return ask(library / STATE_FOLDER, call, **arguments)
+                except ConnectionError:
+                    calls.update(stack.enter_context(opened(library)).calls())
+            return calls[call](**arguments)
+
+        yield asked
 
 
 @contextmanager
@@ -161,11 +178,11 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
     return machine, diagnose(machine)
 
 
-def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
     """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
     config = load(None, inbox=str(inbox), library=str(library))
     check_folders(config)
-    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
     todo = steps(wish)
     if not dry_run:
         carry_out(todo)

@@ -43,6 +43,11 @@ class WatchConfig(Section, frozen=True):
     disk_free_min_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
 
 
+class FoldersConfig(Section, frozen=True):
+    watch: bool = True
+    settle_s: Seconds = 2.0
+
+
 class FacesConfig(Section, frozen=True):
     pack: str = "auto"
     models_dir: str = ""
@@ -135,6 +140,7 @@ class Config(Section, frozen=True):
     people: People | None = None
     placement: Placement = "move"
     watch: WatchConfig = WatchConfig()
+    folders: FoldersConfig = FoldersConfig()
     faces: FacesConfig = FacesConfig()
     persons: PeopleConfig = PeopleConfig()
     recluster: ReclusterConfig = ReclusterConfig()
@@ -171,13 +177,14 @@ def load(path: Path | None, **overrides: Any) -> Config:
 def load_libraries(path: Path | None, listen: str | None = None, **overrides: Any) -> dict[str, Config]:
     """The same for each [[library]] table of the file, by name; without such tables the one library is called "".
 
-    listen: over web.listen.
+    listen: over web.listen; "" for what that says, or WEB_ADDRESS if it says nothing.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     where = str(path or "command line")
     settings = _read(path)
     if listen is not None:
-        settings["web"] = {**settings.get("web", {}), "listen": listen}
+        web = settings.get("web", {})
+        settings["web"] = {**web, "listen": listen or web.get("listen") or WEB_ADDRESS}
     if isinstance(settings.get("library"), list):
         return _by_name(where, settings, given)
     return {"": _converted(where, "", settings | given, Config)}
@@ -325,7 +332,7 @@ def _meet(one: Path, other: Path) -> bool:
 OWN = ("inbox", "library", "state_dir", "people", "placement")
 """Top-level keys that every library has for itself. When they change, SIGHUP closes it and opens it anew."""
 
-RELOADABLE = frozenset({"watch", "persons", "recluster", "log"})
+RELOADABLE = frozenset({"watch", "folders", "persons", "recluster", "log"})
 """Top-level keys that SIGHUP applies at once; the rest, which all libraries share, need a restart."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -29,7 +30,7 @@ from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
-from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, SeenFace, SeenImage, Signature
 
 
 class Intake:
@@ -126,6 +127,11 @@ class Intake:
         """How many files the inbox holds now. Walks it."""
         return sum(1 for _ in self._inbox.walk()) if self._inbox is not None else 0
 
+    def contents(self) -> set[tuple[int, int]]:
+        """Size and time of what was put into the inbox to be moved out of it; what is to stay there is none of that."""
+        moves = self._inbox is not None and self._config.placement == "move"
+        return self._inbox.contents() if self._inbox is not None and moves else set()
+
     def prune(self) -> None:
         """Remove the folders that moving has emptied."""
         if self._inbox is not None and self._config.placement == "move":
@@ -206,6 +212,17 @@ class Intake:
 
         face: which one of each picture, from the left, 1 the first; None: all of them.
         """
+        found: list[SeenFace] = []
+        for (name, _), image in zip(photos, self.see(photos), strict=True):
+            if face is not None and image.faces and face > len(image.faces):
+                raise ItemError(f"{name} shows {len(image.faces)} faces: there is no face {face} from the left")
+            found += image.faces if face is None else image.faces[face - 1 : face]
+        if not found:
+            raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
+        return np.stack([seen.embedding for seen in found])
+
+    def see(self, photos: list[tuple[str, str]]) -> list[SeenImage]:
+        """Pictures (name, content in base64) as seen, faces from the left. Raises ItemError, RequestError."""
         pack = pack_of(self._config.faces)
         if pack.fingerprint != self._store.fingerprint:
             raise RequestError(
@@ -213,12 +230,7 @@ class Intake:
                 f" compared with them; `face-organizer reembed --pack {pack.address}` moves the library to it"
             )
         images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
-        found = []
-        for (name, _), image in zip(photos, self._engine.see(images), strict=True):
-            from_left = sorted(image.faces, key=lambda seen: float(seen.detection.box[[0, 2]].sum()))
-            if face is not None and from_left and face > len(from_left):
-                raise ItemError(f"{name} shows {len(from_left)} faces: there is no face {face} from the left")
-            found += from_left if face is None else from_left[face - 1 : face]
-        if not found:
-            raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
-        return np.stack([seen.embedding for seen in found])
+        return [
+            replace(image, faces=tuple(sorted(image.faces, key=lambda face: float(face.detection.box[[0, 2]].sum()))))
+            for image in self._engine.see(images)
+        ]

@@ -39,6 +39,9 @@ NO_FACE = "no_face"
 QUARANTINE = "quarantine"
 STATE_FOLDER = ".face-organizer"
 
+SIDECAR_ENDING = ".xmp"
+"""What is called IMAGE.xmp tells of the image beside it, and is none itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -63,6 +66,16 @@ class InboxState:
 
     kind: Literal["watched", "polling", "lost"]
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Something that lies in the library. place: relative path; kind: "file", "link" (symbolic), "other", or "note": no
+    image by its name (Thumbs.db, a download under way)."""
+
+    place: str
+    signature: Signature
+    kind: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -375,9 +388,9 @@ class Move:
 class RunRecord:
     """One re-clustering: why, on what, with which parameters, what changed.
 
-    state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
-    itself. found: what else it found out (calibration, the bound for members, the elbow), plain values. moves: the
-    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
+    state: proposed, applying, applied, rolled_back, dismissed, replaced (a later run looked again). waits: why it did
+    not apply itself. found: what else it found out (calibration, the bound for members, the elbow), plain values.
+    moves: the largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
     joined: faces of nobody that found somebody. at_s: seconds since 1970.
     """
 

@@ -22,7 +22,7 @@ from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Index, Library, Log, NeighbourFinder, Store
-from face_organizer.types import Float32, Int64
+from face_organizer.types import Float32, Int64, SeenImage
 
 Answer = dict[str, Any]
 
@@ -30,7 +30,8 @@ Answer = dict[str, Any]
 @dataclass(frozen=True)
 class Desk:
     """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): all that is pending,
-    and wait for it. embed(photos, face): see intake.Intake.embed."""
+    and wait for it. embed(photos, face), see(photos): see intake.Intake. attributes_lack(): why nothing is known of
+    gender and age, "" where it is."""
 
     store: Store
     index: Index
@@ -48,10 +49,12 @@ class Desk:
     failed: Callable[[], bool]
     place: Callable[[], None]
     embed: Callable[[list[tuple[str, str]], int | None], Float32]
+    see: Callable[[list[tuple[str, str]]], list[SeenImage]]
     find_neighbours: NeighbourFinder
     crowd: Crowd
     rejected: RejectedFiles
     log: Log
+    attributes_lack: Callable[[], str]
 
     def similarities(self, vector: Float32) -> tuple[Int64, Float32]:
         """Every person's id and how similar its centroid is."""

@@ -1,4 +1,4 @@
-"""Routes that take files: search by pictures, and enrolling one.
+"""Routes that take files: looking at a photo, search by pictures, and enrolling one.
 
 Room:    web (talks)
 Imports: clerks, guard, models, served, errors, fastapi, starlette, stdlib
@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from face_organizer.errors import RequestError
 from face_organizer.web.clerks import BusyError, Clerks
 from face_organizer.web.guard import FORM_BYTES, too_large
-from face_organizer.web.models import Enrolled, Hit
+from face_organizer.web.models import Enrolled, Hit, Photo
 from face_organizer.web.served import Served
 
 PHOTOS_MAX = 32
@@ -50,6 +50,7 @@ SEARCH_FORM = _form_of(
     {"photos": {"type": "array", "items": _FILE, "maxItems": PHOTOS_MAX}, **Wanted.model_json_schema()["properties"]},
     [],
 )
+LOOK_FORM = _form_of({"photo": _FILE}, ["photo"])
 ENROL_FORM = _form_of({"image": _FILE, "name": {"type": "string", "minLength": 1, "maxLength": NAME_MAX}}, ["image"])
 
 
@@ -106,6 +107,19 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
             contents = [(name, base64.b64encode(content).decode()) for name, content in photos]
             named = wanted.model_dump(exclude={"together"})
             return await clerks.ask("look", served.calls["search"], photos=contents, together=together, **named)
+        finally:
+            uploads.give_back(held)
+            await form.close()
+
+    @routes.post("/look", tags=["search"], openapi_extra=LOOK_FORM)
+    async def look(request: Request) -> Photo:
+        """The faces in a photo, to choose one to search with. The photo is not kept."""
+        form, held = await uploads.form(request)
+        try:
+            if [key for key, _ in form.multi_items()] != ["photo"]:
+                raise HTTPException(422, "send one photo")
+            name, content = await _file(form["photo"])
+            return Photo(**await clerks.ask("look", served.calls["photo"], name, base64.b64encode(content).decode()))
         finally:
             uploads.give_back(held)
             await form.close()
