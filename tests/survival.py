@@ -55,10 +55,11 @@ T = TypeVar("T")
 
 
 class Nest:
-    """Runs the program in processes forked from one that has done the imports; see mortal.py."""
+    """Runs the program in processes forked from one that has done the imports; see mortal.py. painted: without its
+    networks, see numbered.py."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, painted: bool = False) -> None:
+        self._folder, self._painted = folder, painted
         self._number = 0
         script = Path(__file__).with_name("mortal.py")
         self._process = subprocess.Popen(
@@ -79,6 +80,7 @@ class Nest:
         )
         job: dict[str, Any] = {"arguments": list(map(str, arguments)), "within_s": within_s}
         job |= {"out": str(out), "err": str(err), "count": str(counted) if count else ""}
+        job |= {"painted": self._painted}
         job |= {"arm": {**arm, "told": str(told)} if arm else None}
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -24,7 +24,14 @@ from face_organizer.adapters.runtime import detector_device, is_gpu, kind_of, nu
 from face_organizer.adapters.session import steps_run
 from face_organizer.config import Config
 from face_organizer.errors import ModelError
-from face_organizer.parts import make_eyes, models_folder, open_attributes, open_detectors, open_recognisers
+from face_organizer.parts import (
+    make_eyes,
+    models_folder,
+    open_attributes,
+    open_detectors,
+    open_recognisers,
+    pack_of,
+)
 from face_organizer.pipeline.engine import Device, Engine
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log
@@ -61,7 +68,7 @@ def _gauge() -> Callable[[str], Mapping[str, float]]:
 def open_devices(config: Config, log: Log) -> list[Device]:
     """The devices that were asked for, each proven. Raises ModelError."""
     faces = config.faces
-    pack = load_pack(faces.pack, models_folder(faces))
+    pack = load_pack(pack_of(faces).address, models_folder(faces))
     choice = choose_devices(faces.wanted)
     opener = _Opener(config, pack, log, expected_of(pack, models_folder(faces)))
     devices: list[Device] = []
