@@ -112,7 +112,7 @@ def run(
         if as_json:
             rows = [{"library": name, **summary} for name, summary in summaries.items()]
             print_json(summaries.get("", rows))
-        elif code == 0:
+        elif code == 0 or len(libraries) > 1:
             for name, summary in summaries.items():
                 click.echo(in_words(summary, libraries[name].library_path))
         sys.exit(code)
