@@ -321,11 +321,13 @@ def library_of(library: Path) -> dict[str, Any]:
 
 
 def tree_of(folder: Path) -> Tree:
-    """{relative path: content} of every file below a folder but those of the state."""
+    """{relative path: content} of every file below a folder but those of the state, and a library's README.txt."""
     found: Tree = {}
     for above, folders, names in os.walk(folder):
         if STATE_FOLDER in folders:
             folders.remove(STATE_FOLDER)
+        if Path(above) == folder and STATE_FOLDER in os.listdir(folder):  # noqa: PTH208 - as many as we like
+            names = [name for name in names if name != "README.txt"]
         found |= {os.path.relpath(f"{above}/{name}", folder): Path(above, name).read_bytes() for name in names}
     return found
 

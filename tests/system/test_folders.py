@@ -202,6 +202,17 @@ def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) 
     assert house.kinds() == ["assign"]
 
 
+def test_the_library_explains_itself_and_nobody_takes_that_for_an_image(house: House) -> None:
+    text = house.library / "README.txt"
+    assert "drag an image" in text.read_text()
+
+    text.unlink()
+    house.once()
+
+    assert not text.exists()
+    house.is_well()
+
+
 def test_it_can_be_turned_off(house: House) -> None:
     house.settings.write_text(SETTINGS + "watch = false\n")
     house.drag(f"{ANN}/00.png", to=BOB)
