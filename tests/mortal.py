@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from numbered import without_networks
 from steps import ALL, PACKAGE, Step, found
 
 IMPORTED = ("cli", "serve", "opening", "commands", "app")
@@ -136,6 +137,8 @@ def live(job: dict[str, Any]) -> None:
         os.close(descriptor)
     if job.get("arm"):
         arm(**job["arm"])
+    if job.get("numbered"):
+        without_networks()
     if job.get("count"):
         count_all(job["count"])
     import_module(f"{PACKAGE}.cli").main(job["arguments"], prog_name="face-organizer")

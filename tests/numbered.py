@@ -61,8 +61,8 @@ class Painted:
         return seen
 
 
-def main(arguments: list[str]) -> None:
-    # before anybody takes it from there
+def without_networks() -> None:
+    """Before anybody takes them from where they are."""
     try:
         import face_organizer.devices as devices
 
@@ -71,6 +71,10 @@ def main(arguments: list[str]) -> None:
         import face_organizer.parts as parts
 
         parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
+
+
+def main(arguments: list[str]) -> None:
+    without_networks()
     from face_organizer.cli import main as command
 
     command(arguments, prog_name="face-organizer")

@@ -70,14 +70,20 @@ class Nest:
         )
 
     def run(
-        self, *arguments: str | Path, arm: Mapping[str, Any] | None = None, count: bool = False, within_s: float = 100.0
+        self,
+        *arguments: str | Path,
+        arm: Mapping[str, Any] | None = None,
+        count: bool = False,
+        numbered: bool = False,
+        within_s: float = 100.0,
     ) -> Ended:
-        """A command to its end, or to the moment that arm (the arguments of mortal.arm but `told`) names."""
+        """A command to its end, or to the moment that arm (the arguments of mortal.arm but `told`) names. numbered:
+        without its networks."""
         self._number += 1
         out, err, told, counted = (
             self._folder / f"{self._number}.{name}" for name in ("out", "err", "told", "counted")
         )
-        job: dict[str, Any] = {"arguments": list(map(str, arguments)), "within_s": within_s}
+        job: dict[str, Any] = {"arguments": list(map(str, arguments)), "within_s": within_s, "numbered": numbered}
         job |= {"out": str(out), "err": str(err), "count": str(counted) if count else ""}
         job |= {"arm": {**arm, "told": str(told)} if arm else None}
         assert self._process.stdin is not None
