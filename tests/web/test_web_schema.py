@@ -29,7 +29,7 @@ def ask_everything(specification: Any, mode: Any, examples: int) -> None:
     for found in specification.get_all_operations():
         operation = found.ok()
         # What is no image is refused, and no schema can say what one is; and a form knows only texts and files.
-        is_form = operation.path in ("/api/search", "/api/images")
+        is_form = any(body.media_type == "multipart/form-data" for body in operation.body)
         excluded = [positive_data_acceptance, negative_data_rejection] if is_form else []
 
         with suppress(Unsatisfiable):  # nothing can be wrong about a request that takes nothing
