@@ -43,8 +43,15 @@ def organizer(
     return done
 
 
-def as_json(*arguments: str | Path, expect: int | None = 0, within: Sequence[str] = (), within_s: float = 110.0) -> Any:
-    return json.loads(organizer(*arguments, "--json", expect=expect, within=within, within_s=within_s).stdout)
+def as_json(
+    *arguments: str | Path,
+    expect: int | None = 0,
+    within: Sequence[str] = (),
+    command: Sequence[str] = COMMAND,
+    within_s: float = 110.0,
+) -> Any:
+    done = organizer(*arguments, "--json", expect=expect, within=within, command=command, within_s=within_s)
+    return json.loads(done.stdout)
 
 
 def environment() -> dict[str, str]:

@@ -23,6 +23,7 @@ from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.originals import Originals
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
+from face_organizer.adapters.tree import FolderTree
 from face_organizer.calls import calls_by_name
 from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
@@ -30,18 +31,20 @@ from face_organizer.devices import make_engine
 from face_organizer.enrol import Enrol
 from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
-from face_organizer.parts import pack_of, placing_copies, rules_of, state_folder, when_of
+from face_organizer.parts import attentive_of, pack_of, placing_copies, rules_of, state_folder, when_of
 from face_organizer.pictures import Pictures
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.by_hand import ByHand
 from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Pipeline, Service, Stage
+from face_organizer.pipeline.flow import Job, Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
+from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.messages import Call
 from face_organizer.pipeline.place import Placer
@@ -51,8 +54,10 @@ from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Picture, load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.space import LIBRARY, STATE, Space
+from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
+from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
 from face_organizer.status import Status
 
@@ -92,6 +97,7 @@ class Organizer:
         self._make_ends()
         self._make_gallery()
         self._make_tasks()
+        self._make_hands()
         self._make_calls()
 
     def _open_views(self) -> None:
@@ -138,7 +144,10 @@ class Organizer:
             pixels_max=config.watch.pixels_max,
         )
         self._erase_thumbnails = thumbnails.erase
-        self._placer = Placer(store, self._folders, self._post, log, monotonic, self._space, self._timings.observe)
+        self._stir = Stir(monotonic)
+        self._placer = Placer(
+            store, self._folders, self._post, log, monotonic, self._space, self._timings.observe, self._stir.ours
+        )
         self.enrol = Enrol(self._intake, store, self._placer, config.library_path, self._is_giving_up).enrol
         self._wait_placed = partial(self._placer.wait_placed, unless=self._is_giving_up)
 
@@ -210,6 +219,20 @@ class Organizer:
         self._recluster.remember(last_run)
         self._go_by(self._recluster.found)
 
+    def _make_hands(self) -> None:
+        """Who follows what people do in the folders."""
+        self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
+        self._tree = FolderTree(self.config.library_path, self._log, monotonic)
+        self._hands = Hands(
+            self._tree,
+            Walker(self._store, self._tree, self._intake.contents),
+            ByHand(self._decide, self._roster, self._book, self._tree),
+            self._stir,
+            self._log,
+            monotonic,
+            attentive_of(self.config, once=False),
+        )
+
     def _make_calls(self) -> None:
         """What commands may ask for, and the door that they come through."""
         rejected = RejectedFiles()
@@ -224,6 +247,7 @@ class Organizer:
             placer=self._placer,
             space=self._space,
             recluster=self._recluster,
+            hands=self._hands,
             rejected=rejected,
             pulses=self.pulses,
             told=self.told,
@@ -235,7 +259,7 @@ class Organizer:
             index=self._index,
             roster=self._roster,
             book=self._book,
-            decide=Decide(self._roster, self._changes, self._applier, self._runs, time),
+            decide=self._decide,
             forget=self._forget,
             runs=self._runs,
             recluster=self._recluster,
@@ -264,11 +288,17 @@ class Organizer:
 
     def start(self, *, watching: bool = False, once: bool = False) -> None:
         """Start the threads. watching: networks and inbox too. once: nothing runs by itself, no second looks."""
-        jobs = {"place": self._placer.run, "recluster": self._recluster.run, "catch_up": self._catch_up.run}
+        jobs: dict[str, Job] = {
+            "place": self._placer.run,
+            "recluster": self._recluster.run,
+            "catch_up": self._catch_up.run,
+        }
         self._recluster.by_itself = watching and not once
         if watching:
             self._pipeline = self._new_pipeline(self._timings.timed(self._intake.open(once=once)))
-            jobs["ingest"] = self._intake.run
+            self._hands.patience = attentive_of(self.config, once=once)
+            jobs["hands"] = self._hands.run
+            jobs["ingest"] = self._hands.first(self._intake.run) if once else self._intake.run
         self._services = {
             name: Service(name, job, self.pulses, AT_LENGTH if name == "recluster" else 1.0)
             for name, job in jobs.items()
@@ -305,11 +335,13 @@ class Organizer:
         drained = False
         try:
             stop("ingest")
+            stop("hands")
             stop("catch_up")
             left_s = max(0.0, self._give_up_at - monotonic())
             drained = self._pipeline.wait_empty(left_s) and self._placer.wait_done(self._is_giving_up)
         finally:
             self._intake.close()
+            self._tree.stop()
             stop("recluster")
             stop("place")
             (self._pipeline.close if drained else self._pipeline.abort)()
@@ -327,7 +359,9 @@ class Organizer:
 
     def settled(self) -> bool:
         """Everything in the inbox has been taken in and put in its place (or cannot be placed for now)."""
-        return self._intake.is_idle() and not self._pipeline.in_flight and self._placer.is_done()
+        return (
+            self._intake.is_idle() and self._hands.is_idle() and not self._pipeline.in_flight and self._placer.is_done()
+        )
 
     def out_of_room(self) -> str:
         """Why nothing moves any more: a disk has been full for a while, and all that can be done is done. "" if not."""
@@ -375,6 +409,7 @@ class Organizer:
         """Take over what can change while running; gallery and re-clustering see it at their next step."""
         self.config = config
         self._intake.reload(config)
+        self._hands.patience = attentive_of(config, once=False)
         self._space.free_min_bytes = config.watch.disk_free_min_bytes
         self._recluster.rules = rules_of(config, pack_of(config.faces))
         self._go_by(self._recluster.found)

@@ -43,6 +43,11 @@ class WatchConfig(Section, frozen=True):
     disk_free_min_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
 
 
+class FoldersConfig(Section, frozen=True):
+    watch: bool = True
+    settle_s: Seconds = 2.0
+
+
 class FacesConfig(Section, frozen=True):
     pack: str = "opencv-zoo"
     models_dir: str = ""
@@ -135,6 +140,7 @@ class Config(Section, frozen=True):
     people: People | None = None
     placement: Placement = "move"
     watch: WatchConfig = WatchConfig()
+    folders: FoldersConfig = FoldersConfig()
     faces: FacesConfig = FacesConfig()
     persons: PeopleConfig = PeopleConfig()
     recluster: ReclusterConfig = ReclusterConfig()
@@ -325,7 +331,7 @@ def _meet(one: Path, other: Path) -> bool:
 OWN = ("inbox", "library", "state_dir", "people", "placement")
 """Top-level keys that every library has for itself. When they change, SIGHUP closes it and opens it anew."""
 
-RELOADABLE = frozenset({"watch", "persons", "recluster", "log"})
+RELOADABLE = frozenset({"watch", "folders", "persons", "recluster", "log"})
 """Top-level keys that SIGHUP applies at once; the rest, which all libraries share, need a restart."""
 
 

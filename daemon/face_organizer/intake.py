@@ -127,6 +127,11 @@ class Intake:
         """How many files the inbox holds now. Walks it."""
         return sum(1 for _ in self._inbox.walk()) if self._inbox is not None else 0
 
+    def contents(self) -> set[tuple[int, int]]:
+        """Size and time of what was put into the inbox to be moved out of it; what is to stay there is none of that."""
+        moves = self._inbox is not None and self._config.placement == "move"
+        return self._inbox.contents() if self._inbox is not None and moves else set()
+
     def prune(self) -> None:
         """Remove the folders that moving has emptied."""
         if self._inbox is not None and self._config.placement == "move":

@@ -17,6 +17,7 @@ from face_organizer.config import Config, FacesConfig, People
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
+from face_organizer.pipeline.hands import Attentive
 from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
@@ -41,7 +42,8 @@ def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) ->
 def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
     """Sessions of the pack's recogniser."""
     batch_max = batch_max if pack.recogniser_batches else 1
-    return open_sessions(pack.recogniser_path, device, count=count, batch_max=batch_max)
+    path = pack.recogniser_cpu_path if device == "cpu" else pack.recogniser_path
+    return open_sessions(path, device, count=count, batch_max=batch_max)
 
 
 def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
@@ -160,6 +162,12 @@ def patience_of(config: Config, *, once: bool) -> Patience:
     watch = config.watch
     grace_s, prune_s = (0.0, 0.0) if once else (watch.unfinished_grace_s, watch.prune_empty_s)
     return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
+
+
+def attentive_of(config: Config, *, once: bool) -> Attentive:
+    """With `once` whoever rearranged the folders has done so."""
+    watch = config.watch
+    return Attentive(0.0 if once else config.folders.settle_s, watch.rescan_s, watch.poll_s, config.folders.watch)
 
 
 def placing_copies(config: Config) -> bool:

@@ -29,6 +29,7 @@ from face_organizer.types import (
     ImageRef,
     InboxState,
     Int64,
+    Lying,
     Neighbours,
     PersonRecord,
     Placed,
@@ -187,6 +188,58 @@ class Library(Protocol):
 
     def walk(self) -> Iterator[str]:
         """The relative path of every file in the library's folders but the state folder and the reasons."""
+        ...
+
+
+class Tree(Protocol):
+    """The library's folders as people leave them. Hints are events, no more; walk() is the truth. Not thread-safe."""
+
+    @property
+    def state(self) -> InboxState:
+        """Watched, polling or lost, as check() found it."""
+        ...
+
+    @property
+    def walk_due(self) -> bool:
+        """Hints were lost: a walk is due now."""
+        ...
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Folders that the last walk could not look into."""
+        ...
+
+    @property
+    def nested(self) -> tuple[str, ...]:
+        """Folders within folders, as the last walk found them."""
+        ...
+
+    def check(self) -> bool:
+        """Is the library there, and the same one? Re-arms a dead or lost watcher."""
+        ...
+
+    def hints(self, within_s: float) -> list[str]:
+        """Wait up to within_s for relative paths that something happened to. [] when nothing did."""
+        ...
+
+    def folders(self) -> dict[str, Signature]:
+        """What lstat says of each folder. Raises OSError."""
+        ...
+
+    def walk(self) -> Iterator[Lying]:
+        """Whatever lies in the folders, but folders. Raises OSError."""
+        ...
+
+    def look(self, place: str) -> Lying | None:
+        """What lies at one place; None where nothing does, or a folder. Raises OSError."""
+        ...
+
+    def digest(self, place: str) -> bytes:
+        """The name of a regular file's content. Raises OSError."""
+        ...
+
+    def target(self, place: str) -> Path | None:
+        """Where a symbolic link leads; None where there is none."""
         ...
 
 

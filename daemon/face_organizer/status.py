@@ -21,6 +21,7 @@ from face_organizer.intake import Intake
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.flow import Pipeline
 from face_organizer.pipeline.gallery import Gallery
+from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
@@ -48,6 +49,7 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    hands: Hands
     rejected: RejectedFiles
     pulses: Pulses
     told: Telling
@@ -66,6 +68,7 @@ class Status:
             "people": self.config.people,
             **self.in_gallery(self._truth),
             "in_flight": self._in_flight(),
+            "folders": self._folders(),
             "paused": _lack_told(self.space.lack),
             "queues": self.pipeline().queues(),
             "threads": self.intake.thread_states | self.pulses.states(),
@@ -109,6 +112,13 @@ class Status:
                 "decisions": txn.decisions.count(),
             }
 
+    def _folders(self) -> Answer | None:
+        """How the library's folders are followed, and what was understood last; None where nobody follows them."""
+        if not self.intake.is_open or not self.hands.patience.is_on:
+            return None
+        told, last = _state_told(self.hands.state) or {}, self.hands.last
+        return told | {"decision_id": last.decision_id or None, "says": last.says or None}
+
     def _index(self) -> Answer:
         """nprobe, recall: None until they are known; an index without lists is exact."""
         tuned, trained_on = self.index.tuned, self.index.trained_on
@@ -124,7 +134,8 @@ class Status:
 
     def problems(self) -> list[str]:
         """What cannot be done for now in this library, in sentences for people."""
-        shown = sorted(map(answers.printable, {*self.placer.problems.values(), *self.intake.problems()}))
+        problems = {*self.placer.problems.values(), *self.intake.problems(), *self.hands.problems()}
+        shown = sorted(map(answers.printable, problems))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 
 

@@ -65,6 +65,16 @@ class InboxState:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Something that lies in the library. place: relative path; kind: "file", "link" (symbolic), "other", or "note": no
+    image by its name (Thumbs.db, a download under way)."""
+
+    place: str
+    signature: Signature
+    kind: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedImage:
     """An image as pixels. pixels: uint8 (h, w, 3) RGB, upright (EXIF applied), read-only.

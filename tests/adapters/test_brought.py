@@ -58,6 +58,9 @@ def test_a_recogniser_that_scales_by_itself_is_fed_raw(tmp_path: Path, scales: b
 def test_a_folder_is_a_pack_with_careful_bounds_and_no_known_licence(brought: Path, models_dir: Path) -> None:
     pack = load_pack(str(brought), models_dir)
 
+    made = json.loads((pack.recogniser_path.parent / "manifest.json").read_text())["made"]
+
+    assert made["recogniser.cpu.onnx"]["differs_by_share"] < 1e-5
     assert (pack.name, pack.address, pack.detector_kind, pack.dimension) == ("buffalo_x", str(brought), "scrfd", 16)
     assert pack.traits.attributes is not None
     assert pack.licence.startswith("unknown")

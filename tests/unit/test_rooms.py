@@ -75,7 +75,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/pull.py",
     ),
     "google": ("adapters/networks.py",),
-    "onnx": ("adapters/fold.py", "adapters/networks.py", "adapters/session.py"),
+    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/session.py"),
     "onnxruntime": ("adapters/session.py",),
     "openvino": ("adapters/session.py",),
     "pillow_heif": ("vision/decode.py",),

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,20 @@ def digest_at(path: Path) -> bytes:
         return digest_of(Spot(folder, path))
     finally:
         os.close(folder)
+
+
+def is_one_entry(one: Spot, other: Spot) -> bool:
+    """Are these two names of one entry of a folder, as where case does not count? Then to remove one is to remove both.
+
+    Two hard links of one file are two entries. Raises OSError.
+    """
+    folder, other_folder = os.fstat(one.folder), os.fstat(other.folder)
+    if (folder.st_dev, folder.st_ino) != (other_folder.st_dev, other_folder.st_ino):
+        return False
+    if one.name == other.name:
+        return True
+    alike = unicodedata.normalize("NFC", one.name).casefold() == unicodedata.normalize("NFC", other.name).casefold()
+    return alike and not {one.name, other.name} <= set(os.listdir(one.folder))
 
 
 def text_of(spot: Spot, size_max_bytes: int) -> bytes | None:

@@ -124,6 +124,19 @@ class FolderInbox:
             return None
         return None if stat.S_ISDIR(found.st_mode) else Signature(found.st_size, found.st_mtime_ns, found.st_ino)
 
+    def contents(self) -> set[tuple[int, int]]:
+        """Size and time of every candidate below the inbox. Any thread."""
+        found = set()
+        for above, folders, names in os.walk(self._root):
+            folders[:] = [folder for folder in folders if not folder.startswith(".")]
+            for name in filter(is_candidate_name, names):
+                try:
+                    told = os.lstat(os.path.join(above, name))
+                except OSError:
+                    continue
+                found.add((told.st_size, told.st_mtime_ns))
+        return found
+
     def _is_candidate(self, path: Path) -> bool:
         if not path.is_relative_to(self._root) or path == self._root:
             return False

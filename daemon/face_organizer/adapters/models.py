@@ -29,9 +29,10 @@ from face_organizer.adapters.prepare import (
     DETECTOR,
     MANIFEST,
     RECOGNISER,
+    RECOGNISER_CPU,
     Recipe,
-    batches,
     damage,
+    made_in,
     make,
     read_manifest,
 )
@@ -51,6 +52,7 @@ PULLED = "pulled"
 class Pack:
     """A detector and a recogniser ready to open, and what is known of them.
 
+    recogniser_cpu_path: the same network in the words that ONNX Runtime is quick at on a CPU.
     traits: how they are fed and read; its whitening is None while the files are not made. attributes_path: of a network
     that tells gender and age, None where the pack has none. fingerprint: names the model whose embeddings these are;
     vectors of different fingerprints must never be compared. similarity_join_min: to join the nearest person live.
@@ -65,6 +67,7 @@ class Pack:
     address: str
     detector_path: Path
     recogniser_path: Path
+    recogniser_cpu_path: Path
     attributes_path: Path | None
     traits: Traits
     detector_batches: bool
@@ -201,18 +204,24 @@ def _remembered(told: Mapping[str, object], address: str, folder: Path, cache: P
 def _pack(recipe: Recipe, whitening: Whitening | None) -> Pack:
     manifest, folder = recipe.manifest, recipe.folder
     attributes = manifest.attributes
+    made = made_in(folder)
+
+    def batches(file: str) -> bool:
+        return recipe.proven or bool(made.get(file, {}).get("batches"))
+
     return Pack(
         name=manifest.pack,
         address=recipe.address,
         detector_path=folder / DETECTOR,
         recogniser_path=folder / RECOGNISER,
+        recogniser_cpu_path=folder / (RECOGNISER_CPU if RECOGNISER_CPU in made else RECOGNISER),
         attributes_path=folder / ATTRIBUTES if attributes else None,
         traits=Traits(
             manifest.detector.traits, manifest.recogniser.traits, whitening, attributes.traits if attributes else None
         ),
-        detector_batches=recipe.proven or batches(folder, DETECTOR),
-        recogniser_batches=recipe.proven or batches(folder, RECOGNISER),
-        attributes_batches=recipe.proven or batches(folder, ATTRIBUTES),
+        detector_batches=batches(DETECTOR),
+        recogniser_batches=batches(RECOGNISER),
+        attributes_batches=batches(ATTRIBUTES),
         fingerprint=manifest.fingerprint,
         licence=manifest.licence,
         similarity_join_min=manifest.bounds["similarity_join_min"].value,

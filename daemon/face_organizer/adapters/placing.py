@@ -21,6 +21,7 @@ from face_organizer.adapters.actual import Actual, Thing, folder_of
 from face_organizer.adapters.files import (
     Spot,
     copy_new,
+    is_one_entry,
     link,
     make_folder,
     numbered,
@@ -224,7 +225,8 @@ class Placing:
         """Remove the places that truth no longer wants, in mode "move" the source, and what these leave behind."""
         for place in leaving:
             if thing := self._actual.standing.get(place):
-                self._remove(thing, shown)
+                if not any(is_one_entry(thing.spot, self._actual.standing[kept].spot) for kept in shown.values()):
+                    self._remove(thing, shown)
                 del self._actual.standing[place]
         if self._mode == "move" and self._actual.source is not None:
             self._empty_inbox(self._actual.source, shown)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
-
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, face_meant, person_meant
 from face_organizer.errors import RequestError
 from face_organizer.pipeline import answers
+from face_organizer.pipeline.cover import cover_of
 from face_organizer.pipeline.recluster import Kept, Kind
 from face_organizer.pipeline.split import parts_of
 from face_organizer.ports import Transaction
@@ -131,23 +130,9 @@ class Decide:
             return face_meant(txn, meant)
 
     def _cover(self, person_id: int) -> list[int]:
-        """The face that stands for a person, nearest to its centroid: whoever names the person has looked at it."""
-
         def find() -> list[int]:
-            roster = self._desk.roster
-            rows = np.flatnonzero(roster.centroids.ids == person_id)
-            ids = np.flatnonzero((roster.person_of == person_id) & roster.founder)
-            if len(rows) == 0 or len(ids) == 0:
-                return [int(face_id) for face_id in np.flatnonzero(roster.person_of == person_id)[:1]]
-            centroid = roster.centroids.matrix[rows[0]]
             with self._desk.store.read() as txn:
-                best = max(
-                    (float(similarity), -int(face_id))
-                    for start in range(0, len(ids), 4096)
-                    for part in (ids[start : start + 4096],)
-                    for face_id, similarity in zip(part, txn.vectors(part) @ centroid, strict=True)
-                )
-            return [-best[1]]
+                return cover_of(txn, self._desk.roster, person_id)
 
         return list(self._desk.in_gallery(find))
 

@@ -36,6 +36,12 @@ def person_folder_name(person_id: PersonId, people: People, given: AbstractSet[s
     return next((name for name in names if name.casefold() not in given), f"person_{person_id:04d}")
 
 
+def numbered_person(folder: str) -> int:
+    """The person whose usual folder this is by its number, 0 if it is no such folder."""
+    found = re.fullmatch(r"person_(\d{4,18})", folder)
+    return int(found[1]) if found else 0
+
+
 def safe_folder_name(name: str) -> str:
     """A human's name for a person as the name of a folder: itself wherever possible.
 

@@ -115,13 +115,18 @@ class Decide:
         return decision_id, decision
 
     def make(self, draft: Callable[[Transaction], Draft]) -> int:
-        """Write a decision down and do what it says; draft() runs in the gallery's thread. Returns its id."""
+        """Write a decision down and do what it says; draft() runs in the gallery's thread. Returns its id; 0 for a
+        draft without a kind, of which only the files are written down."""
 
         def begin() -> int:
             with self._book.write() as txn:
                 made = draft(txn)
                 for file_id, file in made.files.items():
                     txn.files.put(file_id, file)
+                for file_id in made.again:
+                    txn.set_pending(file_id, True)
+                if not made.kind:
+                    return 0
                 ids = np.array(sorted(made.goes), np.int64)
                 change = ChangeRecord(
                     face_ids=pack_ids(ids),

@@ -28,7 +28,8 @@ from face_organizer.types import NOBODY, UNBORN, FileRecord, PersonChange, Perso
 @dataclass
 class Draft:
     """A decision in the making: what it says, of whom, and where faces go (face -> person, maybe one yet unborn).
-    born_as: what those who are born are called. files: as somebody laid them, written down with it."""
+    born_as: what those who are born are called. files: as somebody laid them, written down with it. again: files that
+    have to be placed anew, whatever becomes of faces. Without a kind nothing is decided."""
 
     kind: str
     says: str
@@ -38,6 +39,7 @@ class Draft:
     merged: dict[int, int] = field(default_factory=dict)
     born_as: dict[int, Called] = field(default_factory=dict)
     files: dict[int, FileRecord] = field(default_factory=dict)
+    again: set[int] = field(default_factory=set)
 
 
 class Drafts:

@@ -282,12 +282,14 @@ class Pipeline:
                 self._changed.notify_all()
 
 
+Job = Callable[[Event], None]
+"""What a service does until it is told to stop."""
+
+
 class Service:
     """One named thread that runs job(stop) until it returns; `failure` keeps what killed it. patience: see Pulse."""
 
-    def __init__(
-        self, name: str, job: Callable[[Event], None], pulses: Pulses | None = None, patience: float = 1.0
-    ) -> None:
+    def __init__(self, name: str, job: Job, pulses: Pulses | None = None, patience: float = 1.0) -> None:
         self._job, self._name = job, name
         self._pulses, self._patience = pulses or Pulses(), patience
         self._stop = Event()

@@ -7,7 +7,7 @@ Imports: types, errors, ports, book, channel, messages, pulse, space, timing
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from pathlib import Path
 from threading import Event
@@ -37,7 +37,7 @@ class Placer:
 
     wake() after a commit that left something pending. A file that could not be placed (a folder without permission) is
     tried again after RETRY_S, and the log says so when its problem is new. On a full disk, of which `space` hears, a
-    few are tried, others each time, until there is room for all.
+    few are tried, others each time, until there is room for all. moved(places): what lies there changed by our doing.
     """
 
     def __init__(
@@ -49,8 +49,9 @@ class Placer:
         clock: Clock,
         space: Space | None = None,
         observe: Observe = unobserved,
+        moved: Callable[[Iterable[str]], None] = lambda places: None,
     ) -> None:
-        self._store, self._library, self._post = store, library, post
+        self._store, self._library, self._post, self._moved = store, library, post, moved
         self._log, self._clock, self._observe = log, clock, observe
         self._space = space or boundless(log, clock)
         self._work = Event()
@@ -133,6 +134,7 @@ class Placer:
                 began = self._clock()
                 placed = self._library.reconcile(file)
                 self._observe("place", self._clock() - began, 1)
+                self._moved((*file.places, *placed.places))
                 done.append((file, placed))
                 refused += placed.no_room
                 if refused >= REFUSED_MAX:

@@ -1,0 +1,231 @@
+"""What people mean by how they lay files: from where truth put them, and where they lie now.
+
+Room:    identity (thinks)
+Imports: types, stdlib
+
+The folder tree is an interface: an image that was dragged from one person's folder to another's says "this face is that
+person", and a folder that got another name names the person. What is understood here is done by decisions that can be
+taken back; what cannot be understood is left alone, and told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from face_organizer.types import NO_FACE, NOBODY, OUTLIERS, QUARANTINE
+
+NOBODYS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
+"""Folders that belong to nobody: what is dragged there is not who it was."""
+
+GUTTED_MIN = 50
+"""So many images, and more than half of all, that are gone at once are an accident, not a thousand opinions."""
+
+About = tuple[Literal["person", "face"], int]
+"""Of whom something is said."""
+
+Target = int | str
+"""A person by its id, or one who is yet unborn by the name of the new folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A file that does not lie where truth put it.
+
+    was: the folders truth put it in; lies: those where it lies now. faces: of its image, in their order, with their
+    persons. twins: where other files of the image lie. comes_back: it was put into the inbox, to be sorted anew.
+    was_lost: it was given up as missing, and has appeared. crossed: folders where it lies as one file with what truth
+    put elsewhere: no copy, but dragged there while we were moving it.
+    """
+
+    file_id: int
+    was: frozenset[str]
+    lies: frozenset[str]
+    faces: Mapping[int, int]
+    twins: frozenset[str] = frozenset()
+    comes_back: bool = False
+    was_lost: bool = False
+    crossed: frozenset[str] = frozenset()
+
+    @property
+    def is_gone(self) -> bool:
+        return not self.lies
+
+
+@dataclass(frozen=True)
+class Around:
+    """What else is so. persons: folder -> whose it is. standing: the folders that there are. left: how many other files
+    lie in a folder as they should, or are on their way there. renamed: folder -> what the same folder is called now,
+    where that is known for sure. known: how many files lie in folders by truth."""
+
+    persons: Mapping[str, int] = field(default_factory=dict)
+    standing: AbstractSet[str] = frozenset()
+    left: Mapping[str, int] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    known: int = 0
+
+
+@dataclass
+class Meaning:
+    """What was meant. names: person -> the name of the folder. merges: person -> into whom. hides: persons.
+
+    assigns: face -> who it is. rejects: face -> is it to be nobody's (else the next best person's)? unclear: file ->
+    why nothing was understood. gutted: so many are gone that nothing was made of that. told: file -> the persons and
+    faces about whom it says something.
+    """
+
+    names: dict[int, str] = field(default_factory=dict)
+    merges: dict[int, int] = field(default_factory=dict)
+    hides: list[int] = field(default_factory=list)
+    assigns: dict[int, Target] = field(default_factory=dict)
+    rejects: dict[int, bool] = field(default_factory=dict)
+    unclear: dict[int, str] = field(default_factory=dict)
+    gutted: int = 0
+    told: dict[int, list[About]] = field(default_factory=lambda: defaultdict(list))
+
+
+Closest = Callable[[Sequence[int], Target], int]
+"""Of these faces, the one that is most likely that person."""
+
+
+def meaning_of(laid: Sequence[Laid], around: Around, closest: Closest) -> Meaning:
+    """What was meant by all of this together."""
+    meant = Meaning()
+    gone = [file for file in laid if file.is_gone and not file.comes_back]
+    if len(gone) > max(GUTTED_MIN, around.known / 2):
+        meant.gutted = len(gone)
+        left = Counter(around.left) + Counter(folder for file in gone for folder in file.was)
+        laid = [file for file in laid if not file.is_gone or file.comes_back]
+        around = replace(around, left=left)
+    settled = _whole_folders(laid, around, meant)
+    persons = {folder: person for folder, person in around.persons.items() if not settled.get(folder)}
+    for folder, into in settled.items():
+        if into:
+            persons[into] = meant.merges.get(around.persons[folder], around.persons[folder])
+    for file in laid:
+        # What a whole folder said is said; the file may say more, by where else it was or lies.
+        done = {folder for folder in file.was if folder in settled}
+        meant.told[file.file_id] += [("person", around.persons[folder]) for folder in sorted(done)]
+        rest = replace(file, was=file.was - done, lies=file.lies - {settled[folder] for folder in done})
+        _one_file(rest, persons, meant, closest)
+    return meant
+
+
+def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict[str, str]:
+    """The persons' folders of which nothing is left where it was, and where all of it went; "" for nowhere. What that
+    means is written into `meant`."""
+    going: dict[str, list[Laid]] = defaultdict(list)
+    for file in laid:
+        for folder in file.was - file.lies:
+            if folder in around.persons:
+                going[folder].append(file)
+    stays = {folder for file in laid for folder in file.was & file.lies}
+    went = _went(going, around, stays)
+    settled: dict[str, str] = {}
+    owner = dict(around.persons)
+    # The largest first: where several folders became one, it is the person. And first those whose name is new: others
+    # may take the one they had.
+    for folder in sorted(went, key=lambda folder: (went[folder] in owner, -len(going[folder]), folder)):
+        into, person_id = went[folder], around.persons[folder]
+        if not into:
+            if folder not in around.standing and _are_nowhere_else(going[folder]):
+                meant.hides.append(person_id)
+                settled[folder] = ""
+        elif into in NOBODYS or person_id in meant.merges.values():
+            continue
+        elif into not in owner:
+            meant.names[person_id] = into
+            owner[into] = owner.pop(folder)
+            settled[folder] = into
+        elif len(going[folder]) > 1 and (into not in went or into in settled):  # else two exchange their names
+            meant.merges[person_id] = owner[into]
+            settled[folder] = into
+    return settled
+
+
+def _went(going: Mapping[str, Sequence[Laid]], around: Around, stays: AbstractSet[str]) -> dict[str, str]:
+    """Where each folder went that went as a whole; "" where that cannot be told, or it is nowhere."""
+    went: dict[str, str] = {}
+    for folder, files in going.items():
+        renamed = around.renamed.get(folder, "")
+        if 2 * sum(renamed in file.lies for file in files) > len(files):  # else a new folder has an old one's number
+            went[folder] = renamed
+        elif folder not in stays and not around.left.get(folder):
+            went[folder] = _all_went(files)
+    return went
+
+
+def _are_nowhere_else(files: Iterable[Laid]) -> bool:
+    """Were these files taken away, and neither dragged elsewhere nor put back into the inbox?"""
+    return all(file.lies <= file.was and not file.comes_back for file in files)
+
+
+def _all_went(files: Iterable[Laid]) -> str:
+    """The one folder to which all of these files went; "" if there is none."""
+    went = {folder for file in files for folder in file.lies - file.was}
+    alike = len(went) == 1 and all(file.lies - file.was for file in files)
+    return went.pop() if alike else ""
+
+
+def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: Closest) -> None:
+    """What a single file says, by the folders that it left and those that it came to."""
+    if file.comes_back:
+        return
+    came = [folder for folder in sorted(file.lies - file.was) if folder not in NOBODYS]
+    left = {
+        folder: [face for face, person in file.faces.items() if person == persons[folder]]
+        for folder in sorted(file.was - file.lies)
+        if folder in persons
+    }
+    if file.was_lost:
+        came, left = _reappeared(file, persons, came)
+    for folder in came:
+        target: Target = persons.get(folder, folder)
+        faces = left.pop(next(iter(left))) if left else _candidates(file, meant, closest, target)
+        faces = faces or _crossed(file, folder)
+        if not faces:
+            meant.unclear[file.file_id] = _why(file, folder)
+        meant.assigns |= dict.fromkeys(faces, target)
+        meant.told[file.file_id] += [("face", face) for face in faces]
+    to_nobody = bool(file.lies & NOBODYS - file.was)
+    for folder, faces in left.items():
+        if to_nobody or folder not in file.twins:
+            meant.rejects |= dict.fromkeys(faces, to_nobody)
+            meant.told[file.file_id] += [("face", face) for face in faces]
+
+
+def _reappeared(file: Laid, persons: Mapping[str, int], came: list[str]) -> tuple[list[str], dict[str, list[int]]]:
+    """Where a file that was given up came to that it was not, and what it left then, if that can be told: it was moved
+    on while it was on its way."""
+    faces_of: dict[int, list[int]] = defaultdict(list)
+    for face, person in file.faces.items():
+        faces_of[person].append(face)
+    faces_of.pop(NOBODY, None)
+    came = [folder for folder in came if persons.get(folder) not in faces_of]
+    is_back = any(persons.get(folder) in faces_of for folder in file.lies)
+    if is_back or not (file.lies <= NOBODYS or (came and len(faces_of) == 1)):
+        return came, {}
+    folders = {person: folder for folder, person in persons.items()}
+    return came, {folders.get(person, str(person)): faces for person, faces in faces_of.items()}
+
+
+def _candidates(file: Laid, meant: Meaning, closest: Closest, target: Target) -> list[int]:
+    """The face that a further copy of an image speaks of: one that is nobody's; or any, of an image that was lost."""
+    free = [face for face, person in file.faces.items() if person == NOBODY and face not in meant.assigns]
+    free = free or ([face for face in file.faces if face not in meant.assigns] if file.was_lost else [])
+    return [closest(free, target)] if len(free) > 1 else free
+
+
+def _crossed(file: Laid, folder: str) -> list[int]:
+    """The face of an image that was dragged to a folder while it was on its way, where there is only one."""
+    told = [face for face, person in file.faces.items() if person != NOBODY]
+    return told if folder in file.crossed and len(told) == 1 else []
+
+
+def _why(file: Laid, folder: str) -> str:
+    if not file.faces:
+        return f"no face was found in it, so it cannot be told who it shows: it lies in {folder} as you laid it"
+    return f"it is a copy in {folder}, and every face in it belongs to somebody: drag the image itself to move it"

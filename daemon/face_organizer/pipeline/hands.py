@@ -1,0 +1,211 @@
+"""Follows what people do in the library's folders, and lets it be decided: the folder tree is an interface.
+
+Room:    pipeline (moves)
+Imports: types, errors, ports, by_hand, flow, pulse, stir, walked
+
+Events are hints, the walk is the truth, as in the inbox. A burst from a file manager is one decision: nothing is
+decided before nobody has stirred for settle_s. What happened while nobody watched is found by the first walk, and means
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from threading import Event
+
+from face_organizer.errors import NoRoomError
+from face_organizer.pipeline.by_hand import ByHand, Understood
+from face_organizer.pipeline.flow import Job
+from face_organizer.pipeline.pulse import beat, wait
+from face_organizer.pipeline.stir import Stir
+from face_organizer.pipeline.walked import Walked, Walker
+from face_organizer.ports import Clock, Log, Tree
+from face_organizer.types import InboxState, Signature
+
+LOOK_S = 0.2
+STEADY_S = 3.0
+"""Names came and went so long ago that the next change must have another time (FAT: two seconds)."""
+
+RETRY_S = 5.0
+"""On a full disk, and after something changed between the walk and the decision."""
+
+BURST_MAX = 20
+"""Somebody who stirs without a pause is listened to after so many times settle_s."""
+
+UNCLEAR_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Attentive:
+    """settle_s: how long nobody must have stirred. rescan_s: between two walks; poll_s: where nobody tells of changes.
+    is_on: follow the folders at all."""
+
+    settle_s: float
+    rescan_s: float
+    poll_s: float
+    is_on: bool = True
+
+
+class Hands:
+    """See the module's text. last: what was understood last. looked: how many walks have ended."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        walker: Walker,
+        by_hand: ByHand,
+        stir: Stir,
+        log: Log,
+        clock: Clock,
+        patience: Attentive,
+    ) -> None:
+        self._tree, self._walker, self._by_hand, self._stir = tree, walker, by_hand, stir
+        self._log, self._clock = log, clock
+        self.patience = patience
+        self._before: Mapping[str, Signature] = {}
+        self._times: tuple[Mapping[str, Signature], float] = {}, inf
+        self._seen: tuple[frozenset[object], float] = frozenset(), inf
+        self._answered: frozenset[object] = frozenset()
+        self._is_steady = False
+        self._ended, self._took_s, self._again_at = -inf, 0.0, inf
+        self._unclear: dict[str, None] = {}
+        self._gutted = 0
+        self.looked = 0
+        self.last = Understood()
+
+    @property
+    def state(self) -> InboxState:
+        return self._tree.state
+
+    def problems(self) -> list[str]:
+        """What was left alone in the folders, and why, in sentences for people."""
+        told = list(self._unclear)
+        if self._gutted:
+            told.append(
+                f"{self._gutted} images are gone from the library at once, which looks like an accident: nothing was"
+                " made of it; put them back, or run `check --repair` to give them up"
+            )
+        return told
+
+    def is_idle(self) -> bool:
+        """Everything that there was at the start has been looked at, and understood or left."""
+        return not self.patience.is_on or (self.looked > 0 and self._again_at == inf)
+
+    def first(self, job: Job) -> Job:
+        """A job that begins when everything that there was at the start has been looked at."""
+
+        def run(stop: Event) -> None:
+            while not self.is_idle() and not wait(stop, LOOK_S / 4):
+                pass
+            job(stop)
+
+        return run
+
+    # the service
+
+    def run(self, stop: Event) -> None:
+        """The service: until stop, turn what people do into decisions."""
+        while not stop.is_set():
+            beat()
+            if not self.patience.is_on:
+                wait(stop, 0.5)
+                continue
+            if not self._tree.check():
+                self._is_steady, self._seen = False, (frozenset(), inf)
+                wait(stop, 0.5)
+                continue
+            self._stir.hinted(self._tree.hints(within_s=LOOK_S))
+            if self._is_due():
+                self._look()
+
+    def _is_due(self) -> bool:
+        now, patience = self._clock(), self.patience
+        if now < self._ended + 10 * self._took_s:  # walking must not become the daemon's main occupation
+            return False
+        began, quiet_s = self._stir.began(), now - self._stir.last()
+        if began != inf:
+            return quiet_s >= patience.settle_s or now - began >= BURST_MAX * patience.settle_s
+        polling = self._tree.state.kind == "polling"
+        period_s = min(patience.poll_s, patience.rescan_s) if polling else patience.rescan_s
+        return self._tree.walk_due or now >= min(self._again_at, self._ended + period_s)
+
+    def _look(self) -> None:
+        began, is_told = self._clock(), self._stir.began() != inf or self._tree.walk_due
+        self._again_at = inf
+        self._stir.settle()
+        try:
+            if self._is_as_before(began) and self._is_steady and not is_told:
+                self._ended = began
+                return
+            walked = self._walker.walk()
+        except OSError:
+            return  # the library is away: check() says so
+        self._ended = self._clock()
+        self._took_s = self._ended - began
+        outline = walked.outline()
+        if outline - self._answered:
+            self._is_steady = False
+            if self._is_settled(outline):
+                self._understand(walked)
+        else:
+            # Only what had its times for a while may be known by them.
+            self._is_steady = began >= self._times[1] + STEADY_S
+            self._end(walked, outline)
+        self.looked += 1
+
+    def _is_as_before(self, now: float) -> bool:
+        """Have all folders the times that they had at the last look?"""
+        folders = self._tree.folders()
+        if folders == self._times[0]:
+            return True
+        self._times = folders, now
+        return False
+
+    def _is_settled(self, outline: frozenset[object]) -> bool:
+        """Nobody has stirred since; where nobody tells of that, two walks must see the same."""
+        self._stir.hinted(self._tree.hints(within_s=0.0))
+        if self._stir.began() != inf:
+            return False
+        seen, at = self._seen
+        if seen != outline:
+            self._seen = outline, self._ended
+            at = self._ended
+        if self._tree.state.kind == "watched" or self._ended >= at + self.patience.settle_s:
+            return True
+        self._again_at = at + self.patience.settle_s
+        return False
+
+    def _understand(self, walked: Walked) -> None:
+        try:
+            answer = self._by_hand.understand(walked, self._renamed(walked.folders))
+        except NoRoomError:
+            self._again_at = self._clock() + RETRY_S
+            return
+        if answer.spoiled:
+            self._again_at = self._clock() + self.patience.settle_s
+        if answer.decision_id:
+            self.last = answer
+            self._log.info("folders_understood", decision_id=answer.decision_id, says=answer.says, files=answer.files)
+        for sentence in answer.unclear:
+            if sentence not in self._unclear:
+                self._log.warning("folders_unclear", problem=sentence)
+        if answer.gutted and not self._gutted:
+            self._log.warning("folders_gutted", images=answer.gutted)
+        self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
+        self._end(walked, frozenset() if answer.spoiled else walked.outline())
+
+    def _end(self, walked: Walked, outline: frozenset[object]) -> None:
+        """All that a walk found was answered."""
+        if not outline:
+            self._unclear, self._gutted = {}, 0
+        self._answered, self._before = outline, walked.folders
+
+    def _renamed(self, now: Mapping[str, Signature]) -> dict[str, str]:
+        """folder -> what it is called now, of those that stood at the last look."""
+        was = {told.inode: folder for folder, told in self._before.items()}
+        found = {
+            was[told.inode]: folder for folder, told in now.items() if folder not in self._before and told.inode in was
+        }
+        return {old: new for old, new in found.items() if old not in now or now[old].inode != self._before[old].inode}

@@ -1,0 +1,250 @@
+"""Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
+
+Room:    pipeline (moves)
+Imports: types, ports, identity, pulse
+
+Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
+their way (pending) are not looked at: there, disk is ours to change. Any thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from face_organizer.identity.placement import folded
+from face_organizer.pipeline.pulse import beat
+from face_organizer.ports import Store, Transaction, Tree
+from face_organizer.types import FileRecord, Lying, Signature
+
+BEAT_EVERY = 1024
+ENTRY = np.dtype([("place", np.int64), ("stamp", np.int64)])
+PLACED = np.dtype([("place", np.int64), ("stamp", np.int64), ("file_id", np.int64), ("folder", np.int64)])
+UNSTAMPED = 0
+"""The stamp of what is not compared: a link has a size and a time of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A file of ours that does not lie as truth has it. record: as truth had it; stands: the recorded places that hold
+    something; came: where else its content lies. comes_back: the inbox holds it. inodes: of what stands."""
+
+    file_id: int
+    record: FileRecord
+    stands: tuple[str, ...]
+    came: tuple[Lying, ...] = ()
+    comes_back: bool = False
+    inodes: frozenset[int] = frozenset()
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        return tuple(place for place in places_of(self.record) if place not in self.stands)
+
+
+@dataclass
+class Walked:
+    """What one walk found. sightings: files of ours. foreign: things that were never ours. rewritten: (file, what lies
+    at its place now). left: of each folder in which some do not, how many files lie as they should; known: in all.
+    folders: that stand."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    foreign: list[Lying] = field(default_factory=list)
+    rewritten: list[tuple[int, Lying]] = field(default_factory=list)
+    left: Mapping[str, int] = field(default_factory=dict)
+    folders: Mapping[str, Signature] = field(default_factory=dict)
+    known: int = 0
+
+    def outline(self) -> frozenset[object]:
+        """What tells it from another: two walks with the same one have seen the same."""
+        seen: set[object] = {(each.file_id, each.stands, each.came) for each in self.sightings}
+        return frozenset(seen | set(self.rewritten))
+
+
+class Walker:
+    """See the module's text. in_inbox(): size and time of what the inbox holds now."""
+
+    def __init__(self, store: Store, tree: Tree, in_inbox: Callable[[], Collection[tuple[int, int]]]) -> None:
+        self._store, self._tree, self._in_inbox = store, tree, in_inbox
+        self._digests: dict[str, tuple[Signature, bytes]] = {}
+        self._same: set[tuple[str, Signature]] = set()
+
+    def walk(self) -> Walked:
+        """Walk, and compare. Raises OSError where the library is away."""
+        folders = self._tree.folders()
+        lying = np.fromiter(self._entries(), ENTRY)
+        closed = np.array([_key(folder) for folder in self._tree.closed], np.int64)
+        with self._store.read() as txn:
+            placed = np.fromiter(_placed(txn), PLACED)
+            pending = np.array(txn.pending(txn.pending_count() + 1), np.int64)
+            order = np.argsort(lying["place"], kind="stable")
+            at = np.searchsorted(lying["place"], placed["place"], sorter=order)
+            at = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(len(placed), np.int64)
+            stands = (lying["place"][at] == placed["place"]) if len(lying) else np.zeros(len(placed), bool)
+            ours = np.isin(placed["file_id"], pending)
+            hidden = np.isin(placed["folder"], closed)
+            gone = placed["file_id"][~stands & ~ours & ~hidden]
+            strange = frozenset(lying["place"][~np.isin(lying["place"], placed["place"])].tolist())
+            as_it_was = stands | hidden
+            found = Walked(folders=folders, known=len(placed))
+            left = Counter(placed["folder"][as_it_was].tolist())
+            if len(lying):
+                stamp = lying["stamp"][at]
+                changed = stands & ~ours & (stamp != placed["stamp"]) & (stamp != UNSTAMPED)
+                self._rewritten(txn, found, np.unique(placed["file_id"][changed]).tolist())
+            self._recognise(txn, found, sorted(set(gone.tolist())), self._strays(strange), frozenset(pending.tolist()))
+        touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
+        found.left = {folder: left[_key(folder)] for folder in touched}
+        self._look_into_inbox(found)
+        return found
+
+    def _entries(self) -> Iterator[tuple[int, int]]:
+        for number, lying in enumerate(self._tree.walk()):
+            if number % BEAT_EVERY == 0:
+                beat()
+            yield _key(lying.place), UNSTAMPED if lying.kind == "link" else _stamp(lying.signature)
+
+    def _strays(self, keys: frozenset[int]) -> list[Lying]:
+        """What lies where truth put nothing. A second walk, for only here are the names wanted."""
+        if not keys:
+            return []
+        return [each for each in self._tree.walk() if each.kind != "note" and _key(each.place) in keys]
+
+    def _rewritten(self, txn: Transaction, found: Walked, file_ids: list[int]) -> None:
+        """Files whose size or time is another: only touched, or with another content?"""
+        for file_id in file_ids:
+            beat()
+            file = txn.files.get(file_id)
+            image = txn.images.get(file.image_id) if file and file.image_id else None
+            if file is None or image is None:
+                continue
+            for place in places_of(file):
+                lying = self._tree.look(place)
+                if lying is None or lying.kind != "file" or _stamp(lying.signature) == _stamp(file.signature):
+                    continue
+                if (place, lying.signature) in self._same:
+                    continue
+                if self._digest(lying) == image.digest:
+                    self._same.add((place, lying.signature))
+                else:
+                    found.rewritten.append((file_id, lying))
+
+    def _recognise(
+        self, txn: Transaction, found: Walked, gone: list[int], strays: list[Lying], pending: frozenset[int]
+    ) -> None:
+        """Which of our files each stray is, and what that makes of those that are gone."""
+        records = {file_id: file for file_id in gone if (file := txn.files.get(file_id)) is not None}
+        by_signature = {file.signature: file_id for file_id, file in records.items()}
+        lost = {
+            file_id: sum(not self._tree.look(place) for place in places_of(file)) for file_id, file in records.items()
+        }
+        came: dict[int, list[Lying]] = defaultdict(list)
+        for lying in strays:
+            beat()
+            file_id = by_signature.get(lying.signature) or self._by_content(txn, lying, lost)
+            if not file_id:
+                found.foreign.append(lying)
+            elif file_id not in pending:
+                came[file_id].append(lying)
+                lost[file_id] = lost.get(file_id, 0) - 1
+        for file_id in sorted(records.keys() | came.keys()):
+            file = records.get(file_id) or txn.files.get(file_id)
+            if file is None:
+                continue
+            each = self._sighting(file_id, file, tuple(came[file_id]))
+            if each.came or each.gone:
+                found.sightings.append(each)
+        self._digests = {each.place: self._digests[each.place] for each in strays if each.place in self._digests}
+
+    def _sighting(self, file_id: int, file: FileRecord, came: tuple[Lying, ...]) -> Sighting:
+        """Where case does not count, a place has two names: what is there by one of them did not come."""
+        stands = [lying for place in places_of(file) if (lying := self._tree.look(place))]
+        inodes = frozenset(lying.signature.inode for lying in stands if lying.kind != "link")
+        known = {(folded(lying.place), lying.signature.inode) for lying in stands}
+        came = tuple(lying for lying in came if (folded(lying.place), lying.signature.inode) not in known)
+        return Sighting(file_id, file, tuple(lying.place for lying in stands), came, inodes=inodes)
+
+    def _by_content(self, txn: Transaction, lying: Lying, lost: Mapping[int, int]) -> int:
+        """The file that has the content of a stray, rather one of which something is gone; 0 if it was never ours."""
+        if lying.kind == "link":
+            target = self._tree.target(lying.place)
+            return txn.file_of_source(os.fsencode(target)) if target else 0
+        if lying.kind != "file":
+            return 0
+        image = txn.images.get(txn.image_of_content(self._digest(lying)))
+        files = [(id_, file) for id_ in (image.file_ids if image else ()) if (file := txn.files.get(id_)) is not None]
+        name = os.fsencode(lying.place.partition("/")[2])
+        ranked = sorted(
+            files, key=lambda item: (-(lost.get(item[0], 0) > 0), not item[1].missing, item[1].name != name)
+        )
+        return ranked[0][0] if ranked else 0
+
+    def _digest(self, lying: Lying) -> bytes:
+        """Of its content, read once as long as it does not change; b"" of what cannot be read."""
+        known = self._digests.get(lying.place)
+        if known is None or known[0] != lying.signature:
+            try:
+                known = lying.signature, self._tree.digest(lying.place)
+            except OSError:
+                return b""
+            self._digests[lying.place] = known
+        return known[1]
+
+    def _look_into_inbox(self, found: Walked) -> None:
+        """Mark what was put back into the inbox, or has come from there since."""
+        away = [each for each in found.sightings if not each.came and each.gone]
+        if not away:
+            return
+        waiting = self._in_inbox()
+        with self._store.read() as txn:
+            back = {
+                each.file_id
+                for each in away
+                if (each.record.signature.size_bytes, each.record.signature.mtime_ns) in waiting
+                or _came_again(txn, each)
+            }
+        found.sightings = [replace(each, comes_back=True) if each.file_id in back else each for each in found.sightings]
+
+
+def places_of(file: FileRecord) -> tuple[str, ...]:
+    return tuple(os.fsdecode(place) for place in file.places)
+
+
+def folder_of(place: str) -> str:
+    return place.partition("/")[0]
+
+
+def _came_again(txn: Transaction, seen: Sighting) -> bool:
+    """Was the same content taken in once more, later?"""
+    image = txn.images.get(seen.record.image_id) if seen.record.image_id else None
+    later = [txn.files.get(file_id) for file_id in (image.file_ids if image else ()) if file_id > seen.file_id]
+    return any(file is not None and not file.missing and _is_same(file, seen.record) for file in later)
+
+
+def _is_same(file: FileRecord, other: FileRecord) -> bool:
+    return (file.signature.size_bytes, file.signature.mtime_ns) == (
+        other.signature.size_bytes,
+        other.signature.mtime_ns,
+    )
+
+
+def _placed(txn: Transaction) -> Iterator[tuple[int, int, int, int]]:
+    for number, (file_id, file) in enumerate(txn.files.items()):
+        if number % BEAT_EVERY == 0:
+            beat()
+        if not file.missing:
+            stamp = _stamp(file.signature)
+            for place in places_of(file):
+                yield _key(place), stamp, file_id, _key(folder_of(place))
+
+
+def _key(text: str) -> int:
+    """64 bits that stand for a path, in this process."""
+    return hash(text)
+
+
+def _stamp(signature: Signature) -> int:
+    return hash((signature.size_bytes, signature.mtime_ns)) or 1

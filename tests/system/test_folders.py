@@ -1,0 +1,309 @@
+"""The folder tree as an interface, on the real process: what people do in it becomes decisions, and can be undone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numbered import paint
+from process import NUMBERED, Daemon, as_json, files_below
+from support import wait_until
+
+from face_organizer.adapters.store import open_store
+from face_organizer.commands import answer
+from face_organizer.types import STATE_FOLDER
+
+SETTINGS = """
+[watch]
+settle_s = 0.05
+[folders]
+settle_s = 0.3
+"""
+ANN, BOB, CAT = "person_0001", "person_0002", "person_0003"
+
+
+class House:
+    """An inbox and a library of three people, four images each; two of them together in one; a stranger; nobody."""
+
+    def __init__(self, folder: Path, start: Callable[..., Daemon] = Daemon) -> None:
+        self.inbox, self.library = folder / "inbox", folder / "library"
+        self._start, self.settings = start, folder / "settings.toml"
+        self.settings.write_text(SETTINGS)
+
+    @property
+    def arguments(self) -> list[str | Path]:
+        return ["--config", self.settings, "--inbox", self.inbox, "--library", self.library]
+
+    def once(self) -> dict[str, Any]:
+        """What `run --once` says."""
+        return dict(as_json("run", "--once", *self.arguments, command=NUMBERED))
+
+    def begin(self) -> Daemon:
+        daemon = self._start(*self.arguments, command=NUMBERED)
+        daemon.wait_for("ready")
+        return daemon
+
+    def drag(self, *places: str, to: str) -> None:
+        (self.library / to).mkdir(exist_ok=True)
+        for place in places:
+            (self.library / place).rename(self.library / to / Path(place).name)
+
+    def tree(self) -> dict[str, bytes]:
+        return {str(path): (self.library / path).read_bytes() for path in files_below(self.library)}
+
+    def names_in(self, folder: str) -> set[str]:
+        return {path.name for path in (self.library / folder).glob("*")}
+
+    def says(self) -> list[str]:
+        """What every decision says, the oldest first."""
+        return [row["says"].removeprefix("in the folders: ") for row in answer(self.library, "history")]
+
+    def kinds(self) -> list[str]:
+        return [row["kind"] for row in answer(self.library, "history")]
+
+    def is_well(self, within_s: float = 20.0) -> None:
+        """Everything is where it should be, and nothing is left to say."""
+        wait_until(lambda: answer(self.library, "status")["pending"] == 0, within_s)
+        assert answer(self.library, "check")["findings"] == []
+
+
+@pytest.fixture(scope="module")
+def sorted_once(tmp_path_factory: pytest.TempPathFactory) -> House:
+    house = House(tmp_path_factory.mktemp("sorted"))
+    images = [(f"{who}{nth}.png", [who]) for who in range(3) for nth in range(4)]
+    images += [("both.png", [0, 1]), ("stranger.png", [9]), ("nobody.png", [])]
+    for number, (name, people) in enumerate(images):
+        paint(house.inbox / name, people, number)
+    house.once()
+    return house
+
+
+@pytest.fixture
+def house(sorted_once: House, tmp_path: Path, start: Callable[..., Daemon]) -> House:
+    """One of its own, of the same files."""
+
+    def copy(source: str, target: str) -> None:
+        (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
+
+    shutil.copytree(sorted_once.library, tmp_path / "library", symlinks=True, copy_function=copy)
+    (tmp_path / "inbox").mkdir()
+    return House(tmp_path, start)
+
+
+def in_folder(library: Path, folder: str) -> Iterable[str]:
+    return [f"{folder}/{path.name}" for path in sorted((library / folder).iterdir())]
+
+
+def test_dragging_renaming_merging_and_deleting_are_decisions_and_undo_brings_the_folders_back(house: House) -> None:
+    daemon, before = house.begin(), house.tree()
+
+    house.drag(f"{ANN}/00.png", to=BOB)
+    daemon.wait_for("folders_understood")
+    (house.library / CAT).rename(house.library / "Cat Stevens")
+    daemon.wait_for("folders_understood", 2)
+    (house.library / ANN / "both.png").unlink()
+    daemon.wait_for("folders_understood", 3)
+    house.drag(f"{BOB}/10.png", "outliers/stranger.png", to="Zoe")
+    daemon.wait_for("folders_understood", 4)
+    house.drag(f"{ANN}/01.png", to="outliers")
+    daemon.wait_for("folders_understood", 5)
+    house.drag(*in_folder(house.library, BOB), to="Cat Stevens")
+    daemon.wait_for("folders_understood", 6)
+    house.is_well()
+
+    assert house.kinds() == ["assign", "name", "reject", "assign", "reject", "merge"]
+    assert house.names_in("Zoe") == {"10.png", "stranger.png"}
+    assert {"00.png", "11.png", "12.png", "13.png", "both.png", "20.png"} <= house.names_in("Cat Stevens")
+    assert house.names_in(ANN) == {"02.png", "03.png"}
+    assert "01.png" in house.names_in("outliers")
+    assert not (house.library / BOB).exists()
+    for _ in range(6):
+        answer(house.library, "undo")
+    assert house.tree() == before
+    house.is_well()
+
+
+def test_what_was_dragged_while_nobody_watched_means_the_same_at_the_next_start_and_is_one_decision(
+    house: House,
+) -> None:
+    house.drag(f"{ANN}/00.png", to=BOB)
+    (house.library / CAT).rename(house.library / "Cat")
+    house.drag("outliers/stranger.png", to="Zoe")
+
+    counts = house.once()
+
+    assert house.kinds() == ["sorted"]
+    assert counts["persons"] == 4
+    assert "00.png" in house.names_in(BOB) and house.names_in("Cat") >= {"20.png"} and house.names_in("Zoe")
+    house.is_well()
+    house.once()
+    assert house.kinds() == ["sorted"], "what was understood is not understood again"
+
+
+def test_what_is_put_back_into_the_inbox_is_sorted_anew_and_nothing_is_said_of_it(house: House) -> None:
+    daemon = house.begin()
+    (house.library / ANN / "00.png").rename(house.inbox / "00.png")
+
+    daemon.wait_for("image_duplicate")
+    wait_until(lambda: (house.library / ANN / "00.png").exists())
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+
+    assert house.kinds() == ["assign"]
+    house.is_well()
+
+
+def test_a_folder_that_is_deleted_hides_its_person_and_what_was_taken_is_recorded(house: House) -> None:
+    daemon = house.begin()
+    shutil.rmtree(house.library / ANN)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.kinds() == ["hide"]
+    assert "both.png" in house.names_in(BOB)
+    answer(house.library, "undo")
+    wait_until(lambda: house.names_in(ANN) == {"both.png"})
+
+
+def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:
+    daemon = house.begin()
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("Thumbs.db", ".DS_Store", "desktop.ini", ".00.png.x4Kf2", "~syncthing~a.tmp"):
+        (house.library / ANN / name).write_text("not ours")
+    (house.library / ANN / "link.png").symlink_to("/etc/passwd")
+    (house.library / "linked").symlink_to(tmp_path / "elsewhere")
+    (house.library / "other" / ".face-organizer" / "truth").mkdir(parents=True)
+    (house.library / "other" / ANN).mkdir()
+    (house.library / "other" / ANN / "a.png").write_bytes(b"somebody's")
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+
+    assert house.kinds() == ["assign"]
+    assert (house.library / ANN / "link.png").is_symlink()
+    assert answer(house.library, "status")["problems"] == []
+
+
+def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) -> None:
+    daemon = house.begin()
+    house.library.rename(house.library.with_name("moved"))
+    daemon.wait_for("library_lost")
+    house.library.with_name("moved").rename(house.library)
+    daemon.wait_for("library_back")
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+
+    assert house.kinds() == ["assign"]
+
+
+def test_it_can_be_turned_off(house: House) -> None:
+    house.settings.write_text(SETTINGS + "watch = false\n")
+    house.drag(f"{ANN}/00.png", to=BOB)
+
+    house.once()
+
+    assert house.kinds() == []
+    assert {row["kind"] for row in answer(house.library, "check")["findings"]} == {
+        "lost_place",
+        "stray",
+    }
+
+
+def test_a_drag_that_a_kill_came_between_is_decided_once(house: House) -> None:
+    for number in range(3):
+        daemon = house.begin()
+        house.drag(f"{ANN}/0{number}.png", to=BOB)
+        daemon.process.send_signal(signal.SIGKILL)
+        daemon.process.wait()
+    house.once()
+
+    assert house.names_in(BOB) >= {"00.png", "01.png", "02.png"}
+    assert sum(kind == "assign" for kind in house.kinds()) == len(house.kinds()) <= 3
+    house.is_well()
+
+
+def thousands(house: House, people: int, each: int, rounds: int) -> None:
+    """While persons get other names all the time, and with them thousands of files other folders, some images of
+    each are dragged to somebody who keeps his. Nothing else may come of it."""
+    mine = {f"{who}-{nth}.png" for who in range(20, 20 + people) for nth in range(each)}
+    for number, name in enumerate(sorted(mine)):
+        paint(house.inbox / name, [int(name.partition("-")[0])], 1000 + number)
+    wait_until(lambda: not any(house.inbox.iterdir()) and answer(house.library, "status")["pending"] == 0, 300)
+    rows = {row["folder"]: row["person_id"] for row in answer(house.library, "people")}
+    persons = [rows[folder_with(house, f"{who}-0.png")] for who in range(20, 20 + people)]
+    dragged = {name for name in sorted(mine) if name.endswith(("3.png", "7.png"))}
+    waiting = sorted(dragged)
+
+    def rename() -> None:
+        for turn in range(rounds):
+            for person in persons:
+                answer(house.library, "name", who=str(person), name=f"Person {person} turn {turn}")
+
+    def drag() -> None:
+        while waiting:
+            name = waiting.pop(0)
+            if not dragged_to_ann(house, name):
+                waiting.append(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(rename), pool.submit(drag)]:
+            done.result()
+    wait_until(lambda: confirmed_by_hand(house) >= dragged, 120, lambda: sorted(dragged - confirmed_by_hand(house)))
+    house.is_well(120)
+
+    assert confirmed_by_hand(house) == dragged
+    assert {row["kind"] for row in by_hand(house)} == {"assign"}
+    assert house.names_in(ANN) >= dragged
+    for person, who in zip(persons, range(20, 20 + people), strict=True):
+        left = {name for name in mine - dragged if name.startswith(f"{who}-")}
+        assert house.names_in(f"Person {person} turn {rounds - 1}") == left
+    assert sorted(path.name for path in house.library.glob("*/*-*.png")) == sorted(mine)
+
+
+def dragged_to_ann(house: House, name: str) -> bool:
+    """From wherever it lies; False where it was moved on just now."""
+    with suppress(FileNotFoundError):
+        for path in house.library.glob(f"*/{name}"):
+            path.rename(house.library / ANN / name)
+            return True
+    return False
+
+
+def folder_with(house: House, name: str) -> str:
+    return next(path.parent.name for path in house.library.glob(f"*/{name}"))
+
+
+def by_hand(house: House) -> list[dict[str, Any]]:
+    return [row for row in answer(house.library, "history") if row["says"].startswith("in the folders")]
+
+
+def confirmed_by_hand(house: House) -> set[str]:
+    """The names of the images of whom somebody said in the folders who is in them."""
+    with open_store(house.library / STATE_FOLDER / "truth", "", 0).read() as txn:
+        faces = [
+            face_id
+            for _, decision in txn.decisions.items()
+            if decision.says.startswith("in the folders")
+            for verdict in decision.verdicts
+            for face_id in verdict.face_ids
+        ]
+        images = [txn.images.get(face.image_id) for face_id in faces if (face := txn.faces.get(face_id))]
+        files = [txn.files.get(image.file_ids[0]) for image in images if image]
+    return {os.fsdecode(file.name) for file in files if file}
+
+
+def test_hundreds_of_our_moves_are_not_taken_for_theirs_while_they_drag(house: House) -> None:
+    house.begin()
+    thousands(house, people=3, each=20, rounds=4)
+
+
+@pytest.mark.long
+def test_thousands_of_our_moves_are_not_taken_for_theirs_while_they_drag_hundreds(house: House) -> None:
+    house.begin()
+    thousands(house, people=4, each=300, rounds=5)

@@ -1,0 +1,222 @@
+"""What people mean by how they lay files: one burst at a time, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from face_organizer.identity.laid import GUTTED_MIN, NOBODYS, Around, Laid, Meaning, meaning_of
+
+ANN, BOB, CAT = "person_0001", "Bob", "Cat"
+PERSONS = {ANN: 1, BOB: 2, CAT: 3}
+
+
+def laid(number: int, was: str, lies: str, faces: Mapping[int, int] | None = None, **more: object) -> Laid:
+    """A file of one face (its number) of the person in whose folder it was."""
+    was_in, lies_in = frozenset(was.split()), frozenset(lies.split())
+    whose = [PERSONS[folder] for folder in was.split() if folder in PERSONS] or [0]
+    faces = faces if faces is not None else {number * 10 + nth: person for nth, person in enumerate(whose)}
+    return Laid(number, was_in, lies_in, faces, **more)  # type: ignore[arg-type]
+
+
+def meant(
+    *files: Laid, left: Mapping[str, int] | None = None, standing: str = "", renamed: Mapping[str, str] | None = None
+) -> Meaning:
+    folders = frozenset(standing.split()) | {folder for file in files for folder in file.lies}
+    return meaning_of(files, Around(PERSONS, folders, left or {}, renamed or {}, 1000), lambda faces, _: max(faces))
+
+
+SOME = {ANN: 5, BOB: 5, CAT: 5}
+
+
+def test_an_image_dragged_to_another_person_shows_that_person() -> None:
+    said = meant(laid(1, ANN, BOB), left=SOME)
+
+    assert said.assigns == {10: 2}
+    assert not said.rejects and not said.merges and not said.names
+
+
+def test_of_several_faces_the_one_of_the_folder_that_was_left_is_meant() -> None:
+    said = meant(laid(1, f"{ANN} {CAT}", f"{BOB} {CAT}"), left=SOME)
+
+    assert said.assigns == {10: 2}  # the face that was Ann's
+
+
+def test_a_folder_with_a_new_name_names_the_person_also_one_that_had_a_name() -> None:
+    assert meant(*(laid(n, ANN, "Zoe") for n in range(3))).names == {1: "Zoe"}
+    assert meant(*(laid(n, BOB, "Robert") for n in range(3))).names == {2: "Robert"}
+    assert meant(*(laid(n, BOB, "Robert") for n in range(3)), standing=BOB).names == {2: "Robert"}
+
+
+def test_a_folder_that_is_known_to_be_the_same_one_is_a_name_whatever_was_placed_since() -> None:
+    assert meant(laid(1, ANN, "Zoe"), left={ANN: 1}, renamed={ANN: "Zoe"}).names == {1: "Zoe"}
+
+
+def test_a_new_folder_that_only_has_an_old_ones_number_is_no_name() -> None:
+    said = meant(laid(1, ANN, ""), laid(2, ANN, ""), laid(3, CAT, "Zoe"), left={CAT: 4}, renamed={ANN: "Zoe"})
+
+    assert said.names == {} and said.hides == [1]
+    assert said.assigns == {30: "Zoe"}
+
+
+def test_a_new_folder_with_some_of_somebodys_images_is_somebody_new() -> None:
+    said = meant(laid(1, ANN, "Zoe"), laid(2, "outliers", "Zoe"), left=SOME)
+
+    assert said.assigns == {10: "Zoe", 20: "Zoe"}
+
+
+def test_all_of_a_persons_images_in_another_persons_folder_are_one_person() -> None:
+    assert meant(*(laid(n, ANN, BOB) for n in range(3)), left={BOB: 1}).merges == {1: 2}
+
+
+def test_the_only_image_of_a_person_in_another_persons_folder_is_that_person() -> None:
+    said = meant(laid(1, ANN, BOB), left={BOB: 1})
+
+    assert said.merges == {} and said.assigns == {10: 2}
+
+
+def test_all_but_one_of_a_persons_images_are_not_the_person() -> None:
+    said = meant(*(laid(n, ANN, BOB) for n in range(1, 4)), left={ANN: 1, BOB: 1})
+
+    assert said.merges == {} and set(said.assigns.values()) == {2}
+
+
+def test_several_folders_that_became_a_new_one_are_one_person_and_the_largest_goes_on() -> None:
+    said = meant(*(laid(n, ANN, "Zoe") for n in range(2)), *(laid(n, CAT, "Zoe") for n in range(5, 9)))
+
+    assert said.names == {3: "Zoe"} and said.merges == {1: 3}
+
+
+def test_somebody_may_take_the_name_that_another_gave_up() -> None:
+    said = meant(*(laid(n, BOB, "Robert") for n in range(2)), *(laid(n, ANN, BOB) for n in range(5, 9)))
+
+    assert said.names == {2: "Robert", 1: BOB} and said.merges == {}
+
+
+def test_two_who_exchange_their_folders_exchange_their_faces() -> None:
+    said = meant(*(laid(n, BOB, CAT) for n in range(2)), *(laid(n, CAT, BOB) for n in range(5, 9)))
+
+    assert said.merges == {} and said.names == {}
+    assert {said.assigns[n * 10] for n in range(2)} == {3} and {said.assigns[n * 10] for n in range(5, 9)} == {2}
+
+
+def test_a_deleted_image_is_not_that_person_and_stays_with_the_others() -> None:
+    assert meant(laid(1, ANN, ""), left=SOME, standing=ANN).rejects == {10: False}
+    assert meant(laid(1, f"{ANN} {BOB}", BOB), left=SOME, standing=ANN).rejects == {10: False}
+
+
+def test_a_duplicate_that_is_deleted_says_nothing_while_the_other_is_there() -> None:
+    said = meant(Laid(1, frozenset({ANN}), frozenset(), {10: 1}, twins=frozenset({ANN})), left=SOME, standing=ANN)
+
+    assert not said.rejects
+
+
+def test_a_folder_that_is_deleted_hides_the_person() -> None:
+    said = meant(*(laid(n, ANN, "") for n in range(3)), laid(4, f"{ANN} {BOB}", BOB), left={BOB: 3})
+
+    assert said.hides == [1] and not said.rejects
+
+
+def test_a_folder_that_was_only_emptied_says_it_of_each_image() -> None:
+    said = meant(*(laid(n, ANN, "") for n in range(3)), standing=ANN)
+
+    assert said.hides == [] and len(said.rejects) == 3
+
+
+def test_what_is_dragged_to_outliers_is_nobody_and_not_the_next_best() -> None:
+    assert meant(laid(1, ANN, "outliers"), left=SOME).rejects == {10: True}
+    assert meant(*(laid(n, ANN, "outliers") for n in range(3))).rejects == {0: True, 10: True, 20: True}
+
+
+def test_what_goes_back_to_the_inbox_says_nothing() -> None:
+    said = meant(*(laid(n, ANN, "", comes_back=True) for n in range(3)))
+
+    assert not said.rejects and not said.hides
+
+
+def test_a_copy_of_an_image_of_several_says_who_is_in_it_too() -> None:
+    faces = {1: 1, 2: 0}
+    said = meant(laid(1, ANN, f"{ANN} {BOB}", faces), left=SOME)
+
+    assert said.assigns == {2: 2}
+
+
+def test_a_copy_whose_faces_are_all_somebodys_is_left_alone_and_told() -> None:
+    said = meant(laid(1, ANN, f"{ANN} {BOB}"), left=SOME)
+
+    assert not said.assigns and "copy in Bob" in said.unclear[1]
+
+
+def test_an_image_that_was_dragged_while_we_moved_it_is_no_copy() -> None:
+    said = meant(laid(1, ANN, f"{ANN} {BOB}", crossed=frozenset({BOB})), left=SOME)
+
+    assert said.assigns == {10: 2} and not said.unclear
+
+
+def test_an_image_without_a_face_is_left_where_it_was_laid_and_told() -> None:
+    said = meant(laid(1, "no_face", BOB, {}), left=SOME)
+
+    assert "no face" in said.unclear[1]
+
+
+def test_what_was_lost_and_appears_means_where_it_appears() -> None:
+    gone = {"was_lost": True}
+    assert meant(laid(1, "", ANN, {10: 1}, **gone)).assigns == {}
+    assert meant(laid(1, "", BOB, {10: 1}, **gone)).assigns == {10: 2}
+    assert meant(laid(1, "", BOB, {10: 0}, **gone)).assigns == {10: 2}
+    assert meant(laid(1, "", "Zoe", {10: 1}, **gone)).assigns == {10: "Zoe"}
+    assert meant(laid(1, "", "outliers", {10: 1}, **gone)).rejects == {10: True}
+    assert meant(laid(1, "", "outliers", {10: 0}, **gone)).rejects == {}
+
+
+def test_a_library_that_is_gutted_is_an_accident_and_other_moves_still_count() -> None:
+    files = [laid(n, ANN, "") for n in range(1, GUTTED_MIN + 2)]
+    around = Around(PERSONS, frozenset({ANN, BOB}), {BOB: 1}, {}, len(files) + 2)
+    said = meaning_of([*files, laid(99, ANN, BOB)], around, lambda faces, _: faces[0])
+
+    assert said.gutted == len(files) and not said.rejects and not said.hides and not said.merges
+    assert said.assigns == {990: 2}
+
+
+FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_face"]), max_size=3)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Laid,
+            st.just(0),
+            FOLDERS,
+            FOLDERS,
+            st.dictionaries(st.integers(0, 3), st.sampled_from([0, 1, 2, 3]), max_size=3),
+            FOLDERS,
+            st.booleans(),
+            st.booleans(),
+        ),
+        max_size=12,
+    ),
+    st.dictionaries(st.sampled_from(list(PERSONS)), st.integers(0, 3)),
+    FOLDERS,
+    st.dictionaries(st.sampled_from(list(PERSONS)), st.sampled_from(["Zoe", "Yan"])),
+)
+def test_whatever_is_laid_what_is_made_of_it_makes_sense(
+    files: list[Laid], left: dict[str, int], standing: frozenset[str], renamed: dict[str, str]
+) -> None:
+    numbered = [
+        Laid(n, each.was, each.lies, {n * 10 + face: person for face, person in each.faces.items()}, each.twins, *rest)
+        for n, each in enumerate(files)
+        for rest in [(each.comes_back, each.was_lost)]
+    ]
+    said = meaning_of(numbered, Around(PERSONS, standing, left, renamed, 100), lambda faces, _: faces[0])
+
+    faces = {face for file in numbered for face in file.faces}
+    assert said.assigns.keys() <= faces and said.rejects.keys() <= faces
+    assert not said.assigns.keys() & said.rejects.keys()
+    assert not set(said.names.values()) & (NOBODYS | PERSONS.keys() - {f for f in PERSONS if PERSONS[f] in said.names})
+    assert all(into not in said.merges for into in said.merges.values()), "nobody is merged into one who is merged"
+    assert not set(said.hides) & (said.names.keys() | said.merges.keys())
+    assert len(set(said.names.values())) == len(said.names)
+    untouched = [file for file in numbered if file.was == file.lies and not file.was_lost]
+    assert not any(said.told.get(file.file_id) or file.file_id in said.unclear for file in untouched)
