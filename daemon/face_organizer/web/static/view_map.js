@@ -8,7 +8,7 @@ const RADIUS_MIN_PX = 2.5;
 const RADIUS_MAX_PX = 34;
 const STRETCH_MAX = 1.7;
 const KEPT_MAX = 400; // pictures of faces in memory
-const FACES_FROM_PX = 15; // discs larger than that show the face
+const FACES_FROM_PX = 10; // discs larger than that show the face
 
 export function mapView(host) {
   const map = new PeopleMap(host);
