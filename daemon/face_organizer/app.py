@@ -31,7 +31,7 @@ from face_organizer.devices import make_engine
 from face_organizer.enrol import Enrol
 from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
-from face_organizer.parts import attentive_of, pack_of, placing_copies, rules_of, state_folder, when_of
+from face_organizer.parts import attentive_of, attributes_lack, pack_of, placing_copies, rules_of, state_folder, when_of
 from face_organizer.pictures import Pictures
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
@@ -275,6 +275,7 @@ class Organizer:
             crowd=Crowd(self._store, self._picture, monotonic),
             rejected=rejected,
             log=self._log,
+            attributes_lack=lambda: attributes_lack(self.config.faces),
         )
         self._calls: dict[str, Callable[..., Any]] = {
             **calls_by_name(desk),

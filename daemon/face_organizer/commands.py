@@ -9,7 +9,8 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,33 @@ FINISH_WITHIN_S = 86_400.0
 
 def answer(library: Path, call: str, **arguments: Any) -> Any:
     """The answer to a call, see app.Organizer.calls. Raises FaceOrganizerError."""
-    try:
-        return ask(library / STATE_FOLDER, call, **arguments)
-    except ConnectionError:
-        from face_organizer.opening import open_existing
+    with answers_of(library) as asked:
+        return asked(call, **arguments)
 
-        organizer = open_existing(library, open_log("auto", "warning"))
-    try:
-        organizer.start()
-        return organizer.calls()[call](**arguments)
-    finally:
-        organizer.stop(within_s=FINISH_WITHIN_S)
+
+@contextmanager
+def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
+    """Asks one call after the other: of the daemon, or, where none runs, of the library, opened until the end.
+
+    Raises FaceOrganizerError.
+    """
+    with ExitStack() as opened:
+        calls: dict[str, Callable[..., Any]] = {}
+
+        def asked(call: str, **arguments: Any) -> Any:
+            if not calls:
+                try:
+                    return ask(library / STATE_FOLDER, call, **arguments)
+                except ConnectionError:
+                    from face_organizer.opening import open_existing
+
+                    organizer = open_existing(library, open_log("auto", "warning"))
+                    opened.callback(organizer.stop, within_s=FINISH_WITHIN_S)
+                    organizer.start()
+                    calls.update(organizer.calls())
+            return calls[call](**arguments)
+
+        yield asked
 
 
 def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
@@ -150,11 +167,11 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
     return machine, diagnose(machine)
 
 
-def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
     """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
     config = load(None, inbox=str(inbox), library=str(library))
     check_folders(config)
-    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
     todo = steps(wish)
     if not dry_run:
         carry_out(todo)

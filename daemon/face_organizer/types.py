@@ -39,6 +39,9 @@ NO_FACE = "no_face"
 QUARANTINE = "quarantine"
 STATE_FOLDER = ".face-organizer"
 
+SIDECAR_ENDING = ".xmp"
+"""What is called IMAGE.xmp tells of the image beside it, and is none itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:

@@ -48,8 +48,9 @@ MAY_IMPORT = {
     "serve": NAMES | {"adapters", "pipeline", "app", "libraries"},
     "shown": NAMES | {"vision", "adapters"},
     "commands": NAMES | {"health", "adapters", "opening", "shown"},
+    "outside": NAMES | {"vision", "identity", "adapters", "commands"},
     "demo": {"errors"},  # talks
-    "cli": NAMES | {"commands", "serve", "demo"},
+    "cli": NAMES | {"commands", "outside", "serve", "demo"},
     "__main__": {"cli"},
 }
 ONLY_IN = {  # library -> the files or rooms that may import it
@@ -64,6 +65,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "msgspec": (
         "config.py",
         "traits.py",
+        "adapters/tables.py",
         "opening.py",
         "libraries.py",
         "cli/",
@@ -81,9 +83,11 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "pillow_heif": ("vision/decode.py",),
     "prometheus_client": ("web/metrics.py",),
     "pydantic": ("web/",),
+    "pyarrow": ("adapters/tables.py",),
     "queue": ("pipeline/",),
     "rich": ("cli/",),
     "shutil": (
+        "adapters/sidecars.py",
         "adapters/examine.py",
         "adapters/store.py",
         "adapters/schema.py",
@@ -91,8 +95,15 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/unpack.py",
     ),
     "signal": ("__main__.py", "serve.py"),
-    "subprocess": ("adapters/examine.py", "adapters/install.py"),
-    "socket": ("adapters/control.py", "adapters/journal.py", "adapters/systemd.py", "web/server.py"),
+    "subprocess": ("adapters/sidecars.py", "adapters/examine.py", "adapters/install.py"),
+    "socket": (
+        "adapters/control.py",
+        "adapters/journal.py",
+        "adapters/systemd.py",
+        "adapters/listening.py",
+        "door.py",
+        "web/server.py",
+    ),
     "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
     "threading": ("pipeline/", "adapters/", "intake.py", "libraries.py", "serve.py", "door.py", "web/clerks.py"),

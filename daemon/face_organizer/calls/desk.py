@@ -29,7 +29,8 @@ Answer = dict[str, Any]
 @dataclass(frozen=True)
 class Desk:
     """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): all that is pending,
-    and wait for it. embed(photos, face), see(photos): see intake.Intake."""
+    and wait for it. embed(photos, face), see(photos): see intake.Intake. attributes_lack(): why nothing is known of
+    gender and age, "" where it is."""
 
     store: Store
     index: Index
@@ -51,6 +52,7 @@ class Desk:
     crowd: Crowd
     rejected: RejectedFiles
     log: Log
+    attributes_lack: Callable[[], str]
 
     def similarities(self, vector: Float32) -> tuple[Int64, Float32]:
         """Every person's id and how similar its centroid is."""

@@ -6,6 +6,7 @@ Imports: pipeline, calls, types, errors
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
@@ -111,9 +112,12 @@ class Review:
     # what is made of the whole library
 
     def _look_over(self, _before: Survey | None) -> Survey:
-        picture = self._desk.in_gallery(self._desk.roster.picture)
-        with self._desk.store.read() as txn:
-            return survey(txn, picture, self._desk.book.rules)
+        desk = self._desk
+        picture = desk.in_gallery(desk.roster.picture)
+        # Where a library lowered its bound, strangers are rarer in it, but as alike as ever where they are alike.
+        link_min = max(desk.book.rules.similarity_link_min, desk.recluster.rules.similarity_link_min)
+        with desk.store.read() as txn:
+            return survey(txn, picture, replace(desk.book.rules, similarity_link_min=link_min))
 
     def _lay_out(self, before: Plane | None) -> Plane:
         ids, sums, _ = self._desk.in_gallery(self._desk.roster.centroids.totals)
