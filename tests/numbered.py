@@ -46,7 +46,8 @@ class Painted:
 
         seen = []
         for image in images:
-            number = int(image.pixels[1, 0] @ np.array([1, 256, 65536]))
+            pixels = image.pixels if len(image.pixels) > 1 else np.zeros((2, 1, 3), np.uint8)  # not one of ours
+            number = int(pixels[1, 0] @ np.array([1, 256, 65536]))
             faces = [
                 SeenFace(
                     Detection(np.array([x, 0, x + 1, 1], np.float32), np.zeros((5, 2), np.float32), 0.9),
@@ -54,7 +55,7 @@ class Painted:
                     0.9,
                     True,
                 )
-                for x, red in enumerate(image.pixels[0, :, 0])
+                for x, red in enumerate(pixels[0, :, 0])
                 if red
             ]
             seen.append(SeenImage(image.ref, image.digest, image.width_px, image.height_px, tuple(faces)))

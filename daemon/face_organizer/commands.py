@@ -167,11 +167,11 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
     return machine, diagnose(machine)
 
 
-def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
     """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
     config = load(None, inbox=str(inbox), library=str(library))
     check_folders(config)
-    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
     todo = steps(wish)
     if not dry_run:
         carry_out(todo)

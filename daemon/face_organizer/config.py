@@ -177,13 +177,14 @@ def load(path: Path | None, **overrides: Any) -> Config:
 def load_libraries(path: Path | None, listen: str | None = None, **overrides: Any) -> dict[str, Config]:
     """The same for each [[library]] table of the file, by name; without such tables the one library is called "".
 
-    listen: over web.listen.
+    listen: over web.listen; "" for what that says, or WEB_ADDRESS if it says nothing.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     where = str(path or "command line")
     settings = _read(path)
     if listen is not None:
-        settings["web"] = {**settings.get("web", {}), "listen": listen}
+        web = settings.get("web", {})
+        settings["web"] = {**web, "listen": listen or web.get("listen") or WEB_ADDRESS}
     if isinstance(settings.get("library"), list):
         return _by_name(where, settings, given)
     return {"": _converted(where, "", settings | given, Config)}

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from socket import socket
 from threading import Event
 from typing import TYPE_CHECKING
 
+from face_organizer.adapters.listening import listening_on
 from face_organizer.adapters.private import write_private
+from face_organizer.adapters.systemd import passed_socket, passed_sockets
 from face_organizer.app import Organizer
 from face_organizer.config import LOOPBACK, Config, host_and_port
 from face_organizer.errors import ConfigError
@@ -66,9 +69,9 @@ class Door:
         try:
             from face_organizer.web.served import Served
             from face_organizer.web.server import WebServer
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             raise ConfigError(
-                f"web.listen needs the extra [web] ({error.name} is not installed): pip install 'face-organizer[web]'"
+                f"web.listen needs the extra [web] ({error}): pip install 'face-organizer[web]'"
             ) from error
         organizer = self._organizer
         pulses = organizer.pulses
@@ -82,11 +85,22 @@ class Door:
             figures=organizer.figures,
             file_max_bytes=self._config.watch.size_max_bytes,
         )
-        host, port = host_and_port(self._config.web.listen)
-        port += self.number if port else 0  # 0: any that is free
-        token = self._token(needed=host not in LOOPBACK)
+        listening = self._listening()
+        token = self._token(needed=listening.getsockname()[0] not in LOOPBACK)
         share = SHARE * len(os.sched_getaffinity(0))
-        return WebServer(served, host, port, token, share, self._log)
+        return WebServer(served, listening, token, share, self._log)
+
+    def _listening(self) -> socket:
+        """The socket that systemd listens on, else one of our own."""
+        if passed_sockets():
+            if self.number >= passed_sockets():
+                raise ConfigError(
+                    f"systemd listens on {passed_sockets()} sockets, too few for the page of every library: add a"
+                    " ListenStream= to face-organizer.socket"
+                )
+            return passed_socket(self.number)
+        host, port = host_and_port(self._config.web.listen)
+        return listening_on(host, port + self.number if port else 0)  # 0: any that is free
 
     def _token(self, *, needed: bool) -> str:
         """The token, made where there is none yet; "" where none is needed."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
@@ -17,16 +19,18 @@ from lab import CONFIG, HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
 from support import wait_until
 
 EXPOSURE_MAX = 1.0
+FETCH = "from urllib.request import urlopen; fetch = lambda address: urlopen(address).read().decode()"
 
 
-@pytest.fixture(params=["processor", "gpu"])
+@pytest.fixture(params=[(), ("--gpu",), ("--web",), ("--gpu", "--web")], ids=" ".join)
 def either(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """The unit as it is, and with the drop-in that lets GPUs in."""
-    if request.param == "gpu":
-        lab.install("--gpu")
+    """The unit as it is, and with the drop-ins for GPUs and the page."""
+    if request.param:
+        lab.install(*request.param)
     yield lab
+    lab.control("exec", "systemctl", "disable", "face-organizer.socket")
     lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d")
-    lab.run("systemctl", "daemon-reload")
+    lab.install()
 
 
 def test_systemd_finds_nothing_to_complain_about(either: Lab) -> None:
@@ -58,6 +62,35 @@ def test_with_the_drop_in_for_gpus_it_starts_and_no_other_device_comes_in(stoppe
         lab.stop()
         lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d")
         lab.run("systemctl", "daemon-reload")
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.long
+def test_with_the_drop_in_for_the_page_it_is_served_to_this_machine(stopped: Lab) -> None:
+    lab = stopped
+    lab.install("--web")
+    lab.drop_in("Environment=LD_LIBRARY_PATH=/opt/python/lib\n")  # a Python from below /root would find another's
+    unit = "/etc/systemd/system/face-organizer.socket"
+    lab.write(unit, lab.run("cat", unit).replace(":8765", f":{free_port()}"))  # somebody may be at that
+    lab.run("systemctl", "daemon-reload")
+    try:
+        lab.start()
+        address = lab.events("web_ready")[-1]["ADDRESS"]
+
+        health = lab.run(f"{HOME}/.venv/bin/python", "-c", f"{FETCH}; print(fetch('{address}/health'))")
+        assert json.loads(health) == {"ok": True, "problems": []}
+        assert lab.show("PrivateNetwork") == "yes"
+    finally:
+        lab.stop()
+        lab.drop_out()
+        lab.run("systemctl", "disable", "--now", "face-organizer.socket")
+        lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d", unit)
+        lab.install()
 
 
 def test_start_returns_once_the_daemon_is_ready(stopped: Lab) -> None:

@@ -323,3 +323,13 @@ def test_an_address_without_host_or_port_is_refused_with_an_example(listen: str)
 def test_an_address_may_be_one_of_ipv6() -> None:
     assert host_and_port("[::1]:8765") == ("::1", 8765)
     assert host_and_port("localhost:0") == ("localhost", 0)
+
+
+def test_web_without_an_address_means_that_of_the_settings_or_the_usual_one(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[web]\nlisten = "127.0.0.1:9000"\n')
+
+    assert load(None).web.listen == ""
+    assert load_libraries(None, listen="")[""].web.listen == "127.0.0.1:8765"
+    assert load_libraries(file, listen="")[""].web.listen == "127.0.0.1:9000"
+    assert load_libraries(file, listen="[::1]:1")[""].web.listen == "[::1]:1"

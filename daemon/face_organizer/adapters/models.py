@@ -263,7 +263,9 @@ def _read_brought(folder: Path, source: Source) -> bytes:
     except OSError as error:
         raise ModelError(f"{path} of the model pack cannot be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != source.sha256:
-        raise ModelError(f"{path} changed while it was read (sha256 differs): start again")
+        raise ModelError(
+            f"{path} is not what it was when the pack was first looked at (sha256 differs): put the right file there"
+        )
     return data
 
 

@@ -68,9 +68,9 @@ class PeopleType(click.ParamType[int | str]):
 @click.option(
     "--web",
     is_flag=False,
-    flag_value=WEB_ADDRESS,
+    flag_value="",
     metavar="[HOST:PORT]",
-    help=f"Serve the page and the HTTP interface, on this machine only unless HOST says otherwise.  [{WEB_ADDRESS}]",
+    help=f"Serve the page and the HTTP interface.  [the settings' web.listen, else {WEB_ADDRESS}: this machine only]",
 )
 @json_option
 def run(
