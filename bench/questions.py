@@ -21,6 +21,7 @@ from bench.clustering.galleries import Search, read_faces, with_neighbours
 
 from face_organizer.identity.cluster import cluster_graph
 from face_organizer.identity.questions import (
+    Bound,
     likely_same,
     likely_strangers,
     similarities_without_self,
@@ -51,9 +52,9 @@ def told(vectors: np.ndarray, who: np.ndarray, labels: np.ndarray, bound: float,
     np.add.at(sums, labels, vectors.astype(np.float32))
     sizes, everybody = np.bincount(labels, minlength=persons), np.ones(len(who), np.bool_)
     owner = np.array([np.bincount(who[labels == row]).argmax() for row in range(persons)])
-    rows = suspects(similarities_without_self(vectors, labels, everybody, sums, sizes), link)
+    rows = suspects(similarities_without_self(vectors, labels, everybody, sums, sizes), Bound(link))
     strangers = likely_strangers(
-        vectors[rows].astype(np.float32), labels[rows], everybody[rows], sums, sizes, similarity_link_min=link
+        vectors[rows].astype(np.float32), labels[rows], everybody[rows], sums, sizes, Bound(link)
     )
     strangers.sort(key=lambda each: -each.likely * len(each.rows))
     right = np.cumsum([int((who[rows[each.rows]] != owner[each.person]).sum()) for each in strangers] or [0])
@@ -63,7 +64,7 @@ def told(vectors: np.ndarray, who: np.ndarray, labels: np.ndarray, bound: float,
         f"bound {bound:.2f}: {persons} persons; {wrong} faces with the wrong one; {len(strangers)} questions, right by"
         f" the first 10: {right[:10][-1]}, by all: {right[-1]} (expected {expected:.0f})"
     )
-    same = likely_same(sums, sizes, similarity_link_min=link)
+    same = likely_same(sums, sizes, Bound(link))
     true = owner[same.a] == owner[same.b]
     split = persons - len(np.unique(owner))
     print(
