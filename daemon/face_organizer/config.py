@@ -53,7 +53,7 @@ class FoldersConfig(Section, frozen=True):
 
 
 class FacesConfig(Section, frozen=True):
-    pack: str = "opencv-zoo"
+    pack: str = "auto"
     models_dir: str = ""
     devices: str | tuple[str, ...] = "auto"
     allow_cpu_fallback: bool = False

@@ -24,7 +24,14 @@ from face_organizer.adapters.runtime import detector_device, is_gpu, kind_of, nu
 from face_organizer.adapters.session import steps_run
 from face_organizer.config import Config
 from face_organizer.errors import ModelError
-from face_organizer.parts import make_eyes, models_folder, open_attributes, open_detectors, open_recognisers
+from face_organizer.parts import (
+    make_eyes,
+    models_folder,
+    open_attributes,
+    open_detectors,
+    open_recognisers,
+    pack_of,
+)
 from face_organizer.pipeline.engine import Device, Engine
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log
@@ -33,6 +40,9 @@ from face_organizer.types import Float32
 
 GPU_WORKERS = 2
 """While one prepares pictures, the other keeps the GPU busy."""
+
+SPARE_WORKERS = 1
+"""With OpenVINO, beyond its threads: one more prepares pictures while those compute. 1.95 of 2 cores work, not 1.86."""
 
 
 def make_engine(config: Config, log: Log) -> Engine:
@@ -61,7 +71,7 @@ def _gauge() -> Callable[[str], Mapping[str, float]]:
 def open_devices(config: Config, log: Log) -> list[Device]:
     """The devices that were asked for, each proven. Raises ModelError."""
     faces = config.faces
-    pack = load_pack(faces.pack, models_folder(faces))
+    pack = load_pack(pack_of(faces).address, models_folder(faces))
     choice = choose_devices(faces.wanted)
     opener = _Opener(config, pack, log, expected_of(pack, models_folder(faces)))
     devices: list[Device] = []
@@ -101,11 +111,14 @@ class _Opener:
         faces, batch_max = self._config.faces, self._config.flow.batch_max
         on_processor = [each for each in beside if not is_gpu(each)]
         cores = faces.threads or len(os.sched_getaffinity(0))
-        workers = GPU_WORKERS if is_gpu(name) else max(1, cores // max(1, len(on_processor)))
-        detectors = open_detectors(self._pack, name, count=workers, batch_max=batch_max, profiled=True)
-        recognisers = open_recognisers(self._pack, name, count=workers, batch_max=batch_max, profiled=True)
+        threads = max(1, cores // max(1, len(on_processor)))
+        workers = threads + SPARE_WORKERS if kind_of(name) == "openvino" else GPU_WORKERS if is_gpu(name) else threads
+        detectors = open_detectors(self._pack, name, count=workers, batch_max=batch_max, profiled=True, threads=threads)
+        recognisers = open_recognisers(
+            self._pack, name, count=workers, batch_max=batch_max, profiled=True, threads=threads
+        )
         wanted = self._pack if faces.attributes else replace(self._pack, attributes_path=None)
-        attributes = open_attributes(wanted, name, count=workers, batch_max=batch_max)
+        attributes = open_attributes(wanted, name, count=workers, batch_max=batch_max, threads=threads)
         answer = answer_of(recognisers[0], self._pack)
         steps = [steps_run(recognisers[0]), steps_run(detectors[0])]
         similarity = check_answer(name, answer, self._expected)

@@ -25,6 +25,7 @@ from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
@@ -49,6 +50,7 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    reembed: Reembed
     hands: Hands
     rejected: RejectedFiles
     pulses: Pulses
@@ -75,6 +77,7 @@ class Status:
             "device": self.intake.device,
             "devices": self.intake.devices(),
             "notices": [*map(answers.printable, self.intake.notices())],
+            "pack": self.reembed.pack,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
             "index": self._index(),
@@ -113,6 +116,7 @@ class Status:
             return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
+                "reembed": self.reembed.told(txn),
                 "decisions": txn.decisions.count(),
             }
 

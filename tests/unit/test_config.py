@@ -25,6 +25,7 @@ from face_organizer.config import (
     load_libraries,
 )
 from face_organizer.errors import ConfigError
+from face_organizer.parts import DEFAULT_PACK
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "face-organizer.toml"
 
@@ -62,7 +63,7 @@ def test_the_values_that_the_pack_decides_are_shown_as_they_are(tmp_path: Path) 
 
     persons = load(path).persons
 
-    (pack,) = (pack for pack in list_packs() if pack.name == Config().faces.pack)
+    (pack,) = (pack for pack in list_packs() if pack.name == DEFAULT_PACK)
     shown = {key: value for key, value in msgspec.structs.asdict(persons).items() if key.startswith("similarity_")}
     assert shown == {key: getattr(pack, key) for key in shown}
 

@@ -40,18 +40,21 @@ MAY_IMPORT = {
     "pictures": NAMES | {"vision", "adapters"},
     "enrol": NAMES | {"intake", "pipeline"},
     "figures": {"calls", "pipeline"},
+    "moving": NAMES | {"adapters", "pipeline", "parts", "devices"},
     "app": NAMES
-    | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures", "enrol", "figures"},
-    "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
+    | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures", "enrol", "figures"}
+    | {"moving"},
+    "opening": NAMES | {"adapters", "pipeline", "parts", "app", "moving"},
     "web": NAMES,  # talks
     "door": NAMES | {"adapters", "pipeline", "app", "web"},
-    "libraries": NAMES | {"adapters", "pipeline", "devices", "app", "door", "opening"},
+    "libraries": NAMES | {"adapters", "pipeline", "parts", "devices", "app", "door", "opening"},
     "serve": NAMES | {"adapters", "pipeline", "app", "libraries"},
     "shown": NAMES | {"vision", "adapters"},
-    "commands": NAMES | {"health", "adapters", "opening", "shown"},
+    "commands": NAMES | {"health", "adapters", "opening", "app", "shown"},
+    "follow": NAMES | {"adapters", "pipeline", "commands", "app"},
     "outside": NAMES | {"vision", "identity", "adapters", "commands"},
     "demo": {"errors"},  # talks
-    "cli": NAMES | {"commands", "outside", "serve", "demo"},
+    "cli": NAMES | {"commands", "follow", "outside", "serve", "demo"},
     "__main__": {"cli"},
 }
 ONLY_IN = {  # library -> the files or rooms that may import it
@@ -65,6 +68,8 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
+        "parts.py",
+        "moving.py",
         "traits.py",
         "adapters/tables.py",
         "opening.py",

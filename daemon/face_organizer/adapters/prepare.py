@@ -135,9 +135,9 @@ def _quick(recipe: Recipe) -> dict[str, Any] | None:
     from face_organizer.adapters.rewrite import without_prelu
 
     path = recipe.folder / RECOGNISER_CPU
-    path.unlink(missing_ok=True)
     data = without_prelu((recipe.folder / RECOGNISER).read_bytes())
     if data is None:
+        path.unlink(missing_ok=True)
         return None
     write_atomically(path, data)
     told: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest()}
@@ -145,7 +145,7 @@ def _quick(recipe: Recipe) -> dict[str, Any] | None:
         return told
     off = _difference(recipe.folder / RECOGNISER, path, recipe.manifest.recogniser.traits.scaling)
     if not off <= EQUAL:
-        path.unlink()
+        path.unlink(missing_ok=True)
         return None
     return told | {"differs_by_share": float(f"{off:.1e}")}
 
