@@ -336,3 +336,13 @@ def test_an_engine_that_was_never_started_stops_too(hall: Hall) -> None:
     hall.engine = Engine(list, batch_max=1, linger_s=0.0, log=hall.log)
 
     assert hall.engine.name == "none"
+
+
+def test_a_single_image_and_a_single_question_are_not_lingered_over(hall: Hall) -> None:
+    eyes, out = Eyes(), list[Any]()
+    engine = hall.open(Device("one", [eyes]), linger_s=60.0)
+
+    hall.library(out).submit(image("alone"))
+
+    wait_until(lambda: len(out) == 1)
+    assert len(engine.see(pictures("asked", 1))) == 1

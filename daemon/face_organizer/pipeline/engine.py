@@ -64,7 +64,7 @@ class EngineLane:
     def __init__(self, changed: Condition, lanes: deque[EngineLane], capacity: int) -> None:
         self._changed, self._lanes, self._capacity = changed, lanes, capacity
         self._jobs: deque[_Job] = deque()
-        self._out = 0
+        self._out, self._more = 0, True
         self._deliver: Deliver
         self._fail: Callable[[BaseException], None]
         self.is_over = False
@@ -74,12 +74,13 @@ class EngineLane:
         with self._changed:
             self._lanes.append(self)
 
-    def put(self, ticket: Ticket) -> None:
+    def put(self, ticket: Ticket, *, more: bool = True) -> None:
         with waiting(), self._changed:
             self._changed.wait_for(lambda: self.is_over or len(self._jobs) < self._capacity)
             if self.is_over:
                 raise Cancelled
             self._jobs.append(_Job(self, ticket))
+            self._more = more
             self._out += 1
             self._changed.notify_all()
 
@@ -102,6 +103,11 @@ class EngineLane:
     def __bool__(self) -> bool:
         """Also when it is empty."""
         return True
+
+    @property
+    def is_growing(self) -> bool:
+        """More jobs are on their way to those that wait here. With the lock held."""
+        return self._more and bool(self._jobs)
 
     # what the engine asks of it
 
@@ -219,7 +225,7 @@ class Engine:
         questions = [_Question(0, image) for image in images]
         try:
             for question in questions:
-                self._questions.put(question)
+                self._questions.put(question, more=question is not questions[-1])
             return [question.reply.wait(unless=lambda: self._questions.is_over) for question in questions]
         except Cancelled:
             if self.failure is not None:
@@ -246,7 +252,8 @@ class Engine:
             while True:
                 self._changed.wait_for(lambda: is_over() or self._suspects or self._waiting() > 0)
                 self._changed.wait_for(
-                    lambda: is_over() or self._suspects or self._waiting() >= self._batch_max, self._linger_s
+                    lambda: is_over() or self._suspects or self._waiting() >= self._batch_max or not self._is_growing(),
+                    self._linger_s,
                 )
                 if is_over():
                     return []
@@ -257,6 +264,9 @@ class Engine:
                 if batch := self._draw():
                     self._changed.notify_all()
                     return batch
+
+    def _is_growing(self) -> bool:
+        return any(lane.is_growing for lane in self._lanes)
 
     def _waiting(self) -> int:
         return sum(map(len, self._lanes))
