@@ -129,6 +129,15 @@ FORGETTING = _steps(
     truth_rewritten="adapters.store:LmdbStore.rewrite",
     forgetting_done="pipeline.forget:Forget._done",
 )
+FOLDERS = _steps(
+    folders_walked="pipeline.walked:Walker.walk",
+    folders_understood="pipeline.by_hand:ByHand.understand",
+    folders_seen_again="pipeline.by_hand:ByHand._is_still_so",
+    folders_composed="pipeline.compose:Composition.of",
+    folders_answered="pipeline.hands:Hands._end",
+)
+"""From seeing what people laid elsewhere to having it decided: see test_folders.py."""
+
 MIGRATING = {
     "copy_renamed": Step("pathlib:Path.rename", f"{PACKAGE}.adapters.schema"),
     "schema_raised": Step(f"{PACKAGE}.adapters.schema:_raise_schema"),
@@ -169,7 +178,7 @@ WRITES = {
 """The calls of the adapters that may meet a disk that refuses."""
 
 STEPS = {**OPENING, **SORTING, **PLACING, **RECLUSTERING, **CHANGING, **INDEXING}
-ALL = {**STEPS, **WRITES, **FORGETTING, **MIGRATING, **REEMBEDDING}
+ALL = {**STEPS, **WRITES, **FORGETTING, **MIGRATING, **REEMBEDDING, **FOLDERS}
 
 
 def found(target: str) -> tuple[Any, str, Any]:

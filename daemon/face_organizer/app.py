@@ -21,6 +21,7 @@ from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.originals import Originals
+from face_organizer.adapters.readme import renew_readme
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree
@@ -29,6 +30,7 @@ from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
 from face_organizer.devices import make_engine
 from face_organizer.enrol import Enrol
+from face_organizer.errors import NoRoomError
 from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
 from face_organizer.moving import make_reembed
@@ -59,7 +61,7 @@ from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.messages import Call, Rules
 from face_organizer.pipeline.place import Placer
-from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
+from face_organizer.pipeline.pulse import AT_LENGTH, Hung, Pulses
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Picture, load_roster
@@ -71,6 +73,9 @@ from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
 from face_organizer.status import Status
+
+README = "readme"
+"""The note that says which text the library's README.txt had when it was written."""
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
@@ -327,6 +332,7 @@ class Organizer:
         }
         self._recluster.by_itself = self.reembed.by_itself = watching and not once
         if watching:
+            self._explain_folders()
             self._pipeline = self._new_pipeline(self._timings.timed(self._intake.open(once=once)))
             self._hands.patience = attentive_of(self.config, once=once)
             jobs["hands"] = self._hands.run
@@ -340,6 +346,18 @@ class Organizer:
             service.start()
         self._placer.wake()
         self._control.start(self.pulses.begin("control").beat)
+
+    def _explain_folders(self) -> None:
+        """Let the library say itself what one may do in it; before the gallery's thread starts."""
+        with self._store.read() as txn:
+            known = txn.note(README).decode()
+        try:
+            now = renew_readme(self.config.library_path, known) if self.config.folders.watch else known
+            if now != known:
+                with self._store.write() as txn:
+                    txn.put_note(README, now.encode())
+        except (OSError, NoRoomError) as error:
+            self._log.warning("readme_not_written", problem=str(error))
 
     def stop(self, within_s: float = 20.0) -> None:
         """Drain from the front, cancel at the deadline, join every thread, save the index, let go of the lock.
@@ -425,6 +443,10 @@ class Organizer:
     def figures(self) -> dict[str, Any]:
         """See web/metrics.py."""
         return figures_of(self.status.answer(), self._timings, self.taken_in)
+
+    def hung(self, after_s: float) -> list[Hung]:
+        """Who hangs of all threads that it needs: its own, and the engine's."""
+        return [*self.pulses.hung(after_s), *self._engine.pulses.hung(after_s)]
 
     @property
     def wants_reopening(self) -> bool:

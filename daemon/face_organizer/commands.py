@@ -174,7 +174,7 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
         folders += [("state", state.resolve() if state.exists() else config.state_path)]
     faces = next(iter(libraries.values())).faces
     models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
-    machine = examine(faces.devices, folders, models_dir)
+    machine = examine(",".join(faces.wanted), folders, models_dir)
     return machine, diagnose(machine)
 
 

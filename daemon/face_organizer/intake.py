@@ -95,6 +95,14 @@ class Intake:
         """What the networks run on; "none" where they have not been asked for."""
         return self._engine.name
 
+    def devices(self) -> list[dict[str, Any]]:
+        """How each device gets on; see Engine.figures."""
+        return self._engine.figures()
+
+    def notices(self) -> list[str]:
+        """What its user should know of the devices, in sentences."""
+        return self._engine.notices()
+
     @property
     def thread_states(self) -> dict[str, dict[str, Any]]:
         """Of the engine's threads; see Pulses.states."""

@@ -75,6 +75,8 @@ class Status:
             "queues": self.pipeline().queues(),
             "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
+            "devices": self.intake.devices(),
+            "notices": [*map(answers.printable, self.intake.notices())],
             "pack": self.reembed.pack,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
@@ -101,6 +103,8 @@ class Status:
             doing = "re-clustering"
         if lack := self.space.lack:
             doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        if notices := self.intake.notices():
+            doing = f"on {self.intake.device} only ({answers.printable(notices[0])}): {doing}"
         counted = f"{len(self.roster.faces_of)} persons, {self.index.count} faces"
         return f"{doing}: {counted}, {self._in_flight()} in flight"
 

@@ -326,6 +326,28 @@ def test_an_address_may_be_one_of_ipv6() -> None:
     assert host_and_port("localhost:0") == ("localhost", 0)
 
 
+@pytest.mark.parametrize(
+    "devices", ['"auto"', '"cuda"', '["cuda:0", "cuda:1"]', '["tensorrt:0"]', '["cpu", "openvino"]']
+)
+def test_devices_are_a_name_or_a_list_of_names(tmp_path: Path, devices: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[faces]\ndevices = {devices}\n")
+
+    wanted = load(path).faces.wanted
+
+    assert isinstance(wanted, tuple)
+    assert all(name in devices for name in wanted)
+
+
+@pytest.mark.parametrize("devices", ['"gpu"', '["cuda:0", "cuda:x"]', "[]", '"cuda:"', '"cpu:1"', "5", "[5]"])
+def test_devices_that_do_not_exist_are_refused_by_name(tmp_path: Path, devices: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[faces]\ndevices = {devices}\n")
+
+    with pytest.raises(ConfigError, match=r"c\.toml: faces\.devices must be"):
+        load(path)
+
+
 def test_web_without_an_address_means_that_of_the_settings_or_the_usual_one(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('[web]\nlisten = "127.0.0.1:9000"\n')
