@@ -19,6 +19,9 @@ RUN useradd --system --user-group --uid 10001 face-organizer \
 # SIGTERM finishes what is on its way; `docker kill -s HUP` reads the configuration again and re-clusters.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=60s \
     CMD ["face-organizer", "status", "--library", "/data/library"]
+# The page and the HTTP interface, where they are asked for: CMD [..., "--web", "0.0.0.0:8765"] and `-p 127.0.0.1:8765:8765`.
+# A token is needed then; the log says in which file it is (`docker exec NAME cat /data/library/.face-organizer/web-token`).
+EXPOSE 8765
 # /data: inbox and library. /var/cache/face-organizer: the networks, made ready at the first start.
 VOLUME ["/data", "/var/cache/face-organizer"]
 ENTRYPOINT ["face-organizer"]

@@ -163,12 +163,13 @@ def main() -> None:
     arguments.add_argument("--kinds", nargs="+", default=KINDS)
     arguments.add_argument("--people", type=int, default=120)
     arguments.add_argument("--images", type=int, default=8)
+    arguments.add_argument("--pack", default="opencv-zoo", help="a name, or the path of a folder of networks")
     arguments.add_argument("--models-dir", type=Path)
     arguments.add_argument("--save", type=Path)
     arguments.add_argument("--load", type=Path)
     given = arguments.parse_args()
 
-    pack = load_pack("opencv-zoo", given.models_dir)
+    pack = load_pack(given.pack, given.models_dir)
     link_min = pack.similarity_link_min
     if not given.load:
         spec = importlib.util.spec_from_file_location("harden", given.harden)

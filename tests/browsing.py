@@ -36,6 +36,10 @@ class Web:
     def __init__(self, folder: Path, *options: str | Path, listen: str = "127.0.0.1:0", **client: Any) -> None:
         self.inbox, self.library = folder / "inbox", folder / "library"
         self.inbox.mkdir(parents=True, exist_ok=True)
+        if "--config" not in options:
+            quick = folder / "quick.toml"
+            quick.write_text("[watch]\nsettle_s = 0.05\n")
+            options = (*options, "--config", quick)
         self.daemon = Daemon(
             "--inbox", self.inbox, "--library", self.library, "--web", listen, *options, command=NUMBERED
         )

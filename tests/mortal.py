@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from numbered import without_networks
+import numbered
 from steps import ALL, PACKAGE, Step, found
 
 IMPORTED = ("cli", "serve", "opening", "commands", "app")
@@ -135,10 +135,10 @@ def live(job: dict[str, Any]) -> None:
         descriptor = os.open(path, mode | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if job.get("painted"):
+        numbered.install()
     if job.get("arm"):
         arm(**job["arm"])
-    if job.get("numbered"):
-        without_networks()
     if job.get("count"):
         count_all(job["count"])
     import_module(f"{PACKAGE}.cli").main(job["arguments"], prog_name="face-organizer")

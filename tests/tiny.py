@@ -59,14 +59,20 @@ def scrfd(path: Path, *, batch_axis: bool = True, landmarks: bool = True, seed: 
 
 
 def recogniser(
-    path: Path, *, dimension: int = 16, scales: bool = False, side_px: int = 112, fixed: bool = False
+    path: Path,
+    *,
+    dimension: int = 16,
+    scales: bool = False,
+    side_px: int = 112,
+    fixed: bool = False,
+    slopes: tuple[float, float] = (0.1, 0.4),
 ) -> None:
     """Convolution, PReLU, mean, matrix. scales: begins with a subtraction and a multiplication, as MXNet's exports do.
     fixed: its Reshape holds the batch fast at one, and mixes the pictures of a larger one."""
     rng = np.random.default_rng(1)
     weights: dict[str, NDArray[np.generic]] = {
         "w": rng.normal(0, 0.1, (8, 3, 16, 16)).astype(np.float32),
-        "slope": rng.uniform(0.1, 0.4, (8, 1, 1)).astype(np.float32),
+        "slope": rng.uniform(*slopes, (8, 1, 1)).astype(np.float32),
         "m": rng.normal(0, 1, (8, dimension)).astype(np.float32),
         "shape": np.array([-1, 8], np.int64),
     }

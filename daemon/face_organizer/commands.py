@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown (both only when they are needed), adapters, health, names
+Imports: opening, shown (both only when they are needed), app (its type), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -9,9 +9,10 @@ Asking a running daemon should take no longer than the answer: the heavy rooms a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
@@ -27,23 +28,61 @@ from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
 
+if TYPE_CHECKING:
+    from face_organizer.app import Organizer
+
 FINISH_WITHIN_S = 86_400.0
 """Nobody waits for a command as systemd waits for a daemon: what it set in motion, it ends."""
 
 
 def answer(library: Path, call: str, **arguments: Any) -> Any:
     """The answer to a call, see app.Organizer.calls. Raises FaceOrganizerError."""
-    try:
-        return ask(library / STATE_FOLDER, call, **arguments)
-    except ConnectionError:
-        from face_organizer.opening import open_existing
+    with answers_of(library) as asked:
+        return asked(call, **arguments)
 
-        organizer = open_existing(library, open_log("auto", "warning"))
+
+@contextmanager
+def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
+    """Asks one call after the other: of the daemon, or, where none runs, of the library, opened until the end.
+
+    Raises FaceOrganizerError.
+    """
+    with ExitStack() as stack:
+        calls: dict[str, Callable[..., Any]] = {}
+
+        def asked(call: str, **arguments: Any) -> Any:
+            if not calls:
+                try:
+                    return ask(library / STATE_FOLDER, call, **arguments)
+                except ConnectionError:
+                    calls.update(stack.enter_context(opened(library)).calls())
+            return calls[call](**arguments)
+
+        yield asked
+
+
+@contextmanager
+def opened(library: Path) -> Iterator[Organizer]:
+    """A library that no daemon serves, for as long as a command needs it."""
+    from face_organizer.opening import open_existing
+
+    organizer = open_existing(library, open_log("auto", "warning"))
     try:
         organizer.start()
-        return organizer.calls()[call](**arguments)
+        yield organizer
     finally:
         organizer.stop(within_s=FINISH_WITHIN_S)
+
+
+def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
+    """A running daemon's answer to a call. Raises RequestError where none runs, FaceOrganizerError."""
+    try:
+        return ask(library / STATE_FOLDER, call, **arguments)
+    except ConnectionError as error:
+        raise RequestError(
+            f"no daemon runs on {library}: start one with `face-organizer run --inbox DIR --library {library}`;"
+            " `status` without --watch tells how the library stands"
+        ) from error
 
 
 def picture(path: Path) -> dict[str, str]:
@@ -123,24 +162,27 @@ def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def examined(config: Config) -> tuple[Machine, list[Finding]]:
-    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library."""
-    state = config.library_path / STATE_FOLDER
-    folders = {
-        "inbox": config.inbox_path,
-        "library": config.library_path,
-        "state": state.resolve() if state.exists() else config.state_path,
-    }
-    models_dir = Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
-    machine = examine(config.faces.devices, folders, models_dir)
+def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
+
+    libraries: see config.load_libraries.
+    """
+    folders: list[tuple[str, Path]] = []
+    for config in libraries.values():
+        state = config.library_path / STATE_FOLDER
+        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
+        folders += [("state", state.resolve() if state.exists() else config.state_path)]
+    faces = next(iter(libraries.values())).faces
+    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
+    machine = examine(",".join(faces.wanted), folders, models_dir)
     return machine, diagnose(machine)
 
 
-def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, dry_run: bool) -> list[str]:
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
     """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
     config = load(None, inbox=str(inbox), library=str(library))
     check_folders(config)
-    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
     todo = steps(wish)
     if not dry_run:
         carry_out(todo)

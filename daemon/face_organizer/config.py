@@ -8,6 +8,7 @@ Every key is documented in config/face-organizer.toml; a test holds the two toge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -29,6 +30,9 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file: unknown keys are refused, values are checked."""
 
 
+DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:\d+)?")
+"""Checked here: msgspec 0.22 frees a pattern twice where text with one, and lists of such text, are both allowed."""
+
 C = TypeVar("C", bound=Section)
 
 
@@ -49,9 +53,10 @@ class FoldersConfig(Section, frozen=True):
 
 
 class FacesConfig(Section, frozen=True):
-    pack: str = "opencv-zoo"
+    pack: str = "auto"
     models_dir: str = ""
-    devices: Literal["auto", "openvino", "cpu", "cuda"] = "auto"
+    devices: str | tuple[str, ...] = "auto"
+    allow_cpu_fallback: bool = False
     threads: Annotated[int, Meta(ge=0)] = 0
     pre_cropped: bool | Literal["auto"] = "auto"
     crop_side_max_px: Count = 256
@@ -59,6 +64,12 @@ class FacesConfig(Section, frozen=True):
     decode_side_max_px: Annotated[int, Meta(ge=320)] = 2048
     face_side_min_px: Count = 20
     founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    attributes: bool = True
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The devices as a list, however they were written."""
+        return (self.devices,) if isinstance(self.devices, str) else self.devices
 
 
 class PeopleConfig(Section, frozen=True):
@@ -102,6 +113,10 @@ class FlowConfig(Section, frozen=True):
 
 WEB_ADDRESS = "127.0.0.1:8765"
 """Where the page is unless somebody says otherwise."""
+
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts that only this machine reaches."""
 
 
 class WebConfig(Section, frozen=True):
@@ -172,13 +187,14 @@ def load(path: Path | None, **overrides: Any) -> Config:
 def load_libraries(path: Path | None, listen: str | None = None, **overrides: Any) -> dict[str, Config]:
     """The same for each [[library]] table of the file, by name; without such tables the one library is called "".
 
-    listen: over web.listen.
+    listen: over web.listen; "" for what that says, or WEB_ADDRESS if it says nothing.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     where = str(path or "command line")
     settings = _read(path)
     if listen is not None:
-        settings["web"] = {**settings.get("web", {}), "listen": listen}
+        web = settings.get("web", {})
+        settings["web"] = {**web, "listen": listen or web.get("listen") or WEB_ADDRESS}
     if isinstance(settings.get("library"), list):
         return _by_name(where, settings, given)
     return {"": _converted(where, "", settings | given, Config)}
@@ -232,13 +248,28 @@ def _converted(where: str, table: str, settings: Any, kind: type[C]) -> C:
         raise ConfigError(f"{where}: {table}{_explain(str(error), kind)}") from error
     if isinstance(converted, Config) and converted.persons.elbow_max < converted.persons.elbow_min + 2:
         raise ConfigError(f"{where}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
+    if isinstance(converted, Config) and converted.web.listen:
+        host_and_port(converted.web.listen)
+    if isinstance(converted, Config) and not all(map(DEVICE.fullmatch, converted.faces.wanted or ("",))):
+        raise ConfigError(
+            f'{where}: faces.devices must be "auto", "openvino", "cpu", "cuda", "cuda:N", "tensorrt", "tensorrt:N" or'
+            " a list of these"
+        )
     return converted
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """("::1", 8765) of "[::1]:8765". Raises ConfigError."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f'web.listen = {listen!r}: say HOST:PORT, like "127.0.0.1:8765" or "[::1]:8765"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _explain(problem: str, within: type[Section]) -> str:
     """msgspec's "Invalid enum value 'x' - at `$.people`", in the user's words: which key, and what it may be."""
     problem, _, at = problem.partition(" - at `$.")
-    table = at.rstrip("`")
+    table = at.rstrip("`").partition("[")[0]
     if problem.startswith("Object contains unknown field"):
         key = problem.split("`")[1]
         return f"unknown key {key}" + (f" in [{table}]" if table else "")
@@ -266,6 +297,8 @@ def _describe(kind: inspect.Type) -> str:
             return noun + "".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
         case inspect.BoolType():
             return "true or false"
+        case inspect.VarTupleType():
+            return "a list of that"
         case inspect.StrType():
             return "text in quotes"
         case inspect.StructType():

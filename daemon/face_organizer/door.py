@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from socket import socket
 from threading import Event
 from typing import TYPE_CHECKING
 
+from face_organizer.adapters.listening import listening_on
 from face_organizer.adapters.private import write_private
+from face_organizer.adapters.systemd import passed_socket, passed_sockets
 from face_organizer.app import Organizer
-from face_organizer.config import Config
+from face_organizer.config import LOOPBACK, Config, host_and_port
 from face_organizer.errors import ConfigError
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, beat
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
 
 SHARE = 0.05
 """Of each processor: what looking may take while images are on their way."""
-
-FORM_BYTES = 1 << 20
-"""What a form may add to the file in it."""
 
 
 class Door:
@@ -68,12 +68,12 @@ class Door:
     def _made(self) -> WebServer:
         try:
             from face_organizer.web.served import Served
-            from face_organizer.web.server import WebServer, is_loopback, moved_on
-        except ModuleNotFoundError as error:
+            from face_organizer.web.server import WebServer
+        except ImportError as error:
             raise ConfigError(
-                f"web.listen needs the extra [web] ({error.name} is not installed): pip install 'face-organizer[web]'"
+                f"web.listen needs the extra [web] ({error}): pip install 'face-organizer[web]'"
             ) from error
-        organizer, web = self._organizer, self._config.web
+        organizer = self._organizer
         pulses = organizer.pulses
         served = Served(
             calls={name: pulses.watched(f"web {name}", call, AT_LENGTH) for name, call in organizer.calls().items()},
@@ -83,16 +83,29 @@ class Door:
             health=self._problems,
             busy=organizer.is_busy,
             figures=organizer.figures,
-            body_max_bytes=self._config.watch.size_max_bytes + FORM_BYTES,
+            file_max_bytes=self._config.watch.size_max_bytes,
         )
-        token = self._token(is_loopback(web.listen))
+        listening = self._listening()
+        token = self._token(needed=listening.getsockname()[0] not in LOOPBACK)
         share = SHARE * len(os.sched_getaffinity(0))
-        return WebServer(served, moved_on(web.listen, self.number), token, share, self._log)
+        return WebServer(served, listening, token, share, self._log)
 
-    def _token(self, is_loopback: bool) -> str:
+    def _listening(self) -> socket:
+        """The socket that systemd listens on, else one of our own."""
+        if passed_sockets():
+            if self.number >= passed_sockets():
+                raise ConfigError(
+                    f"systemd listens on {passed_sockets()} sockets, too few for the page of every library: add a"
+                    " ListenStream= to face-organizer.socket"
+                )
+            return passed_socket(self.number)
+        host, port = host_and_port(self._config.web.listen)
+        return listening_on(host, port + self.number if port else 0)  # 0: any that is free
+
+    def _token(self, *, needed: bool) -> str:
         """The token, made where there is none yet; "" where none is needed."""
         named = self._config.web.token_file
-        if is_loopback and not named:
+        if not needed and not named:
             return ""
         path = Path(named).expanduser() if named else self._config.state_path / "web-token"
         try:
@@ -108,5 +121,5 @@ class Door:
 
     def _problems(self) -> list[str]:
         failure = self._organizer.failure()
-        hung = self._organizer.pulses.hung(self._config.flow.hung_after_s)
+        hung = self._organizer.hung(self._config.flow.hung_after_s)
         return [f"{each.thread} hangs" for each in hung] + (["a thread has died"] if failure else [])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -16,19 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from face_organizer.adapters.inbox import FolderInbox
+from face_organizer.adapters.files import numbered
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.reading import read_settled
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import DeniedError, GoneError, ItemError
-from face_organizer.parts import decode_photo, make_folder, patience_of
+from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
+from face_organizer.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Stage
+from face_organizer.pipeline.flow import Reply, Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
-from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, Signature
+from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, SeenFace, SeenImage, Signature
 
 
 class Reader:
@@ -55,6 +58,7 @@ class Intake:
         self._engine = engine
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
+        self._senders: dict[Path, Reply[int]] = {}
 
     # open, follow, close
 
@@ -103,6 +107,14 @@ class Intake:
     def device(self) -> str:
         """What the networks run on; "none" where they have not been asked for."""
         return self._engine.name
+
+    def devices(self) -> list[dict[str, Any]]:
+        """How each device gets on; see Engine.figures."""
+        return self._engine.figures()
+
+    def notices(self) -> list[str]:
+        """What its user should know of the devices, in sentences."""
+        return self._engine.notices()
 
     @property
     def thread_states(self) -> dict[str, dict[str, Any]]:
@@ -166,9 +178,49 @@ class Intake:
         return Rejected(ref, str(error))
 
     def done(self, refs: list[ImageRef]) -> None:
-        """These images have left the pipeline."""
+        """These images have left the pipeline. In the gallery's thread."""
+        self._tell_senders(refs)
         if self._ingest is not None:
             self._ingest.done(refs)
+
+    # one that somebody sends
+
+    def take_in(self, name: str, content: bytes) -> Reply[int]:
+        """Put an image into the inbox and submit it, past all that wait to settle. The reply is the id of its file, 0
+        where it was not taken in. Raises RequestError, DecodeError, NoRoomError, GoneError."""
+        inbox, ingest = self._inbox, self._ingest
+        if inbox is None or ingest is None or self.is_away():
+            raise RequestError("the inbox is not there for now; try again later")
+        if not is_candidate_name(name):
+            raise RequestError(f"{name!a} cannot be the name of an image: such names are left where they lie")
+        refuse_stranger(content)
+        reply: Reply[int] = Reply()
+        for number in count(1):
+            path = self._config.inbox_path / numbered(name, number)
+            if not self._space.admits(path, len(content)):
+                raise NoRoomError(f"no room for it: {self._space.lack or 'a disk is full'}")
+
+            def put(path: Path = path) -> None:
+                inbox.put(path, content)
+                self._senders[path] = reply  # the path is ours by now
+
+            try:
+                ingest.take_whole(path, put)
+                return reply
+            except FileExistsError:
+                self._space.placed(path)
+            except OSError as error:
+                self._space.placed(path)
+                kind = NoRoomError if error.errno in DISK_FULL else RequestError
+                raise kind(f"cannot write into the inbox: {error.strerror}") from error
+        raise AssertionError("there are no more numbers")
+
+    def _tell_senders(self, refs: list[ImageRef]) -> None:
+        waiting = [(ref, reply) for ref in refs if (reply := self._senders.pop(ref.path, None)) is not None]
+        if waiting:
+            with self._store.read() as txn:
+                for ref, reply in waiting:
+                    reply.give(txn.file_of_source(os.fsencode(ref.path)))
 
     def _known(self, path: Path, signature: Signature) -> bool:
         """Truth has exactly this file already. Any thread."""
@@ -185,13 +237,25 @@ class Intake:
 
         face: which one of each picture, from the left, 1 the first; None: all of them.
         """
-        images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
-        found = []
-        for (name, _), image in zip(photos, self._engine.see(images), strict=True):
-            from_left = sorted(image.faces, key=lambda seen: float(seen.detection.box[[0, 2]].sum()))
-            if face is not None and from_left and face > len(from_left):
-                raise ItemError(f"{name} shows {len(from_left)} faces: there is no face {face} from the left")
-            found += from_left if face is None else from_left[face - 1 : face]
+        found: list[SeenFace] = []
+        for (name, _), image in zip(photos, self.see(photos), strict=True):
+            if face is not None and image.faces and face > len(image.faces):
+                raise ItemError(f"{name} shows {len(image.faces)} faces: there is no face {face} from the left")
+            found += image.faces if face is None else image.faces[face - 1 : face]
         if not found:
             raise ItemError("no face was found in the photo; try one where the face is larger or sharper")
         return np.stack([seen.embedding for seen in found])
+
+    def see(self, photos: list[tuple[str, str]]) -> list[SeenImage]:
+        """Pictures (name, content in base64) as seen, faces from the left. Raises ItemError, RequestError."""
+        pack = pack_of(self._config.faces)
+        if pack.fingerprint != self._store.fingerprint:
+            raise RequestError(
+                f"the library holds embeddings of another model than {pack.name} of this version: a photo cannot be"
+                f" compared with them; `face-organizer reembed --pack {pack.address}` moves the library to it"
+            )
+        images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
+        return [
+            replace(image, faces=tuple(sorted(image.faces, key=lambda face: float(face.detection.box[[0, 2]].sum()))))
+            for image in self._engine.see(images)
+        ]

@@ -6,12 +6,16 @@ Imports: everything but cli and app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from face_organizer.adapters.disk import same_disk
-from face_organizer.adapters.models import Pack, describe_pack
+from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
-from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.adapters.runtime import Device, detector_device, kind_of
+from face_organizer.adapters.session import open_sessions
 from face_organizer.config import Config, FacesConfig, People
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
@@ -21,34 +25,62 @@ from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Session
+from face_organizer.ports import Session, Store
 from face_organizer.traits import Traits
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
+from face_organizer.vision.decode import refuse_stranger as refuse_stranger
+
+AUTO, DEFAULT_PACK = "auto", "opencv-zoo"
 
 PEOPLE: People = "auto"
 """How many people there are where nobody has ever said."""
 
 
-def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
+def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False) -> list[Session]:
     """Sessions of the pack's detector, quick at what Find asks of it most."""
     shapes = recurring_shapes(pack.traits.detector) if pack.detector_batches else ()
     batch_max = batch_max if pack.detector_batches else 1
-    return open_sessions(pack.detector_path, device, count=count, batch_max=batch_max, recurring=shapes)
+    return open_sessions(
+        pack.detector_path,
+        detector_device(device),
+        count=count,
+        batch_max=batch_max,
+        recurring=shapes,
+        profiled=profiled,
+    )
 
 
-def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
+def open_recognisers(
+    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False
+) -> list[Session]:
     """Sessions of the pack's recogniser."""
     batch_max = batch_max if pack.recogniser_batches else 1
-    return open_sessions(pack.recogniser_path, device, count=count, batch_max=batch_max)
+    path = pack.recogniser_cpu_path if kind_of(device) == "cpu" else pack.recogniser_path
+    return open_sessions(path, device, count=count, batch_max=batch_max, profiled=profiled)
 
 
-def make_eyes(detectors: list[Session], recognisers: list[Session], faces: FacesConfig, traits: Traits) -> list[See]:
-    """A See for each pair of sessions."""
+def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
+    """Sessions of the pack's network that tells gender and age; None where it has none."""
+    if pack.attributes_path is None:
+        return [None] * count
+    batch_max = batch_max if pack.attributes_batches else 1
+    return [*open_sessions(pack.attributes_path, detector_device(device), count=count, batch_max=batch_max)]
+
+
+def make_eyes(
+    detectors: list[Session],
+    recognisers: list[Session],
+    faces: FacesConfig,
+    traits: Traits,
+    attributes: Sequence[Session | None] = (),
+) -> list[See]:
+    """A See for each pair of sessions, with a third where gender and age are to be told."""
     return [
         See(
             detector,
             recogniser,
+            third,
             pre_cropped=faces.pre_cropped,
             crop_side_max_px=faces.crop_side_max_px,
             detection_side_px=faces.detection_side_px,
@@ -56,7 +88,9 @@ def make_eyes(detectors: list[Session], recognisers: list[Session], faces: Faces
             founder_quality_min=faces.founder_quality_min,
             traits=traits,
         )
-        for detector, recogniser in zip(detectors, recognisers, strict=True)
+        for detector, recogniser, third in zip(
+            detectors, recognisers, attributes or [None] * len(detectors), strict=True
+        )
     ]
 
 
@@ -87,12 +121,36 @@ def models_folder(faces: FacesConfig) -> Path | None:
     return Path(faces.models_dir).expanduser() if faces.models_dir else None
 
 
+def library_pack(config: Config, store: Store) -> str:
+    """The address of the pack that a library goes by: the one it was moved to or begun with, else the one that was
+    asked for. Raises ConfigError."""
+    with store.read() as txn:
+        model = txn.models.get(txn.slot)
+    return model.pack if model is not None else pack_of(config.faces).address
+
+
+def with_pack(config: Config, pack: str) -> Config:
+    return msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack))
+
+
 def pack_of(faces: FacesConfig) -> Pack:
     """What is known of the pack that was asked for, without making its files. Raises ConfigError."""
     try:
-        return describe_pack(faces.pack, models_folder(faces))
+        return describe_pack(DEFAULT_PACK if faces.pack == AUTO else faces.pack, models_folder(faces))
     except ModelError as error:
         raise ConfigError(f"faces.pack = {faces.pack!r}: {error}") from error
+
+
+def attributes_lack(faces: FacesConfig) -> str:
+    """Why nothing is told of the gender and age of faces, and what would; "" where it is told. Raises ConfigError."""
+    if pack_of(faces).traits.attributes is None:
+        here = [pack.address for pack in list_packs(models_folder(faces)) if pack.traits.attributes is not None]
+        return (
+            f"the model pack {faces.pack} has no network that tells gender and age. Those that have one: "
+            f"{', '.join(here) or 'none that is here'}; `face-organizer models pull NAME` fetches "
+            f"{', '.join(sorted(WITH_ATTRIBUTES))}"
+        )
+    return "" if faces.attributes else "faces.attributes = false in the configuration"
 
 
 def rules_of(config: Config, pack: Pack) -> Rules:

@@ -218,8 +218,9 @@ def run_once(wanted: Wanted, log: Log, tick: Tick) -> tuple[dict[str, Summary], 
         libraries.start(wanted)
         try:
             settled = _until_settled(libraries, signals, tick, watch)
-            for name in settled:
-                _recluster(libraries.open[name])
+            for name, organizer in libraries.open.items():
+                if name in settled:
+                    _recluster(organizer)
             settled = _until_settled(libraries, signals, tick, watch) if settled else settled
             for name, organizer in libraries.open.items():
                 if name in settled:

@@ -25,9 +25,11 @@ from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
+from face_organizer.pipeline.told import Telling
 from face_organizer.types import InboxState
 
 PROBLEMS_SHOWN = 50
@@ -48,9 +50,11 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    reembed: Reembed
     hands: Hands
     rejected: RejectedFiles
     pulses: Pulses
+    told: Telling
     in_gallery: Callable[[Callable[[], Any]], Any]
     neighbours: Callable[[], Sequence[str]]
     started: float = field(default_factory=monotonic)
@@ -71,12 +75,24 @@ class Status:
             "queues": self.pipeline().queues(),
             "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
+            "devices": self.intake.devices(),
+            "notices": [*map(answers.printable, self.intake.notices())],
+            "pack": self.reembed.pack,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
             "index": self._index(),
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),
         }
+
+    def events(self, limit: int = 20) -> list[Answer]:
+        """The call `events`: the newest lines of the log, the oldest of them first."""
+        lines, _ = self.told.since(max(0, self.told.last - limit), limit)
+        return [
+            {"number": line.number, "event": line.event}
+            | {"fields": {key: answers.printable(str(value)) for key, value in line.fields.items()}}
+            for line in lines
+        ]
 
     def line(self) -> str:
         """What it does just now, and how much there is."""
@@ -87,6 +103,8 @@ class Status:
             doing = "re-clustering"
         if lack := self.space.lack:
             doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        if notices := self.intake.notices():
+            doing = f"on {self.intake.device} only ({answers.printable(notices[0])}): {doing}"
         counted = f"{len(self.roster.faces_of)} persons, {self.index.count} faces"
         return f"{doing}: {counted}, {self._in_flight()} in flight"
 
@@ -98,6 +116,7 @@ class Status:
             return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
+                "reembed": self.reembed.told(txn),
                 "decisions": txn.decisions.count(),
             }
 

@@ -39,6 +39,9 @@ NO_FACE = "no_face"
 QUARANTINE = "quarantine"
 STATE_FOLDER = ".face-organizer"
 
+SIDECAR_ENDING = ".xmp"
+"""What is called IMAGE.xmp tells of the image beside it, and is none itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -114,18 +117,30 @@ class Candidates:
     landmarks: Float32
 
 
+@dataclass(frozen=True, slots=True)
+class FaceAttributes:
+    """What a network says of a face. age: in years, 0..120."""
+
+    gender: Literal["female", "male"]
+    age: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenFace:
     """One face with its embedding. box and landmarks are in px of the upright original.
 
     embedding: float32 (d,), norm 1, read-only. quality: 0..1. founder: may found a person or shape a centroid
-    (False for the centred-resize fallback and for faces below the quality bound).
+    (False for the centred-resize fallback and for faces below the quality bound). attributes: None where no network
+    told any. found: by the detector, in this look; False for that fallback, and for a face that was known from an
+    earlier look and lies where it lay then.
     """
 
     detection: Detection
     embedding: Float32
     quality: float
     founder: bool
+    attributes: FaceAttributes | None = None
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,7 +235,7 @@ class Placed:
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One content. Several files may hold it (duplicates); its faces are seen once. look: b"" of one that an older
-    version recorded."""
+    version recorded. closed: somebody in it was forgotten, so no face may be found in it again."""
 
     digest: bytes
     width_px: int
@@ -228,6 +243,7 @@ class ImageRecord:
     face_ids: tuple[int, ...]
     file_ids: tuple[int, ...]
     look: bytes = b""
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +267,8 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class FaceRecord:
-    """One face. box: x1 y1 x2 y2, landmarks: five x y pairs; px of the upright original."""
+    """One face. box: x1 y1 x2 y2, landmarks: five x y pairs; px of the upright original. attributes: None where no
+    network told any."""
 
     image_id: int
     box: tuple[float, ...]
@@ -259,6 +276,7 @@ class FaceRecord:
     detection_score: float
     quality: float
     founder: bool
+    attributes: FaceAttributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,9 +392,9 @@ class Move:
 class RunRecord:
     """One re-clustering: why, on what, with which parameters, what changed.
 
-    state: proposed, applying, applied, rolled_back, replaced (a later run looked again). waits: why it did not apply
-    itself. found: what else it found out (calibration, the bound for members, the elbow), plain values. moves: the
-    largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
+    state: proposed, applying, applied, rolled_back, dismissed, replaced (a later run looked again). waits: why it did
+    not apply itself. found: what else it found out (calibration, the bound for members, the elbow), plain values.
+    moves: the largest, at most MOVES_MAX. splits: persons that lost a group of faces and go on.
     joined: faces of nobody that found somebody. at_s: seconds since 1970.
     """
 
@@ -400,6 +418,34 @@ class RunRecord:
     splits: tuple[int, ...] = ()
     joined: int = 0
     at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model whose embeddings the store holds: the one in use, and at most one beside it.
+
+    pack: its name, or the folder it lies in. state: live, filling (images are being read again), ready (compared; waits
+    to be switched to), due (to be switched to at the next opening), kept (was in use before). asks: it is not switched
+    to unasked. upto: images up to this one were read again. images, by_landmarks, added: how many were read, how many
+    old faces it did not find, so that they were embedded where they had been, and how many faces only it found. found:
+    what the comparison tells, plain values. comparison: the run that a re-clustering by it would be. waits: why it does
+    not switch by itself. since_run, since_face: the last ones of the model before.
+    """
+
+    pack: str
+    fingerprint: str
+    dimension: int
+    state: str
+    asks: bool = False
+    upto: int = 0
+    images: int = 0
+    by_landmarks: int = 0
+    added: int = 0
+    found: dict[str, Any] = field(default_factory=dict)
+    comparison: RunRecord | None = None
+    waits: str = ""
+    since_run: int = 0
+    since_face: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,6 +58,9 @@ def test_a_recogniser_that_scales_by_itself_is_fed_raw(tmp_path: Path, scales: b
 def test_a_folder_is_a_pack_with_careful_bounds_and_no_known_licence(brought: Path, models_dir: Path) -> None:
     pack = load_pack(str(brought), models_dir)
 
+    made = json.loads((pack.recogniser_path.parent / "manifest.json").read_text())["made"]
+
+    assert made["recogniser.cpu.onnx"]["differs_by_share"] < 1e-5
     assert (pack.name, pack.address, pack.detector_kind, pack.dimension) == ("buffalo_x", str(brought), "scrfd", 16)
     assert pack.traits.attributes is not None
     assert pack.licence.startswith("unknown")
@@ -107,6 +110,25 @@ def test_a_pack_json_says_what_was_measured_and_the_licence(tmp_path: Path) -> N
     assert (pack.licence, pack.similarity_join_min, pack.traits.detector.sure_score) == ("ours", 0.33, 0.75)
     assert pack.sources["similarity_join_min"] == "our own photos"
     assert pack.sources["similarity_link_min"].startswith("not measured")
+
+
+def test_insightfaces_own_manifest_says_which_files_count_and_how_they_are_fed(tmp_path: Path) -> None:
+    folder = tiny.buffalo(tmp_path / "raccoon")
+    tiny.recogniser(folder / "a_verifier.onnx", dimension=24)
+    tasks = {
+        "detection": {"file": "det_10g.onnx"},
+        "recognition": {"file": "w600k_r50.onnx", "preprocessing": "embedded"},
+    }
+    (folder / "manifest.json").write_text(json.dumps({"manifest_version": 2, "tasks": tasks}))
+
+    pack = describe_pack(str(folder), tmp_path / "models")
+
+    assert (pack.dimension, pack.traits.recogniser.scaling) == (16, Scaling(mean=0, std=1))
+    assert "MODEL.LICENSE" in pack.licence
+    tasks["detection"]["preprocessing"] = "embedded"
+    (folder / "manifest.json").write_text(json.dumps({"manifest_version": 2, "tasks": tasks}))
+    with pytest.raises(ModelError, match="another scaling"):
+        describe_pack(str(folder), tmp_path / "models")
 
 
 @pytest.mark.parametrize(

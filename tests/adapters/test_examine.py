@@ -15,7 +15,9 @@ from face_organizer.adapters.trial import loaded_libraries
 def test_this_machine_is_found_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
 
-    machine = examine("auto", {"inbox": tmp_path / "inbox", "library": tmp_path / "not" / "yet"}, tmp_path / "models")
+    machine = examine(
+        "auto", [("inbox", tmp_path / "inbox"), ("library", tmp_path / "not" / "yet")], tmp_path / "models"
+    )
 
     assert machine.packages["onnxruntime"]
     assert machine.packs == {"opencv-zoo": ()}
@@ -37,7 +39,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_of_its_trial_not_of_t
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine has an NVIDIA GPU")
 
-    machine = examine("cuda", {}, None)
+    machine = examine("cuda", [], None)
 
     trial = machine.trial("cuda")
     assert trial is not None

@@ -9,21 +9,22 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tiny
 from packs import NO_SCRFD, SCRFD
 from pictures import LFW_DEV, NO_LFW
 
 from face_organizer.adapters.models import Pack, load_pack
+from face_organizer.adapters.networks import network_at
 from face_organizer.adapters.session import open_sessions
 from face_organizer.ports import Session
-from face_organizer.types import Detection, Float32, UInt8
-from face_organizer.vision import align, detect, embed
+from face_organizer.types import Detection, FaceAttributes, Float32, UInt8
+from face_organizer.vision import align, attributes, detect, embed
 
 insightface = pytest.importorskip("insightface.app", reason="insightface is not installed: the dev extra has it")
+from insightface.app.common import Face  # noqa: E402
+from insightface.model_zoo import get_model  # noqa: E402
 
-pytestmark = [
-    pytest.mark.skipif(not SCRFD.is_dir(), reason=NO_SCRFD),
-    pytest.mark.filterwarnings("ignore"),  # insightface calls what its own dependencies call old
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # insightface calls what its own dependencies call old
 
 SIDE_PX = 640
 DEVICES = ["openvino", "cpu"]
@@ -70,6 +71,7 @@ def seen(picture: UInt8, pack: Pack, detector: Session, recogniser: Session) -> 
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.skipif(not SCRFD.is_dir(), reason=NO_SCRFD)
 @pytest.mark.skipif(not LFW_DEV.is_dir(), reason=NO_LFW)
 def test_boxes_landmarks_and_embeddings_are_insightfaces(pack: Pack, theirs: Any, device: str) -> None:
     (detector,) = open_sessions(pack.detector_path, device, count=1, batch_max=1)  # type: ignore[arg-type]
@@ -88,3 +90,24 @@ def test_boxes_landmarks_and_embeddings_are_insightfaces(pack: Pack, theirs: Any
             assert embedding @ face.embedding / np.linalg.norm(face.embedding) >= 0.9999
             faces += 1
     assert faces >= 15
+
+
+def test_gender_and_age_are_insightfaces(tmp_path: Path) -> None:
+    tiny.genderage(tmp_path / "genderage.onnx")
+    network = network_at(tmp_path / "genderage.onnx")
+    theirs = get_model(str(tmp_path / "genderage.onnx"), providers=["CPUExecutionProvider"])
+    (session,) = open_sessions(tmp_path / "genderage.onnx", "cpu", count=1, batch_max=1)
+    picture = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
+    answers = set()
+    for x, y, side in ((10, 20, 40), (-20, 60, 55), (50, 80, 64), (0, 0, 90)):
+        box = np.array([x, y, x + side, y + 1.2 * side], np.float32)
+        gender, age = theirs.get(np.ascontiguousarray(picture[..., ::-1]), Face(bbox=box))
+
+        portrait = attributes.portrait(picture, Detection(box, np.zeros((5, 2), np.float32), 1.0), 0.0, 96)
+        assert network.scaling is not None
+        (told,) = attributes.told(session.run(embed.network_input([portrait], network.scaling))[0])
+
+        assert told is not None
+        assert told == FaceAttributes("male" if gender else "female", min(120, max(0, age)))
+        answers.add(told)
+    assert len(answers) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def test_what_is_shipped_is_what_lies_in_the_checkout() -> None:
     for shipped, original in (
         ("face-organizer.service", "systemd/face-organizer.service"),
         ("gpu.conf", "systemd/gpu.conf"),
+        ("web.conf", "systemd/web.conf"),
+        ("face-organizer.socket", "systemd/face-organizer.socket"),
         ("face-organizer.toml", "config/face-organizer.toml"),
     ):
         assert (install.SHIPPED / shipped).read_bytes() == (ROOT / original).read_bytes()
@@ -39,6 +42,15 @@ def test_with_the_usual_paths_the_unit_is_the_one_in_the_checkout() -> None:
     original = (ROOT / "systemd/face-organizer.service").read_text().replace("\\\n    ", "")
 
     assert unit(USUAL, "face-organizer") == original
+
+
+def test_with_the_page_systemd_listens_for_the_service_on_this_machine_only() -> None:
+    wish = replace(USUAL, web=True)
+
+    assert lines_of(unit(wish, "face-organizer"))["ExecStart"].endswith("/srv/face-organizer/library --web")
+    assert "systemctl enable face-organizer.service face-organizer.socket" in map(str, steps(wish))
+    listens = lines_of((install.SHIPPED / "face-organizer.socket").read_text())
+    assert (listens["ListenStream"], listens["IPAddressAllow"]) == ("127.0.0.1:8765", "localhost")
 
 
 def test_other_paths_and_another_user_go_into_the_unit_as_systemd_reads_them() -> None:

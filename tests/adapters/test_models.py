@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import tiny
 from onnx import numpy_helper
 from packs import RAW
 from packs import YUNET as YUNET_TRAITS
 from pictures import LFW_DEV, NO_LFW, drawn_face, lfw_pictures
 
-from face_organizer.adapters import fold, models
+from face_organizer.adapters import fold, models, rewrite
 from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
 from face_organizer.adapters.session import open_sessions
 from face_organizer.errors import ModelError
@@ -178,6 +179,38 @@ def test_only_pictures_are_left_among_the_inputs_and_every_weight_is_float32(pac
         assert {numpy_helper.to_array(tensor).dtype.name for tensor in graph.initializer} <= {"float32", "int64"}
 
 
+def test_the_recogniser_in_other_words_is_the_same(pack: Pack) -> None:
+    batch = embed.network_input(faces(5), RAW)
+    usual, quick = (
+        open_sessions(path, "cpu", count=1, batch_max=8)[0].run(batch)[0]
+        for path in (pack.recogniser_path, pack.recogniser_cpu_path)
+    )
+
+    assert pack.recogniser_cpu_path != pack.recogniser_path
+    assert {node.op_type for node in onnx.load(pack.recogniser_cpu_path).graph.node}.isdisjoint({"PRelu"})
+    np.testing.assert_allclose(quick, usual, atol=1e-5 * np.abs(usual).max())
+
+
+@pytest.mark.parametrize("slopes", [(0.1, 0.4), (0.5, 1.7), (-0.6, 0.9), (1.0, 1.0)])
+def test_prelu_in_other_words_is_prelu_for_every_slope(tmp_path: Path, slopes: tuple[float, float]) -> None:
+    tiny.recogniser(tmp_path / "usual.onnx", slopes=slopes)
+    written = rewrite.without_prelu((tmp_path / "usual.onnx").read_bytes())
+    assert written is not None
+    (tmp_path / "written.onnx").write_bytes(written)
+    batch = np.random.default_rng(0).normal(size=(1, 3, 112, 112)).astype(np.float32)
+
+    usual, other = (
+        open_sessions(tmp_path / f"{name}.onnx", "cpu", count=1, batch_max=1)[0].run(batch)[0]
+        for name in ("usual", "written")
+    )
+
+    np.testing.assert_allclose(other, usual, atol=2e-6 * np.abs(usual).max())
+
+
+def test_a_network_without_prelu_needs_no_other_words(pack: Pack) -> None:
+    assert rewrite.without_prelu(pack.detector_path.read_bytes()) is None
+
+
 # the cache
 
 
@@ -218,6 +251,7 @@ def test_a_damaged_pack_is_named_and_made_anew(models_dir: Path, broken: str) ->
     assert sorted(file.name for file in (models_dir / "opencv-zoo").iterdir()) == [
         "detector.onnx",
         "manifest.json",
+        "recogniser.cpu.onnx",
         "recogniser.onnx",
     ]
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from face_organizer.adapters import store as store_module
 from face_organizer.adapters import transaction as transaction_module
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import StoreError
-from face_organizer.types import AssignmentRecord, FaceRecord, FileRecord, PersonRecord, Signature
+from face_organizer.types import AssignmentRecord, FaceAttributes, FaceRecord, FileRecord, PersonRecord, Signature
 
 
 @pytest.fixture
@@ -146,6 +147,19 @@ def test_faces_come_as_columns_with_their_persons_and_nobody_where_none_is_writt
     assert table.person_of.tolist() == [0, 7, 0]
     assert rest.person_of.tolist() == [7, 0]
     assert len(nothing.face_ids) == len(nothing.person_of) == 0
+
+
+def test_what_a_network_told_of_a_face_is_kept_and_of_one_from_before_nothing_is_known(store: LmdbStore) -> None:
+    told = FaceRecord(1, (0.0,) * 4, (0.0,) * 10, 0.9, 0.8, True, FaceAttributes("female", 34))
+    before = {field: value for field, value in asdict(told).items() if field != "attributes"}
+    with store.write() as txn:
+        txn.faces.put(1, told)
+        txn.faces.put(2, before)  # type: ignore[arg-type]  # the bytes of an older version
+
+    with store.read() as txn:
+        assert txn.faces.get(1) == told
+        assert txn.faces.get(2) == replace(told, attributes=None)
+        assert txn.face_table().founder.tolist() == [True, True]
 
 
 def test_pending_files_are_listed_in_order_and_from_a_start(store: LmdbStore) -> None:

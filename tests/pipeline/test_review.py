@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from test_gallery import Desk
 
 from face_organizer.calls.review import Review
 from face_organizer.errors import RequestError
+from face_organizer.pipeline.crowd import Crowd
 
 
 @pytest.fixture
@@ -35,8 +37,10 @@ def review_of(desk: Desk) -> Review:
             store=desk.store,
             roster=desk.roster,
             book=desk.book,
+            recluster=SimpleNamespace(rules=desk.book.rules),
             library=Path("/lib"),
             in_gallery=lambda work: work(),
+            crowd=Crowd(desk.store, desk.roster.picture, monotonic),
         )
     )
 

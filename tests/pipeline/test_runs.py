@@ -100,6 +100,20 @@ def test_a_later_run_makes_a_proposal_out_of_date(bench: Bench) -> None:
     assert bench.desk.persons() == [1] * 5
 
 
+def test_a_dismissed_proposal_changes_nothing_and_waits_no_more(bench: Bench) -> None:
+    bench.run("proposal")
+
+    run_id, run = bench.desk.runs.dismiss(None)
+
+    assert (run_id, run.state) == (2, "dismissed")
+    assert bench.desk.persons() == [1, 1, 1, 2, 2]
+    for act in (bench.desk.runs.apply, bench.desk.runs.dismiss):
+        with pytest.raises(RequestError, match="no proposal waits"):
+            act(None)
+    with pytest.raises(RequestError, match="is dismissed, not a waiting proposal"):
+        bench.desk.runs.apply(2)
+
+
 def test_a_decision_made_while_a_proposal_waits_is_not_overruled_by_it(bench: Bench) -> None:
     bench.run("proposal")
     bench.desk.decide.name(2, "Bob", [4])

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from packs import PLAIN
+import tiny
+from packs import PLAIN, RAW
 from pictures import LFW_DEV, NO_LFW, decoded, draw_face, drawn_face, lfw_pictures
 
 from face_organizer.adapters.models import load_pack
@@ -18,6 +19,7 @@ from face_organizer.parts import make_eyes
 from face_organizer.pipeline.find import DETECTION_BATCH_PX
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session
+from face_organizer.traits import AttributeTraits
 from face_organizer.types import Float32, UInt8, Whitening
 from face_organizer.vision.align import TEMPLATE_PX
 from face_organizer.vision.yunet import STRIDES_PX
@@ -283,3 +285,20 @@ def test_a_face_worthy_to_found_a_person_is_seen_in_every_photo_of_a_sample(netw
 
     assert [len(one.faces) for one in seen] == [1] * 48
     assert all(one.faces[0].founder for one in seen)
+
+
+def test_a_pack_with_such_a_network_tells_gender_and_age_of_the_faces_it_finds(
+    networks: tuple[Session, Session], tmp_path: Path
+) -> None:
+    tiny.genderage(tmp_path / "genderage.onnx")
+    (session,) = open_sessions(tmp_path / "genderage.onnx", "cpu", count=1, batch_max=1)
+    traits = replace(PLAIN, attributes=AttributeTraits(scaling=RAW))
+    pictures = [decoded(two_faces(256)), decoded(blank()), decoded(drawn_face())]
+
+    (eyes,) = make_eyes([networks[0]], [networks[1]], FacesConfig(pre_cropped=False), traits, [session])
+    (without,) = make_eyes([networks[0]], [networks[1]], FacesConfig(pre_cropped=False), traits)
+
+    seen = eyes(pictures)
+    assert [len(image.faces) for image in seen] == [2, 0, 1]
+    assert all(face.attributes is not None for image in seen for face in image.faces)
+    assert all(face.attributes is None for image in without(pictures) for face in image.faces)

@@ -394,14 +394,14 @@ def killed(nest: Nest, house: House, moments: Sequence[tuple[str, str, int]], fo
     """Die at each of these moments while what was rearranged is understood, each time in a library of its own. The
     next start makes of it what an undisturbed one does, and decides it once. Returns how often it died where."""
     calm = rearrange(copy_of(house, make(folder / "calm")))
-    assert nest.run("run", "--once", *calm.arguments, numbered=True).code == 0
+    assert nest.run("run", "--once", *calm.arguments, painted=True).code == 0
     died: Counter[str] = Counter()
     for number, (step, when, nth) in enumerate(moments):
         world = rearrange(copy_of(house, make(folder / str(number))))
-        ended = nest.run("run", "--once", *world.arguments, numbered=True, arm={"step": step, "when": when, "nth": nth})
+        ended = nest.run("run", "--once", *world.arguments, painted=True, arm={"step": step, "when": when, "nth": nth})
         assert ended.code == (-signal.SIGKILL if ended.happened else 0), (step, when, nth, ended)
         died[step] += ended.happened
-        assert nest.run("run", "--once", *world.arguments, numbered=True).code == 0
+        assert nest.run("run", "--once", *world.arguments, painted=True).code == 0
         assert world.tree() == calm.tree(), (step, when, nth)
         assert world.kinds() == calm.kinds() == ["sorted"], (step, when, nth)
         assert world.says() == calm.says()

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
 import pytest
-from lab import HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
+from lab import CONFIG, HOME, INBOX, LIBRARY, START_WITHIN_S, UNIT, Lab
 from support import wait_until
 
 EXPOSURE_MAX = 1.0
+FETCH = "from urllib.request import urlopen; fetch = lambda address: urlopen(address).read().decode()"
 
 
-@pytest.fixture(params=["processor", "gpu"])
+@pytest.fixture(params=[(), ("--gpu",), ("--web",), ("--gpu", "--web")], ids=" ".join)
 def either(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """The unit as it is, and with the drop-in that lets GPUs in."""
-    if request.param == "gpu":
-        lab.install("--gpu")
+    """The unit as it is, and with the drop-ins for GPUs and the page."""
+    if request.param:
+        lab.install(*request.param)
     yield lab
+    lab.control("exec", "systemctl", "disable", "face-organizer.socket")
     lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d")
-    lab.run("systemctl", "daemon-reload")
+    lab.install()
 
 
 def test_systemd_finds_nothing_to_complain_about(either: Lab) -> None:
@@ -58,6 +62,35 @@ def test_with_the_drop_in_for_gpus_it_starts_and_no_other_device_comes_in(stoppe
         lab.stop()
         lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d")
         lab.run("systemctl", "daemon-reload")
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.long
+def test_with_the_drop_in_for_the_page_it_is_served_to_this_machine(stopped: Lab) -> None:
+    lab = stopped
+    lab.install("--web")
+    lab.drop_in("Environment=LD_LIBRARY_PATH=/opt/python/lib\n")  # a Python from below /root would find another's
+    unit = "/etc/systemd/system/face-organizer.socket"
+    lab.write(unit, lab.run("cat", unit).replace(":8765", f":{free_port()}"))  # somebody may be at that
+    lab.run("systemctl", "daemon-reload")
+    try:
+        lab.start()
+        address = lab.events("web_ready")[-1]["ADDRESS"]
+
+        health = lab.run(f"{HOME}/.venv/bin/python", "-c", f"{FETCH}; print(fetch('{address}/health'))")
+        assert json.loads(health) == {"ok": True, "problems": []}
+        assert lab.show("PrivateNetwork") == "yes"
+    finally:
+        lab.stop()
+        lab.drop_out()
+        lab.run("systemctl", "disable", "--now", "face-organizer.socket")
+        lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d", unit)
+        lab.install()
 
 
 def test_start_returns_once_the_daemon_is_ready(stopped: Lab) -> None:
@@ -213,6 +246,33 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
     assert running.show("MainPID") == pid
 
     wait_until(lambda: away(running) == {f"away_{number:02}" for number in range(12)}, within_s=30)
+
+
+def test_several_libraries_are_one_service_and_a_reload_adds_one(stopped: Lab) -> None:
+    def tables(*names: str) -> str:
+        folders = {name: f"/srv/face-organizer/{name}" for name in names}
+        return "\n".join(f'[[library]]\ninbox = "{at}/in"\nlibrary = "{at}/{name}"' for name, at in folders.items())
+
+    lab = stopped
+    lab.drop_in(f"ExecStart=\nExecStart={HOME}/.venv/bin/face-organizer run --config {CONFIG}\n")
+    try:
+        lab.write(CONFIG, tables("one", "two"))
+        lab.start()
+        assert lab.events("ready")[-1]["LIBRARIES"] == ["one", "two"]
+        for name in ("one", "two"):
+            assert f"{name}: watching /srv/face-organizer/{name}/in" in lab.show("StatusText")
+
+        lab.write(CONFIG, tables("one", "two", "three"))
+        lab.run("systemctl", "reload", UNIT)
+        wait_until(lambda: "three: watching" in lab.show("StatusText"), within_s=60)
+        lab.feed(b"no image", "sh", "-c", "cat >/srv/face-organizer/three/in/x.jpg")
+        wait_until(lambda: bool(lab.run("journalctl", "-u", UNIT, "LIBRARY=three", "EVENT=image_placed")), within_s=60)
+        lab.run("systemctl", "stop", UNIT)
+        assert (lab.show("Result"), lab.show("ExecMainStatus")) == ("success", "0")
+    finally:
+        lab.stop()
+        lab.drop_out()
+        lab.configure("")
 
 
 def away(lab: Lab) -> set[str]:

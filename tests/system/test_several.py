@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from disks import Disks
 from numbered import paint
 from process import NUMBERED, Daemon, as_json, files_below, organizer
 from support import wait_until
+
+from face_organizer.config import load
+from face_organizer.opening import open_existing, open_organizer
 
 Start = Callable[..., Daemon]
 
@@ -134,6 +139,7 @@ def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_
     assert daemon.end() == 0
 
 
+@pytest.mark.long
 def test_with_the_last_library_the_process_ends(place: Place, start: Start) -> None:
     place.has("one", "two")
     daemon = start("--config", place.settings, command=NUMBERED)
@@ -146,6 +152,7 @@ def test_with_the_last_library_the_process_ends(place: Place, start: Start) -> N
     assert daemon.end() == 1
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_opened_keeps_no_other_from_starting(place: Place, start: Start) -> None:
     place.has("held", "free")
     holder = start("--inbox", place.folder / "in", "--library", place.library("held"), command=NUMBERED)
@@ -160,6 +167,7 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_starting(place: Place, st
     assert holder.end() == daemon.end() == 0
 
 
+@pytest.mark.long
 def test_a_change_that_cannot_be_made_leaves_the_library_as_it_was(place: Place, start: Start) -> None:
     place.has("one")
     daemon = start("--config", place.settings, command=NUMBERED)
@@ -198,19 +206,63 @@ def test_once_sorts_every_library_and_counts_each(place: Place) -> None:
 
 
 def test_twenty_images_do_not_wait_for_a_full_inbox_beside_theirs(place: Place, start: Start) -> None:
-    place.has("full", "small")
-    for number in range(1500):
+    place.has("full", "small", shared="[watch]\nsettle_s = 0.05\n")
+    for number in range(1000):
         place.paint("full", number, person=number % 40)
+    for number in range(20):
+        paint(place.folder / "twenty" / f"{number}.png", [1], number)
     daemon = start("--config", place.settings, command=NUMBERED)
     daemon.wait_for("ready")
     wait_until(lambda: placed(daemon, "full") >= 50, within_s=60)
-    for number in range(20):
-        place.paint("small", number)
 
+    (place.folder / "twenty").rename(place.inbox("small") / "twenty")
     wait_until(lambda: placed(daemon, "small") == 20, within_s=60)
 
-    assert placed(daemon, "full") < 1400
+    assert placed(daemon, "full") < 900
     assert daemon.end() == 0
+
+
+@pytest.mark.long
+def test_a_full_disk_pauses_its_own_library_only(place: Place, start: Start) -> None:
+    disks = Disks(place.library("full"))
+    try:
+        disks.fill(place.library("full"), 1_500_000)
+        place.has("full", "other", shared="[watch]\ndisk_free_min_bytes = 1_000_000\n")
+        daemon = start("--config", place.settings, command=[*disks.within, *NUMBERED])
+        daemon.wait_for("ready")
+        disks.fill(place.library("full"), 500_000, name=".more")
+
+        for number in range(6):
+            place.paint("full", number)
+            place.paint("other", number)
+        (paused,) = daemon.wait_for("intake_paused")
+        wait_until(lambda: placed(daemon, "other") == 6, within_s=60)
+
+        assert paused["library"] == "full"
+        assert placed(daemon, "full") == 0
+        disks.seen(place.library("full") / ".more").unlink()
+        wait_until(lambda: placed(daemon, "full") == 6, within_s=60)
+        assert daemon.end() == 0
+    finally:
+        disks.end()
+
+
+@pytest.mark.long
+def test_after_kill_9_every_library_of_the_process_is_whole(place: Place, start: Start) -> None:
+    place.has("one", "two")
+    for number in range(300):
+        place.paint("one", number, person=number % 9)
+        place.paint("two", number, person=number % 5)
+
+    for placed_before in (20, 120):
+        daemon = start("--config", place.settings, command=NUMBERED)
+        daemon.wait_for("image_placed", count=placed_before)
+        daemon.end(signal.SIGKILL)
+    organizer("run", "--once", "--config", place.settings, command=NUMBERED)
+
+    for name in ("one", "two"):
+        assert sorted(path.name for path in files_below(place.library(name))) == sorted(f"{n}.png" for n in range(300))
+        assert as_json("check", "--library", place.library(name))["findings"] == []
 
 
 def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_sighup(
@@ -233,25 +285,27 @@ def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_s
     assert daemon.end() == 0
 
 
-def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_otherwise(
-    tmp_path: Path, inbox: Path, library: Path, start: Start
-) -> None:
-    def people_of_a_start(*options: str) -> tuple[object, list[object]]:
-        daemon = start("--inbox", inbox, "--library", library, *options, command=NUMBERED)
-        (ready,) = daemon.wait_for("ready")
-        assert daemon.end() == 0
-        return ready["people"], [(line["before"], line["people"]) for line in daemon.events("people_changed")]
+def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_otherwise(tmp_path: Path) -> None:
+    def opened(people: int | str | None) -> tuple[object, list[object]]:
+        config = load(None, inbox=str(tmp_path / "in"), library=str(tmp_path / "out"), people=people)
+        with structlog.testing.capture_logs() as told:
+            found = open_organizer(config, structlog.get_logger())
+            found.stop()
+        return found.config.people, [(each["before"], each["people"]) for each in told if "people" in each]
 
-    assert people_of_a_start("--people", "2") == (2, [])
-    assert people_of_a_start() == (2, [])
-    assert as_json("status", "--library", library)["people"] == 2
-    assert people_of_a_start("--people", "auto") == ("auto", [(2, "auto")])
-    assert people_of_a_start() == ("auto", [])
+    assert opened(2) == (2, [])
+    assert opened(None) == (2, [])
+    existing = open_existing(tmp_path / "out", structlog.get_logger())
+    existing.stop()
+    assert existing.config.people == 2
+    assert opened("auto") == ("auto", [(2, "auto")])
+    assert opened(None) == ("auto", [])
 
 
-def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path, library: Path, start: Start) -> None:
-    for made in ([str(tmp_path / "tpyo")], []):
-        daemon = start("--inbox", tmp_path / "tpyo", "--library", library, command=NUMBERED)
-        daemon.wait_for("ready")
-        assert daemon.end() == 0
-        assert [line["inbox"] for line in daemon.events("inbox_made")] == made
+def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path) -> None:
+    config = load(None, inbox=str(tmp_path / "tpyo"), library=str(tmp_path / "out"))
+
+    for made in ([config.inbox], []):
+        with structlog.testing.capture_logs() as told:
+            open_organizer(config, structlog.get_logger()).stop()
+        assert [each["inbox"] for each in told if each["event"] == "inbox_made"] == made

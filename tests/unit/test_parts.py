@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from face_organizer.config import Config, PeopleConfig
-from face_organizer.parts import pack_of, rules_of
+import pytest
+import tiny
+
+from face_organizer.config import Config, FacesConfig, PeopleConfig
+from face_organizer.parts import attributes_lack, pack_of, rules_of
 
 PACK = pack_of(Config().faces)
 
@@ -38,3 +41,11 @@ def test_a_learned_bound_for_members_is_followed_unless_a_user_set_one() -> None
     assert rules_of(Config(people=2), PACK).as_found(found).similarity_min == 0.25
     assert rules_of(own, PACK).as_found(found).similarity_min == 0.5
     assert rules_of(Config(), PACK).as_found(found).similarity_member_min == PACK.similarity_member_min
+
+
+def test_where_gender_and_age_are_not_told_the_packs_that_tell_them_are_named(tmp_path: Path) -> None:
+    folder, models_dir = tiny.buffalo(tmp_path / "buffalo_x"), str(tmp_path / "models")
+
+    assert "buffalo_l" in attributes_lack(FacesConfig(models_dir=models_dir))
+    assert attributes_lack(FacesConfig(pack=str(folder), models_dir=models_dir)) == ""
+    assert "faces.attributes" in attributes_lack(FacesConfig(pack=str(folder), models_dir=models_dir, attributes=False))

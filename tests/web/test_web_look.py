@@ -131,3 +131,34 @@ def test_the_interface_describes_itself_and_loads_nothing_from_elsewhere(web: We
     assert "/api/people/{person_id}" in docs.text
     assert "://" not in docs.text.replace("http://json-schema.org", "")
     assert "default-src 'self'" in docs.headers["content-security-policy"]
+
+
+def test_the_faces_of_a_photo_are_told_from_the_left_and_nothing_is_kept(web: Web) -> None:
+    before = web.get("/api/status")
+    looked = web.post("/api/look", files={"photo": ("who.png", picture(4, 3), "image/png")})
+    second = web.post("/api/search", files={"photos": ("who.png", picture(4, 3), "image/png")}, data={"face": "2"})
+
+    assert (looked["width_px"], looked["height_px"]) == (24, 24)
+    assert len(looked["faces"]) == 2
+    assert looked["faces"][0]["box"][0] <= looked["faces"][1]["box"][0]
+    assert len({hit["person_id"] for hit in second}) == 1
+    assert web.get("/api/status")["images"] == before["images"]
+    assert web.post("/api/look", files={"photo": ("no.png", picture(), "image/png")})["faces"] == []
+    assert "send one photo" in web.post("/api/look", 422, files={"photos": ("x.png", b"x")})["error"]
+
+
+def test_the_map_has_everybody_with_the_face_that_stands_for_them(web: Web) -> None:
+    points = {point["person_id"]: point["cover"] for point in web.get("/api/map")["points"]}
+
+    assert points == {person["person_id"]: person["cover"] for person in web.get("/api/people")["people"]}
+
+
+def test_two_persons_are_said_to_be_two_and_a_proposal_is_dismissed(web: Web) -> None:
+    apart = web.decide(kind="apart", person=1, other=3)
+    proposed = web.post("/api/runs", json={"action": "propose"})
+
+    assert "is not the same person as" in apart["says"]
+    assert web.get("/api/proposal")["run_id"] == proposed["run_id"]
+    assert web.post("/api/runs", json={"action": "dismiss"})["state"] == "dismissed"
+    assert web.get("/api/proposal") is None
+    web.decide(kind="undo", decision_id=apart["decision_id"])

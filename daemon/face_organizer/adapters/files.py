@@ -203,10 +203,13 @@ def copy_new(source: Spot, target: Spot, staged: str, digest: bytes) -> None:
     flush_folder(target.folder)
 
 
-def write_new(text: bytes, target: Spot, staged: str) -> None:
-    """A file with this text under a name that must be free: whole or not at all."""
+def write_new(text: bytes, target: Spot, staged: str, *, lasting: bool = False) -> None:
+    """A file with this text under a name that must be free: whole or not at all. lasting: also after a power cut."""
     with _arriving(target.beside(staged), target) as file:
         file.write(text)
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
         with _where_there_are_any():
             os.fchmod(file.fileno(), 0o644)
 

@@ -1,7 +1,7 @@
 """The inbox: what lies in it and what happened in it.
 
 Room:    adapters (touches)
-Imports: types, ports, attention, reading, watching, stdlib
+Imports: types, ports, attention, files, reading, watching, stdlib
 
 Events are hints that may be lost at any time; the walk is the truth (see attention.py).
 """
@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from face_organizer.adapters.attention import Attention
+from face_organizer.adapters.files import Spot, write_new
 from face_organizer.adapters.reading import cause_of, read_settled
 from face_organizer.adapters.watching import ARRIVALS
 from face_organizer.ports import Clock, Log
@@ -175,6 +176,15 @@ class FolderInbox:
                 if _is_folder(entry) and not entry.name.startswith("."):
                     waiting.append(Path(entry.path))
                     yield Path(entry.path)
+
+    def put(self, path: Path, content: bytes) -> None:
+        """A whole file directly in the inbox, under a name that must be free. Thread-safe. Raises OSError."""
+        assert path.parent == self._root, path
+        folder = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            write_new(content, Spot(folder, path), f".{os.urandom(8).hex()}.part", lasting=True)
+        finally:
+            os.close(folder)
 
     def read(self, ref: ImageRef) -> bytes:
         """The bytes of a settled file. Thread-safe. Raises GoneError, UnreadableError: see read_settled."""

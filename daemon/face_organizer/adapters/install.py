@@ -3,7 +3,7 @@
 Room:    adapters (touches systemd, users and /etc)
 Imports: errors, stdlib
 
-The unit, the drop-in for GPUs and the settings are those of the checkout (systemd/, config/), packaged as `shipped/`.
+The units, their drop-ins and the settings are those of the checkout (systemd/, config/), packaged as `shipped/`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from face_organizer.errors import RequestError
 SHIPPED = Path(__file__).parents[1] / "shipped"
 UNITS = Path("/etc/systemd/system")
 UNIT = "face-organizer.service"
+SOCKET = "face-organizer.socket"
 SETTINGS = Path("/etc/face-organizer/face-organizer.toml")
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
@@ -38,6 +39,7 @@ class Wish:
     library: Path
     user: str
     gpu: bool = False
+    web: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,29 @@ def steps(wish: Wish) -> list[Step]:
     if not SETTINGS.exists():
         made.append(_command("install -D -m 644", SHIPPED / SETTINGS.name, SETTINGS))
     made.append(Step(("install", "-m", "644", "/dev/stdin", str(UNITS / UNIT)), unit(wish, group)))
-    if wish.gpu:
-        made.append(_command("install -D -m 644", SHIPPED / "gpu.conf", UNITS / f"{UNIT}.d" / "gpu.conf"))
-    return [*made, _command("systemctl daemon-reload"), _command(f"systemctl enable {UNIT}")]
+    for name in [*["gpu.conf"] * wish.gpu, *["web.conf"] * wish.web]:
+        made.append(_command("install -D -m 644", SHIPPED / name, UNITS / f"{UNIT}.d" / name))
+    if wish.web:
+        made.append(_command("install -m 644", SHIPPED / SOCKET, UNITS / SOCKET))
+    enabled = f"{UNIT} {SOCKET}" if wish.web else UNIT
+    return [*made, _command("systemctl daemon-reload"), _command(f"systemctl enable {enabled}")]
 
 
 def unit(wish: Wish, group: str) -> str:
     """The shipped unit with these paths and this user."""
     shared = common(wish)
     writable = " ".join(_quoted(path) for path in ([shared] if shared else [wish.inbox, wish.library]))
-    run = (wish.program, "run", "--config", SETTINGS, "--inbox", wish.inbox, "--library", wish.library)
+    run: tuple[Path | str, ...] = (
+        wish.program,
+        "run",
+        "--config",
+        SETTINGS,
+        "--inbox",
+        wish.inbox,
+        "--library",
+        wish.library,
+    )
+    run += ("--web",) if wish.web else ()
     values = {
         "RequiresMountsFor": writable,
         "ExecStart": "/usr/bin/env --ignore-signal=HUP " + " ".join(_quoted(word, "$") for word in run),

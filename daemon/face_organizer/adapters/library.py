@@ -18,7 +18,7 @@ from face_organizer.adapters.files import Spot, status
 from face_organizer.adapters.placing import CannotPlaceError, Placing
 from face_organizer.adapters.reasons import ENDING as REASON_ENDING
 from face_organizer.errors import DISK_FULL
-from face_organizer.types import QUARANTINE, FileToPlace, Placed, PlacementMode
+from face_organizer.types import QUARANTINE, SIDECAR_ENDING, FileToPlace, Placed, PlacementMode
 
 
 class Folders:
@@ -83,12 +83,12 @@ class Folders:
             return found is not None and status(Spot(found, self.root / folder / name)) is not None
 
     def walk(self) -> Iterator[str]:
-        """The relative path of every file in the library's folders but the state folder and the reasons."""
+        """The relative path of every file in the library's folders but the state, the reasons and the sidecars."""
         for folder in sorted(os.listdir(self.root)):
             if folder.startswith("."):
                 continue
             with contextlib.ExitStack() as opened:
                 found = open_in(open_root(self.root, opened), folder, opened)
                 for name in os.listdir(found) if found is not None else ():
-                    if folder != QUARANTINE or not name.endswith(REASON_ENDING):
+                    if not name.endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDING):
                         yield f"{folder}/{name}"

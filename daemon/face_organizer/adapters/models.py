@@ -29,9 +29,10 @@ from face_organizer.adapters.prepare import (
     DETECTOR,
     MANIFEST,
     RECOGNISER,
+    RECOGNISER_CPU,
     Recipe,
-    batches,
     damage,
+    made_in,
     make,
     read_manifest,
 )
@@ -40,6 +41,9 @@ from face_organizer.traits import Traits
 from face_organizer.types import Impostors, Whitening
 
 SHIPPED = ("opencv-zoo",)
+WITH_ATTRIBUTES = ("antelopev2", "buffalo_l", "buffalo_m", "buffalo_s")
+"""Of the packs that can be pulled, those that tell gender and age."""
+
 PULLED = "pulled"
 """The folder, in the models folder, of what was pulled."""
 
@@ -48,24 +52,27 @@ PULLED = "pulled"
 class Pack:
     """A detector and a recogniser ready to open, and what is known of them.
 
+    recogniser_cpu_path: the same network in the words that ONNX Runtime is quick at on a CPU.
     traits: how they are fed and read; its whitening is None while the files are not made. attributes_path: of a network
     that tells gender and age, None where the pack has none. fingerprint: names the model whose embeddings these are;
     vectors of different fingerprints must never be compared. similarity_join_min: to join the nearest person live.
     similarity_link_min: to be an edge of the graph, and to found a person. similarity_member_min: below it a member of
     a fixed number of persons is an outlier. sources: where each bound was measured, by its name. impostors: how alike
-    two people look to it, at stated false-match rates. detector_batches, recogniser_batches: more than one picture at
-    once may be sent. folder: of the originals, None where they come with a package. address: by which it is found again
-    from anywhere: its name, or the path of its folder.
+    two people look to it, at stated false-match rates. detector_batches, recogniser_batches, attributes_batches: more
+    than one picture at once may be sent. folder: of the originals, None where they come with a package. address: by
+    which it is found again from anywhere: its name, or the path of its folder.
     """
 
     name: str
     address: str
     detector_path: Path
     recogniser_path: Path
+    recogniser_cpu_path: Path
     attributes_path: Path | None
     traits: Traits
     detector_batches: bool
     recogniser_batches: bool
+    attributes_batches: bool
     fingerprint: str
     licence: str
     similarity_join_min: float
@@ -197,17 +204,24 @@ def _remembered(told: Mapping[str, object], address: str, folder: Path, cache: P
 def _pack(recipe: Recipe, whitening: Whitening | None) -> Pack:
     manifest, folder = recipe.manifest, recipe.folder
     attributes = manifest.attributes
+    made = made_in(folder)
+
+    def batches(file: str) -> bool:
+        return recipe.proven or bool(made.get(file, {}).get("batches"))
+
     return Pack(
         name=manifest.pack,
         address=recipe.address,
         detector_path=folder / DETECTOR,
         recogniser_path=folder / RECOGNISER,
+        recogniser_cpu_path=folder / (RECOGNISER_CPU if RECOGNISER_CPU in made else RECOGNISER),
         attributes_path=folder / ATTRIBUTES if attributes else None,
         traits=Traits(
             manifest.detector.traits, manifest.recogniser.traits, whitening, attributes.traits if attributes else None
         ),
-        detector_batches=recipe.proven or batches(folder, DETECTOR),
-        recogniser_batches=recipe.proven or batches(folder, RECOGNISER),
+        detector_batches=batches(DETECTOR),
+        recogniser_batches=batches(RECOGNISER),
+        attributes_batches=batches(ATTRIBUTES),
         fingerprint=manifest.fingerprint,
         licence=manifest.licence,
         similarity_join_min=manifest.bounds["similarity_join_min"].value,
@@ -249,7 +263,9 @@ def _read_brought(folder: Path, source: Source) -> bytes:
     except OSError as error:
         raise ModelError(f"{path} of the model pack cannot be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != source.sha256:
-        raise ModelError(f"{path} changed while it was read (sha256 differs): start again")
+        raise ModelError(
+            f"{path} is not what it was when the pack was first looked at (sha256 differs): put the right file there"
+        )
     return data
 
 

@@ -1,13 +1,12 @@
 """Make the networks of a pack fit to run, once, in a cache folder beside a manifest; and see whether they still are.
 
 Room:    adapters
-Imports: errors, brought, manifest, fold, session, numpy, stdlib
+Imports: errors, traits, brought, manifest, choice, fold, rewrite, session, numpy, stdlib
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import tempfile
@@ -19,18 +18,26 @@ from typing import Any
 import numpy as np
 
 from face_organizer.adapters.brought import sha256_of
+from face_organizer.adapters.choice import processor
 from face_organizer.adapters.manifest import Manifest, Source
-from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.adapters.session import is_offered, open_sessions
 from face_organizer.errors import ModelError
+from face_organizer.traits import Scaling
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Raise it whenever the files that a conversion writes change: caches made by another version are made again."""
 
 DETECTOR, RECOGNISER, ATTRIBUTES = "detector.onnx", "recogniser.onnx", "attributes.onnx"
+RECOGNISER_CPU = "recogniser.cpu.onnx"
+"""The recogniser in the words that ONNX Runtime is quick at on a CPU, where that makes a difference."""
+
 MANIFEST = "manifest.json"
 
 ALIKE = 1e-3
 """A batch is as good as single runs if no value differs by more than this share of the largest."""
+
+EQUAL = 1e-4
+"""A network in other words is the same if no value differs by more than this share of the largest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +75,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return told if isinstance(told, dict) and isinstance(told.get("made"), dict) else None
 
 
-def batches(folder: Path, file: str) -> bool:
-    """Was a batch found to be as good as single runs, when this file was made?"""
+def made_in(folder: Path) -> dict[str, Any]:
+    """What was made, by file: its sha256, and whether batches go through it; {} where nothing was."""
     told = read_manifest(folder)
-    return bool(told and told["made"].get(file, {}).get("batches"))
+    return dict(told["made"]) if told else {}
 
 
 def damage(recipe: Recipe) -> list[str]:
@@ -84,7 +91,7 @@ def damage(recipe: Recipe) -> list[str]:
         return [f"{recipe.folder / MANIFEST} was written for other files or by another version"]
     return [
         f"{recipe.folder / file} is missing or altered"
-        for file in recipe.sources
+        for file in dict.fromkeys((*recipe.sources, *made))
         if sha256_of(recipe.folder / file) != made.get(file, {}).get("sha256")
     ]
 
@@ -95,6 +102,8 @@ def make(recipe: Recipe) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         made = {file: _made(recipe, file, source) for file, source in recipe.sources.items()}
+        if quick := _quick(recipe):
+            made[RECOGNISER_CPU] = quick | {"batches": made[RECOGNISER]["batches"]}
         text = json.dumps(recipe.described() | {"made": made}, indent=2)
         write_atomically(folder / MANIFEST, text.encode())
     except OSError as error:
@@ -121,11 +130,40 @@ def _made(recipe: Recipe, file: str, source: Source) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "batches": recipe.proven or batch_is_single_runs(path)}
 
 
+def _quick(recipe: Recipe) -> dict[str, Any] | None:
+    """Write the recogniser in other words, if there are any and it stays the same; its sum, and how much it differs."""
+    from face_organizer.adapters.rewrite import without_prelu
+
+    path = recipe.folder / RECOGNISER_CPU
+    data = without_prelu((recipe.folder / RECOGNISER).read_bytes())
+    if data is None:
+        path.unlink(missing_ok=True)
+        return None
+    write_atomically(path, data)
+    told: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest()}
+    if recipe.proven:
+        return told
+    off = _difference(recipe.folder / RECOGNISER, path, recipe.manifest.recogniser.traits.scaling)
+    if not off <= EQUAL:
+        path.unlink(missing_ok=True)
+        return None
+    return told | {"differs_by_share": float(f"{off:.1e}")}
+
+
+def _difference(one: Path, other: Path, scaling: Scaling) -> float:
+    """How far two networks answer differently, as a share of the largest value; on what the second is meant for."""
+    device = "cpu" if is_offered("cpu") else processor()
+    usual, quick = (open_sessions(path, device, count=1, batch_max=1)[0] for path in (one, other))
+    pixels = np.random.default_rng(0).uniform(0, 255, usual.smallest_shape)  # type: ignore[attr-defined]  # all have one
+    noise = np.asarray((pixels - scaling.mean) / scaling.std, np.float32)
+    (expected, *_), (answer, *_) = usual.run(noise), quick.run(noise)
+    return float(np.abs(answer - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+
+
 def batch_is_single_runs(path: Path) -> bool:
     """Does a batch through this network give what its pictures give one by one? Raises ModelError: not even one
     runs."""
-    device: Device = "openvino" if importlib.util.find_spec("openvino") else "cpu"
-    (session,) = open_sessions(path, device, count=1, batch_max=3)
+    (session,) = open_sessions(path, processor(), count=1, batch_max=3)
     shape = session.smallest_shape  # type: ignore[attr-defined]  # every session has one
     noise = np.random.default_rng(0).normal(size=(3, *shape[1:])).astype(np.float32)
     single = [session.run(noise[row : row + 1]) for row in range(3)]

@@ -1,6 +1,6 @@
-"""Tells systemd how we are: READY, STATUS, STOPPING, WATCHDOG.
+"""Tells systemd how we are: READY, STATUS, STOPPING, WATCHDOG; and takes the sockets that it listens on for us.
 
-Room:    adapters (touches $NOTIFY_SOCKET)
+Room:    adapters (touches $NOTIFY_SOCKET, $LISTEN_FDS)
 Imports: stdlib
 
 The protocol is one datagram (sd_notify(3)); without systemd every call does nothing.
@@ -31,3 +31,19 @@ def watchdog_period_s() -> float | None:
     if not period_us or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     return int(period_us) / 1e6
+
+
+FIRST_PASSED = 3
+
+
+def passed_sockets() -> int:
+    """How many sockets systemd listens on for us (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return 0
+    return int(os.environ.get("LISTEN_FDS", "0"))
+
+
+def passed_socket(number: int) -> socket.socket:
+    """One of them, the first is 0. Whoever closes it leaves it listening."""
+    assert number < passed_sockets(), number
+    return socket.socket(fileno=os.dup(FIRST_PASSED + number))

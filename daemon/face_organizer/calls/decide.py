@@ -11,13 +11,12 @@ from dataclasses import asdict
 
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, face_meant, person_meant
+from face_organizer.calls.told import run_in_full
 from face_organizer.errors import RequestError
-from face_organizer.pipeline import answers
 from face_organizer.pipeline.cover import cover_of
 from face_organizer.pipeline.recluster import Kept, Kind
 from face_organizer.pipeline.split import parts_of
-from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, Move
+from face_organizer.types import NOBODY
 
 SPLIT_SEED = 0
 
@@ -37,6 +36,10 @@ class Decide:
         """Apply a proposal, the one that waits if no run is named."""
         return self._run(self._desk.runs.apply(run_id))
 
+    def dismiss(self, run_id: int | None = None) -> Answer:
+        """Let a proposal wait no more, the one that waits if no run is named; nothing changes."""
+        return self._run(self._desk.runs.dismiss(run_id))
+
     def run(self, run_id: int) -> Answer:
         """One run: what it moved, and what became of persons."""
         with self._desk.store.read() as txn:
@@ -47,7 +50,10 @@ class Decide:
 
     def rollback(self, run_id: int | None = None) -> Answer:
         """Take a run back, and what was applied after it; the latest that changed anything if no run is named."""
-        return {"rolled_back": self._desk.runs.rollback(run_id)}
+        try:
+            return {"rolled_back": self._desk.runs.rollback(run_id)}
+        finally:
+            self._desk.crowd.outdate()
 
     # decisions
 
@@ -100,7 +106,10 @@ class Decide:
 
     def forget(self, person: str, images: bool = False) -> Answer:
         """Forget a person for ever: faces, name, decisions; and the images that show nobody else, if asked."""
-        return asdict(self._desk.forget.forget(self._person(person), images=images))
+        try:
+            return asdict(self._desk.forget.forget(self._person(person), images=images))
+        finally:
+            self._desk.crowd.outdate()
 
     def undo(self, decision_id: int | None = None) -> Answer:
         """Take a decision back, the latest one if none is named."""
@@ -127,33 +136,8 @@ class Decide:
         return list(self._desk.in_gallery(find))
 
     def _run(self, kept: Kept) -> Answer:
-        run_id, run = kept
-        with self._desk.store.read() as txn:
-            moves = [self._move(txn, move) for move in run.moves]
-            events = answers.run_events(txn, run)
-        return answers.run_summary(run_id, run) | {"moves": moves, "at_risk": _named_losses(moves), "events": events}
-
-    def _move(self, txn: Transaction, move: Move) -> Answer:
-        def side(person_id: int) -> Answer | None:
-            person = txn.persons.get(person_id)
-            if person_id >= UNBORN:
-                return {"person_id": None, "name": f"new {person_id - UNBORN + 1}", "named": False}
-            return {"person_id": person_id, "name": person.name, "named": person.named} if person else None
-
-        before = txn.persons.get(move.before)
-        images = [
-            answers.image_path(txn, self._desk.library, face.image_id, before.folder if before else "")
-            for face_id in move.examples
-            if (face := txn.faces.get(face_id)) is not None
-        ]
-        return {
-            "from": side(move.before),
-            "to": side(move.after),
-            "faces": move.faces,
-            "of": move.of,
-            "examples": images,
-            "faces_shown": [face_id for face_id in move.examples if txn.faces.get(face_id) is not None],
-        }
+        self._desk.crowd.outdate()
+        return run_in_full(self._desk, kept)
 
     def _decided(self, decision_id: int) -> Answer:
         self._desk.crowd.outdate()
@@ -162,14 +146,3 @@ class Decide:
         assert decision is not None, decision_id
         self._desk.log.info("decision_made", decision_id=decision_id, kind=decision.kind)
         return {"decision_id": decision_id, "says": decision.says}
-
-
-def _named_losses(moves: list[Answer]) -> list[Answer]:
-    """The named persons that lose faces."""
-    lost: dict[int, Answer] = {}
-    for move in moves:
-        person = move["from"]
-        if person is not None and person["named"]:
-            row = lost.setdefault(person["person_id"], {**person, "of": move["of"], "loses": 0})
-            row["loses"] += move["faces"]
-    return list(lost.values())

@@ -17,11 +17,12 @@ from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Index, Library, Log, NeighbourFinder, Store
-from face_organizer.types import Float32, Int64
+from face_organizer.types import Float32, Int64, SeenImage
 
 Answer = dict[str, Any]
 
@@ -29,7 +30,8 @@ Answer = dict[str, Any]
 @dataclass(frozen=True)
 class Desk:
     """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): all that is pending,
-    and wait for it. embed(photos, face): see intake.Intake.embed."""
+    and wait for it. embed(photos, face), see(photos): see intake.Intake. attributes_lack(): why nothing is known of
+    gender and age, "" where it is."""
 
     store: Store
     index: Index
@@ -39,6 +41,7 @@ class Desk:
     forget: Forget
     runs: Runs
     recluster: Recluster
+    reembed: Reembed
     keeper: IndexKeeper
     folders: Library
     library: Path
@@ -46,10 +49,12 @@ class Desk:
     failed: Callable[[], bool]
     place: Callable[[], None]
     embed: Callable[[list[tuple[str, str]], int | None], Float32]
+    see: Callable[[list[tuple[str, str]]], list[SeenImage]]
     find_neighbours: NeighbourFinder
     crowd: Crowd
     rejected: RejectedFiles
     log: Log
+    attributes_lack: Callable[[], str]
 
     def similarities(self, vector: Float32) -> tuple[Int64, Float32]:
         """Every person's id and how similar its centroid is."""

@@ -105,6 +105,15 @@ class Look:
                 ],
             }
 
+    def photo(self, name: str, content: str) -> Answer:
+        """The faces in a photo that is not kept, from the left, to choose one to search with. content: in base64.
+
+        Raises ItemError.
+        """
+        (seen,) = self._desk.see([(name, content)])
+        faces = [{"box": seen_face.detection.box.tolist(), "quality": seen_face.quality} for seen_face in seen.faces]
+        return {"width_px": seen.width_px, "height_px": seen.height_px, "faces": faces}
+
     def proposal(self) -> Answer | None:
         """The run that waits to be applied: its number and why it waits. None if none does."""
         with self._desk.store.read() as txn:

@@ -6,6 +6,7 @@ Imports: pipeline, calls, types, errors
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
@@ -79,13 +80,15 @@ class Review:
             stamp = stamp_of(txn)
         plane = self._plane.get(stamp)
         faces = desk.in_gallery(lambda: dict(desk.roster.faces_of))
+        covers = {row["person_id"]: row["cover"] for row in desk.crowd.look().rows}
         points = []
         with desk.store.read() as txn:
             for person_id, (x, y) in zip(plane.person_ids.tolist(), plane.places.tolist(), strict=True):
                 person = txn.persons.get(person_id)
                 if person is not None and not person.hidden and person_id in faces:
                     point = {"person_id": person_id, "x": round(x, 4), "y": round(y, 4), "faces": faces[person_id]}
-                    points.append(point | {"name": person.name, "named": person.named})
+                    told = {"name": person.name, "named": person.named, "cover": covers.get(person_id)}
+                    points.append(point | told)
         return {"points": points}
 
     def report(self, shown: int = 24) -> Answer:
@@ -109,9 +112,12 @@ class Review:
     # what is made of the whole library
 
     def _look_over(self, _before: Survey | None) -> Survey:
-        picture = self._desk.in_gallery(self._desk.roster.picture)
-        with self._desk.store.read() as txn:
-            return survey(txn, picture, self._desk.book.rules)
+        desk = self._desk
+        picture = desk.in_gallery(desk.roster.picture)
+        # Where a library lowered its bound, strangers are rarer in it, but as alike as ever where they are alike.
+        link_min = max(desk.book.rules.similarity_link_min, desk.recluster.rules.similarity_link_min)
+        with desk.store.read() as txn:
+            return survey(txn, picture, replace(desk.book.rules, similarity_link_min=link_min))
 
     def _lay_out(self, before: Plane | None) -> Plane:
         ids, sums, _ = self._desk.in_gallery(self._desk.roster.centroids.totals)

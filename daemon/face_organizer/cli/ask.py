@@ -1,7 +1,7 @@
 """What is asked: status, people, search, explain, review, history, runs, check.
 
 Room:    cli (talks)
-Imports: errors, commands, shared, words
+Imports: errors, commands, shared, watch, words
 """
 
 from __future__ import annotations
@@ -23,17 +23,25 @@ from face_organizer.cli.shared import (
     main,
     print_answer,
 )
+from face_organizer.cli.watch import watch_in_terminal
 from face_organizer.cli.words import face_in_words, pairs_in_words, question_in_words, rows_in_words, run_in_words
-from face_organizer.commands import answer, link_images, picture, write_montage
+from face_organizer.commands import answer, daemon_answer, link_images, picture, write_montage
 from face_organizer.errors import FaceOrganizerError
 
 
 @main.command()
 @library_option
+@click.option("--watch", is_flag=True, help="Show it in the terminal all the time, until q or Ctrl-C.")
+@click.option("--every", type=click.FloatRange(0.2, 60), default=2.0, show_default=True, help="Seconds, with --watch.")
 @json_option
-def status(library: Path, as_json: bool) -> None:
+def status(library: Path, watch: bool, every: float, as_json: bool) -> None:
     """How it stands: counts, queues, the last re-clustering."""
     with exits():
+        if watch:
+            if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+                raise click.UsageError("--watch needs a terminal; programs ask for --json")
+            watch_in_terminal(lambda call, **arguments: daemon_answer(library, call, **arguments), every)
+            return
         found = answer(library, "status")
         print_answer(found, pairs_in_words(found), as_json)
 

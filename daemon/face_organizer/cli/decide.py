@@ -156,6 +156,7 @@ def undo(decision: int | None, library: Path, as_json: bool) -> None:
 @library_option
 @click.option("--propose", is_flag=True, help="Only show what would change; --apply applies it.")
 @click.option("--apply", type=RunType(), is_flag=False, flag_value=LATEST, help="Apply the proposal that waits.")
+@click.option("--dismiss", is_flag=True, help="Let the proposal that waits go, unapplied.")
 @click.option(
     "--rollback",
     type=RunType(),
@@ -165,13 +166,15 @@ def undo(decision: int | None, library: Path, as_json: bool) -> None:
     " anything.",
 )
 @json_option
-def recluster(library: Path, propose: bool, apply: int | None, rollback: int | None, as_json: bool) -> None:
+def recluster(
+    library: Path, propose: bool, apply: int | None, dismiss: bool, rollback: int | None, as_json: bool
+) -> None:
     """Look at all faces again and put right what streaming got wrong. Persons keep their ids.
 
     What you decided (name, merge, split, reject, assign, hide) holds in every re-clustering. `runs` lists them all.
     """
-    if sum((propose, apply is not None, rollback is not None)) > 1:
-        raise click.UsageError("choose one of --propose, --apply and --rollback")
+    if sum((propose, apply is not None, dismiss, rollback is not None)) > 1:
+        raise click.UsageError("choose one of --propose, --apply, --dismiss and --rollback")
     with exits():
         if rollback is not None:
             found = answer(library, "rollback", run_id=rollback or None)
@@ -179,6 +182,9 @@ def recluster(library: Path, propose: bool, apply: int | None, rollback: int | N
         elif apply is not None:
             found = answer(library, "apply", run_id=apply or None)
             told = run_in_words(found)
+        elif dismiss:
+            found = answer(library, "dismiss")
+            told = f"dismissed: proposal {found['run_id']}; nothing has changed"
         else:
             found = answer(library, "recluster", propose=propose)
             told = run_in_words(found)

@@ -13,7 +13,7 @@ import click
 
 from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer
 from face_organizer.commands import examined
-from face_organizer.config import load
+from face_organizer.config import load_libraries
 from face_organizer.facts import Finding, Machine, Trial
 
 
@@ -30,8 +30,8 @@ def doctor(inbox: Path | None, library: Path | None, config_path: Path | None, a
     Exit code 0: healthy (notes may remain); 1: something is wrong. Nothing is changed.
     """
     with exits():
-        config = load(config_path, inbox=str(inbox) if inbox else None, library=str(library) if library else None)
-        machine, findings = examined(config)
+        folders = {"inbox": str(inbox) if inbox else None, "library": str(library) if library else None}
+        machine, findings = examined(load_libraries(config_path, **folders))
         healthy = not any(finding.problem for finding in findings)
         answer = {"healthy": healthy, "findings": findings, "machine": machine}
         print_answer(answer, _in_words(machine, findings), as_json)

@@ -21,14 +21,15 @@ from face_organizer.commands import install_service as install
     "--user", default="face-organizer", show_default=True, help="Whom it runs as; made if there is no such user."
 )
 @click.option("--gpu", is_flag=True, help="Let it use NVIDIA GPUs.")
+@click.option("--web", is_flag=True, help="Serve the page, to this machine only.")
 @click.option("--dry-run", is_flag=True, help="Only print the commands.")
-def install_service(inbox: Path, library: Path, user: str, gpu: bool, dry_run: bool) -> None:
+def install_service(inbox: Path, library: Path, user: str, gpu: bool, web: bool, dry_run: bool) -> None:
     """Set up the system service, as root. Doing it twice changes nothing; your settings stay.
 
     One folder that holds both inbox and library is best: between two, every image would be copied instead of moved.
     """
     with exits():
-        lines = install(inbox, library, user, gpu=gpu, dry_run=dry_run)
+        lines = install(inbox, library, user, gpu=gpu, web=web, dry_run=dry_run)
         if dry_run:
             click.echo("\n".join(lines))
             return

@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, errors, ports, identity, book, brought, flow, messages, pulse, roster, space
+Imports: types, errors, ports, identity, book, brought, flow, messages, pulse, roster, space, timing
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
@@ -30,6 +30,7 @@ from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules,
 from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import RETRY_S, STATE, Space, boundless
+from face_organizer.pipeline.timing import Observe, unobserved
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
 from face_organizer.types import (
     NOBODY,
@@ -65,7 +66,7 @@ class NewFace:
 
 class Gallery:
     """See the module's text. on_pending: called after a commit that left something to place. on_done: these images have
-    left. space: hears of a full disk."""
+    left. space: hears of a full disk; observe: of how long commits take."""
 
     def __init__(
         self,
@@ -78,12 +79,14 @@ class Gallery:
         on_pending: Callable[[], None],
         on_done: Callable[[list[ImageRef]], None],
         space: Space | None = None,
+        observe: Observe = unobserved,
     ) -> None:
         self._store, self._index, self._roster, self._book = store, index, roster, book
         self._log, self._clock = log, clock
         self._on_pending, self._on_done = on_pending, on_done
         self._space = space or boundless(log, clock)
         self._held: list[SeenImage | Rejected | Skipped] = []
+        self._observe = observe
         self._again_at = -inf
 
     @property
@@ -155,6 +158,7 @@ class Gallery:
             self._index.add(
                 np.array([face.face_id for face in batch], np.int64), np.stack([face.vector for face in batch])
             )
+        self._observe("commit", self._clock() - start, len(arrivals))
         commit_ms = round((self._clock() - start) * 1000, 1)
         for arrival, (event, fields) in zip(arrivals, lines, strict=True):
             if event != "image_skipped":
@@ -222,18 +226,7 @@ class Gallery:
         face_id = txn.new_id("faces")
         vector = as_stored(face.embedding)
         neighbours, similarities = self._neighbours(vector, image_id, batch)
-        detection = face.detection
-        txn.faces.put(
-            face_id,
-            FaceRecord(
-                image_id,
-                tuple(round(float(x), 2) for x in detection.box),
-                tuple(round(float(x), 2) for x in detection.landmarks.ravel()),
-                round(float(detection.detection_score), 4),
-                round(float(face.quality), 4),
-                face.founder,
-            ),
-        )
+        txn.faces.put(face_id, face_record(image_id, face))
         txn.put_face_vector(face_id, vector)
         txn.put_neighbours(face_id, neighbours, similarities)
         self._roster.enter(face_id, image_id, face.founder)
@@ -307,6 +300,20 @@ class Gallery:
                     txn.set_pending(placed.file_id, False)
                 if self.rules.placement == "move" and txn.file_of_source(file.source) == placed.file_id:
                     txn.delete_source(file.source)  # the source is gone; the same path may come again
+
+
+def face_record(image_id: int, face: SeenFace) -> FaceRecord:
+    """What the truth keeps of a face, but for its embedding."""
+    detection = face.detection
+    return FaceRecord(
+        image_id,
+        tuple(round(float(x), 2) for x in detection.box),
+        tuple(round(float(x), 2) for x in detection.landmarks.ravel()),
+        round(float(detection.detection_score), 4),
+        round(float(face.quality), 4),
+        face.founder,
+        face.attributes,
+    )
 
 
 def _once_more(work: Callable[[], T]) -> T:

@@ -1,7 +1,7 @@
 """From a path that somebody mentioned to a settled image on its way: events are hints, the walk is the truth.
 
 Room:    pipeline (moves)
-Imports: types, ports, pulse, space
+Imports: types, errors, ports, pulse, space
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from math import inf
 from pathlib import Path
 from threading import Event, Lock
 
+from face_organizer.errors import GoneError
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Clock, Inbox, Log
@@ -87,6 +88,7 @@ class Ingest:
         self.patience = patience
         self._settling: dict[Path, Settling] = {}
         self._under_way: set[Path] = set()
+        self._whole: set[Path] = set()
         self._unfinished: dict[Path, tuple[Signature, float]] = {}
         self._put_off: dict[Path, PutOff] = {}
         self._lock = Lock()
@@ -96,11 +98,34 @@ class Ingest:
 
     # what other threads may call
 
+    def take_whole(self, path: Path, put: Callable[[], None]) -> ImageRef:
+        """Submit a file that put() writes at this path: it is whole, and not waited for. Raises FileExistsError where
+        the path is taken, what put() raises, and GoneError where somebody took the file away at once."""
+        with self._lock:
+            if path in self._under_way or path in self._settling:
+                raise FileExistsError(path)
+            self._under_way.add(path)
+            self._whole.add(path)
+        try:
+            put()
+            signature = self._inbox.signature(path)
+            if signature is None:
+                raise GoneError(f"{path} is gone")
+            ref = ImageRef(path, signature)
+            self._submit(ref)
+        except BaseException:
+            with self._lock:
+                self._under_way.discard(path)
+                self._whole.discard(path)
+            raise
+        return ref
+
     def done(self, refs: list[ImageRef]) -> None:
         """These images left the pipeline; their paths may be looked at again."""
         with self._lock:
             for ref in refs:
                 self._under_way.discard(ref.path)
+                self._whole.discard(ref.path)
                 if ref.path not in self._settling:
                     self._unfinished.pop(ref.path, None)
                 if ref.path in self._put_off and self._put_off[ref.path].tried:
@@ -110,6 +135,8 @@ class Ingest:
         """An unfinished file: True if it deserves another look later, False if its time is up."""
         now, grace_s = self._clock(), self.patience.unfinished_grace_s
         with self._lock:
+            if ref.path in self._whole:
+                return False
             signature, since = self._unfinished.get(ref.path, (None, now))
             if signature != ref.signature:
                 since = now

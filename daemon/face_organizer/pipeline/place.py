@@ -1,7 +1,7 @@
 """Works off what truth wants on disk: first placement, moves after a re-clustering and crash recovery are one loop.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, book, channel, messages, pulse, space
+Imports: types, errors, ports, book, channel, messages, pulse, space, timing
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Space, boundless
+from face_organizer.pipeline.timing import Observe, unobserved
 from face_organizer.ports import Clock, Library, Log, Store, Transaction
 from face_organizer.types import FileId, FileToPlace, Placed
 
@@ -47,10 +48,11 @@ class Placer:
         log: Log,
         clock: Clock,
         space: Space | None = None,
+        observe: Observe = unobserved,
         moved: Callable[[Iterable[str]], None] = lambda places: None,
     ) -> None:
         self._store, self._library, self._post, self._moved = store, library, post, moved
-        self._log, self._clock = log, clock
+        self._log, self._clock, self._observe = log, clock, observe
         self._space = space or boundless(log, clock)
         self._work = Event()
         self._problems: dict[int, str] = {}
@@ -129,7 +131,9 @@ class Placer:
             done: list[tuple[FileToPlace, Placed]] = []
             for file in files:
                 beat()
+                began = self._clock()
                 placed = self._library.reconcile(file)
+                self._observe("place", self._clock() - began, 1)
                 self._moved((*file.places, *placed.places))
                 done.append((file, placed))
                 refused += placed.no_room

@@ -75,6 +75,20 @@ class Runs:
 
         return self._told(self._applier.run(begin))
 
+    def dismiss(self, run_id: int | None) -> tuple[int, RunRecord]:
+        """Let a proposal wait no more, the waiting one if run_id is None; nothing changes. Raises RequestError."""
+
+        def begin() -> int:
+            with self._changes.book.write() as txn:
+                chosen = run_id or newest(txn, "proposed")
+                run = txn.runs.get(chosen)
+                if run is None or run.state != "proposed":
+                    raise RequestError(_not_waiting(txn, run_id, run))
+                txn.runs.put(chosen, replace(run, state="dismissed", waits=""))
+            return chosen
+
+        return self._told(self._applier.run(begin))
+
     def rollback(self, run_id: int | None = None) -> list[int]:
         """Take a run back, and first those that were applied after it; returns which. What humans decided since stays.
 

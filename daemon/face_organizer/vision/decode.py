@@ -107,6 +107,24 @@ def decode(data: bytes, *, pixels_max: int, side_max_px: int) -> Pixels:
         raise _refusal(data, error, pixels_max) from error
 
 
+def orientation_of(head: bytes) -> int:
+    """The EXIF orientation 1..8 of an image, from the beginning of its file; 1 where it cannot be read."""
+    _hush_pillow()
+    try:
+        with Image.open(BoundedBytes(head), formats=_formats()) as image:
+            return _orientation(image)
+    except Exception:  # hostile or cut bytes
+        return 1
+
+
+def refuse_stranger(data: bytes) -> None:
+    """Raises DecodeError for what does not even begin like an image; says nothing of the rest."""
+    if not data:
+        raise DecodeError("the file is empty")
+    if not _kind(data):
+        raise DecodeError(f"not an image we read: the file begins with {_shown(data[:12])}")
+
+
 def _pixels(image: Image.Image, side_max_px: int) -> Pixels:
     width_px, height_px = image.size
     shrink = min(1.0, side_max_px / max(image.size))

@@ -24,11 +24,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 COOKIE = "face_organizer"
 CHANGING = "x-face-organizer"
 OPEN_TO_ALL = re.compile(r"/(health|api/session|static/[^?]*)?")
 """What needs no token: the page itself, which asks for it, and what says whether all is well."""
+
+FORM_BYTES = 1 << 20
+"""What a form may add to the file in it."""
 
 SILENCE_S = 30.0
 """A client may send or take nothing for so long."""
@@ -49,7 +51,7 @@ class House:
 
     hosts: frozenset[str]
     token: str
-    body_max_bytes: int
+    file_max_bytes: int
 
     @property
     def cookie(self) -> str:
@@ -79,7 +81,7 @@ class Guard:
             return
         if scope["path"] != "/health":
             await self._admit()
-        await self._app(scope, _bounded(receive, self._house.body_max_bytes), send)
+        await self._app(scope, _bounded(receive, self._house.file_max_bytes), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence, None if the request may pass."""
@@ -98,8 +100,8 @@ class Guard:
             if not by_bearer and CHANGING not in headers:
                 return 403, "what changes something needs the header X-Face-Organizer: 1, or a bearer token"
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > house.body_max_bytes:
-            return 413, _too_large(house.body_max_bytes)
+        if length.isdecimal() and int(length) > house.file_max_bytes + FORM_BYTES:
+            return 413, too_large(house.file_max_bytes)
         return None
 
     def _has_bearer(self, headers: Headers) -> bool:
@@ -123,11 +125,11 @@ def _host(header: str) -> str:
         return header
 
 
-def _too_large(bytes_max: int) -> str:
+def too_large(bytes_max: int) -> str:
     return f"more than the allowed {bytes_max / 1e6:,.1f} MB (watch.size_max_bytes)"
 
 
-def _bounded(receive: Receive, bytes_max: int) -> Receive:
+def _bounded(receive: Receive, file_max_bytes: int) -> Receive:
     """The body, up to so many bytes, and none of it waited for longer than SILENCE_S."""
     taken, whole = 0, False
 
@@ -142,8 +144,8 @@ def _bounded(receive: Receive, bytes_max: int) -> Receive:
             raise HTTPException(408, "the rest of the request did not come", {"connection": "close"}) from error
         taken += len(message.get("body", b""))
         whole = not message.get("more_body", False)
-        if taken > bytes_max:
-            raise HTTPException(413, _too_large(bytes_max), {"connection": "close"})
+        if taken > file_max_bytes + FORM_BYTES:
+            raise HTTPException(413, too_large(file_max_bytes), {"connection": "close"})
         return message
 
     return take

@@ -84,6 +84,12 @@ class Metrics:
 
 
 def _route(scope: Scope) -> str:
-    """The route's pattern; never a path, of which there are endlessly many."""
-    route = scope.get("route")
-    return str(getattr(route, "path", "")) or "none"
+    """The route's pattern, like /api/people/{person_id}; never a path, of which there are endlessly many."""
+    if "endpoint" not in scope:
+        return "none"
+    path, given = str(scope["path"]), scope.get("path_params", {})
+    for name, value in given.items():
+        if "/" in str(value) or path.endswith(f"/static/{value}"):
+            return path.removesuffix(str(value)) + f"{{{name}}}"
+    names = {str(value): f"{{{name}}}" for name, value in given.items()}
+    return "/".join(names.get(part, part) for part in path.split("/"))

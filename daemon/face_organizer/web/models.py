@@ -131,6 +131,21 @@ class Hit(Answer):
     similarity: float | None = None
 
 
+class FaceOfPhoto(BaseModel):
+    """box: x1 y1 x2 y2 in px of the upright photo."""
+
+    box: list[float]
+    quality: float
+
+
+class Photo(BaseModel):
+    """faces: from the left, as `face` of a search counts them."""
+
+    width_px: int
+    height_px: int
+    faces: list[FaceOfPhoto]
+
+
 class NewFace(BaseModel):
     face_id: int
     person_id: int | None
@@ -179,6 +194,14 @@ class Split(Decision):
     parts: Annotated[int, Field(ge=2, le=100)] | None = None
 
 
+class Apart(Decision):
+    """`person` and `other` are two."""
+
+    kind: Literal["apart"]
+    person: Id
+    other: Id
+
+
 class Reject(Decision):
     """These faces are not the person they are with."""
 
@@ -224,7 +247,7 @@ class Undo(Decision):
 
 
 AnyDecision = Annotated[
-    Name | Merge | Split | Reject | Assign | Found | Hide | Unhide | Undo, Field(discriminator="kind")
+    Name | Merge | Apart | Split | Reject | Assign | Found | Hide | Unhide | Undo, Field(discriminator="kind")
 ]
 
 
@@ -261,12 +284,12 @@ class Runs(BaseModel):
 
 
 class RunAction(BaseModel):
-    """recluster: now, and apply what is found; propose: keep it as a proposal; apply: the proposal that waits (or this
-    one); rollback: take this run back, and what came after it."""
+    """recluster: now, and apply what is found; propose: keep it as a proposal; apply, dismiss: the proposal that waits
+    (or this one); rollback: take this run back, and what came after it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal["recluster", "propose", "apply", "rollback"]
+    action: Literal["recluster", "propose", "apply", "dismiss", "rollback"]
     run_id: Id | None = None
 
 

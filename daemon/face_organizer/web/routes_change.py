@@ -14,6 +14,7 @@ from face_organizer.errors import RequestError
 from face_organizer.web.clerks import Clerks
 from face_organizer.web.models import (
     AnyDecision,
+    Apart,
     Assign,
     Decided,
     Found,
@@ -51,6 +52,8 @@ def change_routes(served: Served, clerks: Clerks) -> APIRouter:
                 return await clerks.ask("decide", calls["recluster"], "asked", propose=True)
             case RunAction(action="apply"):
                 return await clerks.ask("decide", calls["apply"], wanted.run_id)
+            case RunAction(action="dismiss"):
+                return await clerks.ask("decide", calls["dismiss"], wanted.run_id)
         if wanted.run_id is None:
             raise RequestError("say which run to take back: run_id")
         return await clerks.ask("decide", calls["rollback"], wanted.run_id)
@@ -65,6 +68,8 @@ def _call_of(decision: Any) -> tuple[str, dict[str, Any]]:
             return "name", {"who": str(person), "name": name}
         case Merge(person=person, into=into, together=together):
             return "merge", {"one": str(person), "into": str(into), "together": together}
+        case Apart(person=person, other=other):
+            return "apart", {"one": str(person), "other": str(other)}
         case Split(person=person, parts=parts):
             return "split", {"person": str(person), "into": parts}
         case Reject(faces=faces):

@@ -1,7 +1,7 @@
-"""Routes that take files: search by pictures, and enrolling one.
+"""Routes that take files: looking at a photo, search by pictures, and enrolling one.
 
 Room:    web (talks)
-Imports: clerks, models, served, errors, fastapi, starlette, stdlib
+Imports: clerks, guard, models, served, errors, fastapi, starlette, stdlib
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from face_organizer.errors import RequestError
 from face_organizer.web.clerks import BusyError, Clerks
-from face_organizer.web.models import Enrolled, Hit
+from face_organizer.web.guard import FORM_BYTES, too_large
+from face_organizer.web.models import Enrolled, Hit, Photo
 from face_organizer.web.served import Served
 
 PHOTOS_MAX = 32
@@ -49,14 +50,15 @@ SEARCH_FORM = _form_of(
     {"photos": {"type": "array", "items": _FILE, "maxItems": PHOTOS_MAX}, **Wanted.model_json_schema()["properties"]},
     [],
 )
+LOOK_FORM = _form_of({"photo": _FILE}, ["photo"])
 ENROL_FORM = _form_of({"image": _FILE, "name": {"type": "string", "minLength": 1, "maxLength": NAME_MAX}}, ["image"])
 
 
 class Uploads:
     """Bodies are held in memory, and of all together no more than twice the largest one allowed."""
 
-    def __init__(self, body_max_bytes: int) -> None:
-        self._left_bytes = 2 * body_max_bytes
+    def __init__(self, file_max_bytes: int) -> None:
+        self._left_bytes = 2 * file_max_bytes + FORM_BYTES
 
     async def form(self, request: Request) -> tuple[FormData, int]:
         """The form, and how many bytes to give back(). Raises HTTPException, BusyError."""
@@ -90,7 +92,7 @@ class Uploads:
 
 
 def file_routes(served: Served, clerks: Clerks) -> APIRouter:
-    routes, uploads = APIRouter(), Uploads(served.body_max_bytes)
+    routes, uploads = APIRouter(), Uploads(served.file_max_bytes)
 
     @routes.post("/search", tags=["search"], openapi_extra=SEARCH_FORM)
     async def search(request: Request) -> list[Hit]:
@@ -109,6 +111,19 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
             uploads.give_back(held)
             await form.close()
 
+    @routes.post("/look", tags=["search"], openapi_extra=LOOK_FORM)
+    async def look(request: Request) -> Photo:
+        """The faces in a photo, to choose one to search with. The photo is not kept."""
+        form, held = await uploads.form(request)
+        try:
+            if [key for key, _ in form.multi_items()] != ["photo"]:
+                raise HTTPException(422, "send one photo")
+            name, content = await _file(form["photo"])
+            return Photo(**await clerks.ask("look", served.calls["photo"], name, base64.b64encode(content).decode()))
+        finally:
+            uploads.give_back(held)
+            await form.close()
+
     @routes.post("/images", tags=["images"], openapi_extra=ENROL_FORM)
     async def enrol(request: Request) -> Enrolled:
         """Take an image in, as if it had been dropped into the inbox; the answer says whose faces it shows."""
@@ -119,6 +134,8 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
             name, content = await _file(form["image"])
             if "name" in form:
                 name = _text(form["name"])
+            if len(content) > served.file_max_bytes:
+                raise HTTPException(413, too_large(served.file_max_bytes))
             return Enrolled(**await clerks.ask("enrol", served.enrol, _plain(name), content))
         finally:
             uploads.give_back(held)

@@ -66,4 +66,4 @@ class Served:
     health: Callable[[], list[str]]
     busy: Callable[[], bool]
     figures: Callable[[], dict[str, Any]]
-    body_max_bytes: int
+    file_max_bytes: int

@@ -1,26 +1,25 @@
 """The web server: a socket, an event loop in a thread of its own, and an end to it.
 
 Room:    web (talks)
-Imports: clerks, guard, application, served, errors, ports, uvicorn, stdlib
+Imports: clerks, guard, application, served, config, ports, uvicorn, stdlib
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
-from contextlib import suppress
+from socket import socket
 from time import monotonic, thread_time
 from typing import Any, Protocol
 
 import uvicorn
 
-from face_organizer.errors import ConfigError
+from face_organizer.config import LOOPBACK
 from face_organizer.ports import Log
 from face_organizer.web.application import web_application
 from face_organizer.web.clerks import Budget, Clerks
-from face_organizer.web.guard import LOOPBACK, House
+from face_organizer.web.guard import House
 from face_organizer.web.served import Served
 
 CONNECTIONS_MAX = 256
@@ -41,21 +40,21 @@ class Flag(Protocol):
 
 
 class WebServer:
-    """Bound from the start, serving while run() runs. share: so many processors may be taken by requests while images
-    are on their way. Raises ConfigError where the address cannot be had."""
+    """Serves while run() runs. listening: a bound TCP socket, ours from now on. share: so many processors may be taken
+    by requests while images are on their way."""
 
-    def __init__(self, served: Served, listen: str, token: str, share: float, log: Log) -> None:
+    def __init__(self, served: Served, listening: socket, token: str, share: float, log: Log) -> None:
         self._log = log
         self._closing = False
-        host, port = split_address(listen)
-        self._socket = _bound(host, port, listen)
+        self._socket = listening
+        host, port = listening.getsockname()[:2]
         self._budget = Budget(share, at_once_s=1.0, clock=monotonic)
         self._clerks = Clerks(self._budget)
-        house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.body_max_bytes)
+        house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.file_max_bytes)
         app = web_application(served, self._clerks, self._budget, house, log, lambda: self._closing)
         self._server = uvicorn.Server(_settings(app))
         shown = f"[{host}]" if ":" in host else host
-        self.address = f"http://{shown}:{self._socket.getsockname()[1]}"
+        self.address = f"http://{shown}:{port}"
 
     def run(self, stop: Flag, beat: Callable[[], None]) -> None:
         """Serve until stop; then end streams, and let go of the address. beat(): the loop gets on."""
@@ -126,41 +125,3 @@ def _settings(app: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=int(GRACE_S),
         h11_max_incomplete_event_size=HEADER_BYTES_MAX,
     )
-
-
-def split_address(listen: str) -> tuple[str, int]:
-    """("::1", 8765) of "[::1]:8765". Raises ConfigError."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigError(f'web.listen = {listen!r}: say HOST:PORT, like "127.0.0.1:8765" or "[::1]:8765"')
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback(listen: str) -> bool:
-    """Can only this machine reach it?"""
-    return split_address(listen)[0] in LOOPBACK
-
-
-def moved_on(listen: str, ports: int) -> str:
-    """The address so many ports further on; port 0, any free one, stays that."""
-    host, port = listen.rpartition(":")[0], split_address(listen)[1]
-    return f"{host}:{port + ports if port else 0}"
-
-
-def _bound(host: str, port: int, listen: str) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                with suppress(OSError):
-                    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            found.bind(address)
-        except BaseException:
-            found.close()
-            raise
-    except OSError as error:
-        raise ConfigError(f"cannot listen on web.listen = {listen!r}: {error.strerror}; choose another port") from error
-    found.setblocking(False)
-    return found

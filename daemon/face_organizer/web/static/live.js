@@ -43,8 +43,9 @@ export class Live {
   connect() {
     this.source = new EventSource(api.EVENTS);
     this.source.onopen = () => {
-      this.tries = 0;
       this.mark();
+      if (this.tries) this.missed(); // it began anew: nobody says what happened in between
+      this.tries = 0;
     };
     this.source.onerror = () => {
       this.mark();
@@ -56,6 +57,11 @@ export class Live {
     };
     for (const name of HEARD) this.source.addEventListener(name, () => this.heard(name));
     for (const name of MOVES_PEOPLE) this.source.addEventListener(name, () => this.soon("people", changed, LOOK_AGAIN_MS));
+  }
+
+  missed() {
+    changed();
+    this.soon("look", () => this.look(), LOOK_AGAIN_MS);
   }
 
   heard(name) {

@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { changes, undo } from "./acts.js";
-import { askText, complain } from "./dialog.js";
+import { complain } from "./dialog.js";
 import { h, icon, iconButton } from "./dom.js";
 import { dropping, pickPhoto } from "./drop.js";
 import { bindEverywhere, bindHere, help, listen } from "./keys.js";
 import { Live } from "./live.js";
+import { askToken } from "./token.js";
 import { changesView } from "./view_changes.js";
 import { mapView } from "./view_map.js";
 import { peopleView } from "./view_people.js";
@@ -102,32 +103,15 @@ function tools() {
     );
 }
 
-const findPeople = () => {
-  if (where().name !== "people") location.hash = "#/people";
-  requestAnimationFrame(() => document.getElementById("find")?.focus());
-};
+/** The field for names, in whatever view we are. */
+function findPeople() {
+  const focus = () => document.getElementById("find")?.focus();
+  if (where().name === "people") return focus();
+  window.addEventListener("hashchange", focus, { once: true }); // after go(), which listens for longer
+  location.hash = "#/people";
+}
 
-api.onAnswers({
-  askToken: (() => {
-    let asking = null; // many requests fail at once: one question answers them all
-    return () => {
-      asking ??= ask().finally(() => (asking = null));
-      return asking;
-    };
-    async function ask() {
-      for (;;) {
-        const token = await askText("This library asks for a token", {
-          label: "Token",
-          type: "password",
-          yes: "Open",
-          note: "The daemon's log says in which file it lies (web.token_file).",
-        });
-        if (token) return token;
-      }
-    }
-  })(),
-  reached: (yes) => live?.reached(yes),
-});
+api.onAnswers({ askToken, reached: (yes) => live?.reached(yes) });
 
 let live = null;
 navigation();

@@ -11,9 +11,11 @@ export const openImage = (pages, index) => new Viewer(pages, index).open();
 export const openOneImage = (image_id, face_id = null) =>
   openImage({ total: 1, range: async () => [{ image_id, face_id }] }, 0);
 
+const keyOf = (row) => row && (row.face_id ?? row.image_id);
+
 class Viewer {
   constructor(pages, index) {
-    Object.assign(this, { pages, index, chosen: null });
+    Object.assign(this, { pages, index, row: null, chosen: null });
   }
 
   open() {
@@ -35,12 +37,12 @@ class Viewer {
       ),
       h("div", { class: "viewer-body" }, this.picture, this.side),
     );
-    this.again = () => this.show();
+    this.again = () => this.row && this.show();
     acts.changes.addEventListener("changed", this.again);
     document.body.append(this.box);
     this.box.showModal();
     this.box.focus();
-    this.show();
+    this.go(0);
   }
 
   closed() {
@@ -49,12 +51,15 @@ class Viewer {
     if (this.before?.isConnected) this.before.focus({ preventScroll: true });
   }
 
-  go(step) {
-    const index = this.index + step;
-    if (index < 0 || index >= this.pages.total) return;
-    this.index = index;
-    this.chosen = null;
-    this.show();
+  /** Turn the page. What was put right may have left the list meanwhile: then the next one has moved up. */
+  async go(step) {
+    const [here] = await this.pages.range(this.index, this.index);
+    const moved_up = this.row !== null && step > 0 && keyOf(here) !== keyOf(this.row);
+    const index = this.index + (moved_up ? step - 1 : step);
+    const [row] = index < 0 ? [] : await this.pages.range(index, index);
+    if (!row) return;
+    Object.assign(this, { index, row, chosen: row.face_id ?? null });
+    await this.show();
   }
 
   key(event) {
@@ -93,16 +98,16 @@ class Viewer {
   }
 
   async show() {
-    const [row] = await this.pages.range(this.index, this.index);
-    if (!row) return void this.box.close();
+    const { row } = this;
     this.place.textContent = this.pages.total > 1 ? `${this.index + 1} of ${counted(this.pages.total, "image")}` : "";
     try {
       const image = await api.image(row.image_id);
+      if (row !== this.row) return;
       if (this.image?.image_id !== image.image_id) this.draw(image);
       this.image = image;
       const known = image.faces.some(({ face_id }) => face_id === this.chosen);
       this.drawFaces();
-      if (image.faces.length) this.choose(known ? this.chosen : (row.face_id ?? image.faces[0].face_id));
+      if (image.faces.length) this.choose(known ? this.chosen : image.faces[0].face_id);
       else this.side.replaceChildren(...this.about(), h("p", {}, "No face was found in this image."));
     } catch (error) {
       this.side.replaceChildren(h("p", {}, error.message));

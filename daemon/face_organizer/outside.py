@@ -1,0 +1,169 @@
+"""What goes out to the files of other programs and comes in from them.
+
+Room:    app (wires)
+Imports: adapters, vision, commands, identity
+
+Everything is asked for a page at a time, so that a library of any size goes through in the memory of one page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from face_organizer.adapters.files import digest_at
+from face_organizer.adapters.sidecars import (
+    copy_with,
+    head_of,
+    images_below,
+    named_regions,
+    stale_sidecars,
+    write_sidecar,
+)
+from face_organizer.adapters.tables import Format as Format
+from face_organizer.adapters.tables import Kind, open_table
+from face_organizer.adapters.xmp import Region, packet
+from face_organizer.commands import answers_of
+from face_organizer.identity.regions import as_stored
+from face_organizer.vision.decode import orientation_of
+
+Counts = dict[str, int]
+
+FACE_COLUMNS: dict[str, Kind] = {
+    "face_id": "int",
+    "image_id": "int",
+    "path": "text",
+    "width_px": "int",
+    "height_px": "int",
+    "x1": "float",
+    "y1": "float",
+    "x2": "float",
+    "y2": "float",
+    "person_id": "int",
+    "person": "text",
+    "named": "bool",
+    "confirmed": "bool",
+    "similarity": "float",
+    "margin": "float",
+    "reason": "text",
+    "quality": "float",
+    "detection_score": "float",
+    "founder": "bool",
+    "gender": "text",
+    "age": "int",
+}
+PERSON_COLUMNS: dict[str, Kind] = {
+    "person_id": "int",
+    "name": "text",
+    "named": "bool",
+    "hidden": "bool",
+    "faces": "int",
+    "images": "int",
+    "cover": "int",
+    "folder": "text",
+}
+TOLD_AT_ONCE = 200
+"""Images whose regions are told in one call: what a name is given to should be seen from many images at once."""
+
+
+def export_faces(library: Path, out: Path | None, kind: Format, where: Sequence[str]) -> int:
+    """Every face as a row; how many there were. Raises FaceOrganizerError."""
+    with answers_of(library) as asked:
+        first = asked("export_faces", where=where)  # what is refused is refused before a file is begun
+        with open_table(out, kind, FACE_COLUMNS) as table:
+            written = 0
+            for rows in _pages(asked, "export_faces", first, where=where):
+                table.write(rows)
+                written += len(rows)
+    return written
+
+
+def export_persons(library: Path, out: Path | None, kind: Format) -> int:
+    """Every person as a row; how many there were. cover: the face that stands for the person."""
+    with answers_of(library) as asked:
+        rows = asked("crowd", everybody=True, limit=1_000_000)["people"]
+        with open_table(out, kind, PERSON_COLUMNS) as table:
+            table.write(rows)
+    return len(rows)
+
+
+def export_sidecars(library: Path) -> Counts:
+    """NAME.jpg.xmp beside every image that shows a person with a name; others of ours are removed: of images that
+    moved, of persons who have no name any more."""
+    counts = dict.fromkeys(("written", "left_alone", "removed", "gone"), 0)
+    kept: set[Path] = set()
+    for image, text in _packets(library, library):
+        if not image.is_file():
+            counts["gone"] += 1
+            continue
+        kept.add(image)
+        counts["written" if write_sidecar(image, text) else "left_alone"] += 1
+    for path in list(stale_sidecars(library, kept)):
+        path.unlink()
+        counts["removed"] += 1
+    return counts
+
+
+def export_copies(library: Path, folder: Path) -> Counts:
+    """A copy of every image that shows a person with a name, with the regions in the file itself, below `folder` as in
+    the library. The library's own files are never changed. Raises RequestError."""
+    counts = dict.fromkeys(("written", "gone"), 0)
+    for image, text in _packets(library, library):
+        if image.is_file():
+            copy_with(image, folder / image.relative_to(library), text)
+            counts["written"] += 1
+        else:
+            counts["gone"] += 1
+    return counts
+
+
+def import_names(library: Path, paths: Sequence[Path], *, dry_run: bool) -> dict[str, Any]:
+    """Names that other programs gave to faces in these files and folders, as decisions; see calls/exchange.py."""
+    told: list[dict[str, Any]] = [
+        {
+            "digest": digest_at(image).hex(),
+            "regions": [{"name": region.name, "box": list(region.box)} for region in regions],
+            "turn": orientation_of(head_of(image)),
+        }
+        for image in images_below(list(paths))
+        if (regions := named_regions(image))
+    ]
+    found: dict[str, Any] = {"decisions": [], "images": 0, "matched": 0, "unmatched": 0, "unknown": 0}
+    with answers_of(library) as asked:
+        for start in range(0, len(told), TOLD_AT_ONCE):
+            part = asked("import_names", images=told[start : start + TOLD_AT_ONCE], dry_run=dry_run)
+            found = {key: found[key] + part[key] for key in found}
+    return found
+
+
+def _packets(library: Path, below: Path) -> Iterator[tuple[Path, str]]:
+    """Every place of an image that shows a person with a name, and what is to be said of it there."""
+    with answers_of(library) as asked:
+        for rows in _pages(asked, "export_regions", asked("export_regions")):
+            for row in rows:
+                for place in row["places"]:
+                    path = below / place
+                    yield path, _packet(row, orientation_of(head_of(path)))
+
+
+def _packet(row: dict[str, Any], orientation: int) -> str:
+    """Regions are told of the image as it is stored: so does digiKam, and viewers turn them with it."""
+    width, height = row["size_px"]
+    boxes = np.array([face["box"] for face in row["faces"]], np.float32) / np.array([width, height] * 2)
+    stored = np.clip(as_stored(boxes.astype(np.float32), orientation), 0, 1).tolist()
+    regions = [Region(face["name"], tuple(box)) for face, box in zip(row["faces"], stored, strict=True)]
+    if orientation >= 5:
+        width, height = height, width
+    return packet(regions, width, height)
+
+
+def _pages(asked: Callable[..., Any], call: str, page: dict[str, Any], **arguments: Any) -> Iterator[list[Any]]:
+    """The rows of a page, and of those that follow."""
+    while True:
+        yield page["rows"]
+        if page["next"] is None:
+            return
+        page = asked(call, after=page["next"], **arguments)

@@ -1,0 +1,29 @@
+"""What in a person's folder is nobody's to sort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from face_organizer.adapters.tree import FolderTree
+
+
+class Silence:
+    def info(self, event: str, **fields: object) -> None: ...
+
+    warning = error = info
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.jpg", "file"), ("a.jpg.xmp", "note"), (".hidden.jpg", "note"), ("a.jpg.reason.txt", "file")],
+)
+def test_a_sidecar_is_a_note_and_no_image(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "Alice").mkdir()
+    (tmp_path / "Alice" / name).write_bytes(b"x")
+
+    found = FolderTree(tmp_path, Silence(), lambda: 0.0).look(f"Alice/{name}")
+
+    assert found is not None
+    assert found.kind == kind
