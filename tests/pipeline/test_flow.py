@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support import wait_until
 
 from face_organizer.errors import ItemError
 from face_organizer.pipeline.channel import Cancelled, Channel
@@ -214,3 +215,17 @@ def test_a_reply_brings_the_value_or_the_error_of_the_other_side() -> None:
         bad.wait()
     with pytest.raises(Cancelled):
         Reply[int]().wait(unless=lambda: True)
+
+
+def test_nobody_lingers_over_the_last_one_on_its_way() -> None:
+    out: list[Any] = []
+    stage = Stage("double", (double,))
+    pipeline = Pipeline([stage], out.extend, sink_batch=8, linger_s=60.0, reject=rejected, in_flight_max=8)
+    pipeline.start()
+
+    pipeline.submit(1)
+    wait_until(lambda: out == [2])
+    pipeline.post("alone")
+    wait_until(lambda: out == [2, "alone"])
+
+    pipeline.close()

@@ -7,6 +7,7 @@ Imports: pulse, stdlib
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from threading import Condition
 from typing import Generic, TypeVar
 
@@ -52,13 +53,16 @@ class Channel(Generic[T]):
             self._items.append(item)
             self._changed.notify_all()
 
-    def take(self, limit: int = 1, linger_s: float = 0.0) -> list[T]:
-        """Wait for a first item, then up to linger_s for more. [] means closed and empty. Raises Cancelled."""
+    def take(self, limit: int = 1, linger_s: float = 0.0, coming: Callable[[], bool] = lambda: True) -> list[T]:
+        """Wait for a first item, then up to linger_s for more, as long as any is coming. [] means closed and empty.
+        Raises Cancelled."""
         limit = min(limit, self._capacity)
         with waiting(), self._changed:
             while True:
                 self._changed.wait_for(lambda: self._cancelled or self._closed or self._items)
-                self._changed.wait_for(lambda: self._cancelled or self._closed or len(self._items) >= limit, linger_s)
+                self._changed.wait_for(
+                    lambda: self._cancelled or self._closed or len(self._items) >= limit or not coming(), linger_s
+                )
                 if self._cancelled:
                     raise Cancelled
                 if self._items or self._closed:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from threading import Condition, Event, Lock, Thread, current_thread
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
@@ -50,8 +51,8 @@ class Lane(Protocol):
         """Before the first put. fail: hears why nothing will be delivered any more."""
         ...
 
-    def put(self, ticket: Ticket) -> None:
-        """Wait for room. Raises Cancelled."""
+    def put(self, ticket: Ticket, *, more: bool = True) -> None:
+        """Wait for room. more: others are on their way here; it is worth waiting for them. Raises Cancelled."""
         ...
 
     def close(self) -> None:
@@ -242,8 +243,16 @@ class Pipeline:
         if isinstance(channel, Channel):
             return channel.put if self._stages[depth].lane is None else channel.push
         assert self._stages[depth].lane is None, "the threads of a lane never wait for another"
-        beyond, put = self._after(depth + 1), channel.put
-        return lambda ticket: beyond(ticket) if ticket.rejected else put(ticket)
+        beyond, put, arrived = self._after(depth + 1), channel.put, count(1)
+
+        def enter(ticket: Ticket) -> None:
+            more = self._submitted > next(arrived)  # in one step, whichever threads come from the stage before
+            if ticket.rejected:
+                beyond(ticket)
+            else:
+                put(ticket, more=more)
+
+        return enter
 
     def _delivered(
         self, forward: Callable[[Ticket], None], ticket: Ticket, result: Any, error: Exception | None
@@ -275,7 +284,10 @@ class Pipeline:
                     forward(Ticket(ticket.number, result, rejected))
 
     def _pour(self) -> None:
-        while batch := self._outlet.take(self._sink_batch, self._linger_s):
+        def coming() -> bool:
+            return self._in_flight > len(self._outlet)
+
+        while batch := self._outlet.take(self._sink_batch, self._linger_s, coming):
             self._sink([item for item, _ in batch])
             with self._changed:
                 self._in_flight -= sum(submitted for _, submitted in batch)

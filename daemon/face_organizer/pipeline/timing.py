@@ -39,9 +39,9 @@ class TimedLane:
 
         self._lane.open(timed, fail)
 
-    def put(self, ticket: Ticket) -> None:
+    def put(self, ticket: Ticket, *, more: bool = True) -> None:
         self._began[ticket.number] = self._clock()
-        self._lane.put(ticket)
+        self._lane.put(ticket, more=more)
 
     def close(self) -> None:
         self._lane.close()
