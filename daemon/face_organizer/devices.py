@@ -42,7 +42,7 @@ GPU_WORKERS = 2
 """While one prepares pictures, the other keeps the GPU busy."""
 
 SPARE_WORKERS = 1
-"""With OpenVINO, beyond its threads: while those compute, one more prepares pictures. 1.95 of 2 cores work, not 1.86."""
+"""With OpenVINO, beyond its threads: one more prepares pictures while those compute. 1.95 of 2 cores work, not 1.86."""
 
 
 def make_engine(config: Config, log: Log) -> Engine:
