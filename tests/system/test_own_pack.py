@@ -56,7 +56,8 @@ def test_a_folder_of_networks_sorts_a_library_and_is_still_known_when_it_is_away
 
     other = tmp_path / "other.toml"
     other.write_text('[faces]\npack = "opencv-zoo"\n')
-    assert "embeddings of the model" in organizer(*run, "--config", other, expect=1).stderr
+    refused = organizer(*run, "--config", other, expect=1)
+    assert "face-organizer reembed --pack opencv-zoo" in refused.stderr
     (tmp_path / "unplugged" / "find.onnx").unlink()
     (tmp_path / "unplugged").rename(own)
     refused = organizer(*run, "--config", config, expect=2)
