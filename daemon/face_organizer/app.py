@@ -533,7 +533,7 @@ class Organizer:
 
     def _chores(self) -> None:
         """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
-        self._keeper.tend()
+        self._keeper.tend(at_leisure=self._intake.is_open)
         if monotonic() >= self._readers_at:
             self._readers_at = monotonic() + READERS_EVERY_S
             if dead := self._store.clear_dead_readers():
