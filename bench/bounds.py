@@ -20,9 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 
+from face_organizer.adapters.choice import choose_devices
 from face_organizer.adapters.manifest import BOUNDS, shipped
 from face_organizer.adapters.models import Pack, load_pack
-from face_organizer.adapters.session import choose_device
 from face_organizer.config import Config
 from face_organizer.identity.calibrate import deviation_at
 from face_organizer.parts import decode_photo, make_eyes, open_detectors, open_recognisers
@@ -37,7 +37,7 @@ PAIRS_A_RATE = 10
 def embedded(pack: Pack, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     """The main face of each file that shows one: unit rows (n, d), and whose it is (n,)."""
     config = Config()
-    device = choose_device("auto", pack.recogniser_path).device
+    device = choose_devices(["auto"]).devices[0]
     detectors = open_detectors(pack, device, count=1, batch_max=AT_ONCE)
     (see,) = make_eyes(detectors, open_recognisers(pack, device, count=1, batch_max=AT_ONCE), config.faces, pack.traits)
     rows, who = [], []

@@ -22,8 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 
+from face_organizer.adapters.choice import choose_devices
 from face_organizer.adapters.models import load_pack
-from face_organizer.adapters.session import choose_device, open_sessions
+from face_organizer.adapters.session import open_sessions
 from face_organizer.config import Config
 from face_organizer.parts import decode_photo, make_eyes, open_detectors
 from face_organizer.pipeline.see import See
@@ -42,7 +43,7 @@ def main() -> None:
 
     config = Config()
     pack = load_pack(given.pack)
-    device = choose_device("auto", pack.recogniser_path).device
+    device = choose_devices(["auto"]).devices[0]
     cores = len(os.sched_getaffinity(0))
     detectors = open_detectors(pack, device, count=cores, batch_max=AT_ONCE)
     recognisers = open_sessions(pack.recogniser_path, device, count=cores, batch_max=AT_ONCE)

@@ -26,8 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from face_organizer.adapters.choice import choose_devices
 from face_organizer.adapters.models import load_pack
-from face_organizer.adapters.session import choose_device, open_sessions
+from face_organizer.adapters.session import open_sessions
 
 COMMAND = [sys.executable, "-m", "face_organizer"]
 SOURCE_ROOT = Path(__file__).resolve().parents[1] / "daemon"
@@ -37,7 +38,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(SOURCE_ROOT)}
 def network_alone(seconds: float) -> dict[str, float]:
     """Faces per second of the recogniser with every core, at its best batch: {batch: rate}."""
     pack = load_pack("opencv-zoo")
-    device = choose_device("auto", pack.recogniser_path).device
+    device = choose_devices(["auto"]).devices[0]
     cores = len(os.sched_getaffinity(0))
     rates = {}
     for wanted in (1, 8, 32):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from playwright.sync_api import Browser, Locator, expect
-from process import Daemon, drop
+from process import COMMAND, Daemon, drop
 from support import wait_until
 
 ARGUMENTS = [
@@ -37,11 +38,13 @@ DROPPED = """([name, content]) => {
 class Served:
     """A daemon with the page, over images that lie in a folder and stay there."""
 
-    def __init__(self, folder: Path, images: Path, *options: str | Path, listen: str = "127.0.0.1:0") -> None:
+    def __init__(self, folder: Path, images: Path, *options: str | Path, command: Sequence[str] = COMMAND) -> None:
         self.images, self.inbox, self.library = images, folder / "inbox", folder / "library"
         drop(sorted(images.iterdir()), self.inbox)
         self.expected = len(list(images.iterdir()))
-        self.daemon = Daemon("--inbox", self.inbox, "--library", self.library, "--web", listen, *options)
+        self.daemon = Daemon(
+            "--inbox", self.inbox, "--library", self.library, "--web", "127.0.0.1:0", *options, command=command
+        )
         self.address = self.daemon.wait_for("web_ready")[0]["address"]
         self.http = httpx.Client(base_url=self.address, timeout=60, headers=CHANGES)
 

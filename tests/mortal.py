@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numbered
 from steps import ALL, PACKAGE, Step, found
 
 IMPORTED = ("cli", "serve", "opening", "commands", "app")
@@ -134,6 +135,8 @@ def live(job: dict[str, Any]) -> None:
         descriptor = os.open(path, mode | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if job.get("painted"):
+        numbered.install()
     if job.get("arm"):
         arm(**job["arm"])
     if job.get("count"):

@@ -103,9 +103,9 @@ def drop(paths: list[Path], inbox: Path) -> None:
 
 
 def files_below(folder: Path) -> list[Path]:
-    return sorted(
-        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and ".face-organizer" not in path.parts
-    )
+    """All but the state, and the text that a library carries."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".face-organizer" not in path.parts)
+    return sorted(path.relative_to(folder) for path in found if path != folder / "README.txt")
 
 
 def partition(library: Path) -> set[frozenset[str]]:

@@ -129,11 +129,36 @@ FORGETTING = _steps(
     truth_rewritten="adapters.store:LmdbStore.rewrite",
     forgetting_done="pipeline.forget:Forget._done",
 )
+FOLDERS = _steps(
+    folders_walked="pipeline.walked:Walker.walk",
+    folders_understood="pipeline.by_hand:ByHand.understand",
+    folders_seen_again="pipeline.by_hand:ByHand._is_still_so",
+    folders_composed="pipeline.compose:Composition.of",
+    folders_answered="pipeline.hands:Hands._end",
+)
+"""From seeing what people laid elsewhere to having it decided: see test_folders.py."""
+
 MIGRATING = {
     "copy_renamed": Step("pathlib:Path.rename", f"{PACKAGE}.adapters.schema"),
     "schema_raised": Step(f"{PACKAGE}.adapters.schema:_raise_schema"),
 }
 """What a command may be doing that is no part of a run: see test_forget.py and test_migrate.py."""
+
+REEMBEDDING = _steps(
+    move_begun="pipeline.reembed:Reembed.begin",
+    image_reread="pipeline.reembed_fill:Fill._read",
+    faces_kept="pipeline.reembed_fill:Fill.keep",
+    image_kept="pipeline.reembed_fill:_kept",
+    graph_remade="pipeline.keep_graph:remake_graph",
+    models_compared="pipeline.reembed_compare:compare",
+    move_decided="pipeline.reembed:Reembed._compare",
+    unread_stood_in="pipeline.reembed_switch:_stand_in",
+    graph_completed="pipeline.reembed_switch:_complete_graph",
+    faces_adopted="pipeline.reembed_switch:_adopt",
+    model_switched="pipeline.reembed_switch:switch",
+    store_reopened="opening:_switched",
+)
+"""See test_reembed.py."""
 
 WRITES = {
     f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)
@@ -153,7 +178,7 @@ WRITES = {
 """The calls of the adapters that may meet a disk that refuses."""
 
 STEPS = {**OPENING, **SORTING, **PLACING, **RECLUSTERING, **CHANGING, **INDEXING}
-ALL = {**STEPS, **WRITES, **FORGETTING, **MIGRATING}
+ALL = {**STEPS, **WRITES, **FORGETTING, **MIGRATING, **REEMBEDDING, **FOLDERS}
 
 
 def found(target: str) -> tuple[Any, str, Any]:

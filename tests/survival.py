@@ -55,10 +55,11 @@ T = TypeVar("T")
 
 
 class Nest:
-    """Runs the program in processes forked from one that has done the imports; see mortal.py."""
+    """Runs the program in processes forked from one that has done the imports; see mortal.py. painted: without its
+    networks, see numbered.py."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, painted: bool = False) -> None:
+        self._folder, self._painted = folder, painted
         self._number = 0
         script = Path(__file__).with_name("mortal.py")
         self._process = subprocess.Popen(
@@ -70,15 +71,22 @@ class Nest:
         )
 
     def run(
-        self, *arguments: str | Path, arm: Mapping[str, Any] | None = None, count: bool = False, within_s: float = 100.0
+        self,
+        *arguments: str | Path,
+        arm: Mapping[str, Any] | None = None,
+        count: bool = False,
+        painted: bool = False,
+        within_s: float = 100.0,
     ) -> Ended:
-        """A command to its end, or to the moment that arm (the arguments of mortal.arm but `told`) names."""
+        """A command to its end, or to the moment that arm (the arguments of mortal.arm but `told`) names.
+        painted: this time, too."""
         self._number += 1
         out, err, told, counted = (
             self._folder / f"{self._number}.{name}" for name in ("out", "err", "told", "counted")
         )
         job: dict[str, Any] = {"arguments": list(map(str, arguments)), "within_s": within_s}
         job |= {"out": str(out), "err": str(err), "count": str(counted) if count else ""}
+        job |= {"painted": self._painted or painted}
         job |= {"arm": {**arm, "told": str(told)} if arm else None}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -321,11 +329,13 @@ def library_of(library: Path) -> dict[str, Any]:
 
 
 def tree_of(folder: Path) -> Tree:
-    """{relative path: content} of every file below a folder but those of the state."""
+    """{relative path: content} of every file below a folder but those of the state, and a library's README.txt."""
     found: Tree = {}
     for above, folders, names in os.walk(folder):
         if STATE_FOLDER in folders:
             folders.remove(STATE_FOLDER)
+        if Path(above) == folder and STATE_FOLDER in os.listdir(folder):  # noqa: PTH208 - as many as we like
+            names = [name for name in names if name != "README.txt"]
         found |= {os.path.relpath(f"{above}/{name}", folder): Path(above, name).read_bytes() for name in names}
     return found
 

@@ -21,6 +21,7 @@ from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.originals import Originals
+from face_organizer.adapters.readme import renew_readme
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree
@@ -29,9 +30,21 @@ from face_organizer.calls.desk import Desk
 from face_organizer.config import Config
 from face_organizer.devices import make_engine
 from face_organizer.enrol import Enrol
+from face_organizer.errors import NoRoomError
 from face_organizer.figures import figures_of
 from face_organizer.intake import Intake
-from face_organizer.parts import attentive_of, attributes_lack, pack_of, placing_copies, rules_of, state_folder, when_of
+from face_organizer.moving import make_reembed
+from face_organizer.parts import (
+    attentive_of,
+    attributes_lack,
+    library_pack,
+    pack_of,
+    placing_copies,
+    rules_of,
+    state_folder,
+    when_of,
+    with_pack,
+)
 from face_organizer.pictures import Pictures
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
@@ -46,9 +59,9 @@ from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.keep_index import IndexKeeper
-from face_organizer.pipeline.messages import Call
+from face_organizer.pipeline.messages import Call, Rules
 from face_organizer.pipeline.place import Placer
-from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
+from face_organizer.pipeline.pulse import AT_LENGTH, Hung, Pulses
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Picture, load_roster
@@ -60,6 +73,9 @@ from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
 from face_organizer.status import Status
+
+README = "readme"
+"""The note that says which text the library's README.txt had when it was written."""
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
@@ -79,17 +95,19 @@ class Organizer:
         store: LmdbStore,
         pulses: Pulses | None = None,
         neighbours: Callable[[], Sequence[str]] = tuple,
-        engine: Engine | None = None,
+        engine_of: Callable[[Config], Engine] | None = None,
     ) -> None:
         """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
-        process, in sentences. engine: one that they share, which whoever made it stops; without, it has its own.
-        Raises StoreError, ConfigError."""
+        process, in sentences. engine_of(config): one that runs its faces.pack, shared, which whoever made it stops;
+        without, it has its own. Raises StoreError, ConfigError."""
         self.told = Telling(log, begin_at=randbits(48))
         self.config, self._log, self._lock, self._store = config, self.told, lock, store
         self._neighbours = neighbours
         self.pulses = pulses or Pulses()
         self._timings = Timings(monotonic)
-        self._engine, self._owns_engine = engine or make_engine(config, log), engine is None
+        self.pack = library_pack(config, store)
+        self._owns_engine = engine_of is None
+        self._engine = engine_of(self._eyed(config)) if engine_of else make_engine(self._eyed(config), log)
         self._services: dict[str, Service] = {}
         self._give_up_at = inf
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -133,7 +151,9 @@ class Organizer:
             monotonic,
             copies=partial(placing_copies, config),
         )
-        self._intake = Intake(config, store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log)
+        self._intake = Intake(
+            self._eyed(config), store, lambda ref: self._pipeline.submit(ref), self._space, self._engine, log
+        )
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self._intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
         self.pictures = Pictures(
@@ -153,7 +173,7 @@ class Organizer:
 
     def _make_gallery(self) -> None:
         """Who is whose, and the only thread that changes it."""
-        rules = rules_of(self.config, pack_of(self.config.faces))
+        rules = self._rules(self.config)
         self._book = Book(self._store, self._roster, rules, self._folders.holds)
         self._gallery = Gallery(
             self._store,
@@ -203,6 +223,15 @@ class Organizer:
             partial(write_elbow, state_folder(config)),
             lambda: self._space.lack is None,
         )
+        self.reembed = make_reembed(
+            lambda: self.config,
+            store,
+            self._in_gallery,
+            self.pack,
+            lambda: self._intake.is_open,
+            log,
+            self.pulses,
+        )
         self._catch_up = CatchUp(
             self._gallery,
             self._applier,
@@ -214,9 +243,13 @@ class Organizer:
             store.must_be_there,
         )
         with store.read() as txn:
-            last_run = txn.runs.get(txn.last_id("runs"))
+            last_run = txn.runs.get(last_id := txn.last_id("runs"))
+            model = txn.models.get(txn.slot)
         self._applier.end_interrupted()
-        self._recluster.remember(last_run)
+        if model is None or last_id > model.since_run:
+            self._recluster.remember(last_run)
+        else:  # what runs found before was about another model
+            self._recluster.remember_model(model)
         self._go_by(self._recluster.found)
 
     def _make_hands(self) -> None:
@@ -247,6 +280,7 @@ class Organizer:
             placer=self._placer,
             space=self._space,
             recluster=self._recluster,
+            reembed=self.reembed,
             hands=self._hands,
             rejected=rejected,
             pulses=self.pulses,
@@ -263,6 +297,7 @@ class Organizer:
             forget=self._forget,
             runs=self._runs,
             recluster=self._recluster,
+            reembed=self.reembed,
             keeper=self._keeper,
             folders=self._folders,
             library=self.config.library_path,
@@ -275,7 +310,7 @@ class Organizer:
             crowd=Crowd(self._store, self._picture, monotonic),
             rejected=rejected,
             log=self._log,
-            attributes_lack=lambda: attributes_lack(self.config.faces),
+            attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
         )
         self._calls: dict[str, Callable[..., Any]] = {
             **calls_by_name(desk),
@@ -293,15 +328,17 @@ class Organizer:
             "place": self._placer.run,
             "recluster": self._recluster.run,
             "catch_up": self._catch_up.run,
+            "reembed": self.reembed.run,
         }
-        self._recluster.by_itself = watching and not once
+        self._recluster.by_itself = self.reembed.by_itself = watching and not once
         if watching:
+            self._explain_folders()
             self._pipeline = self._new_pipeline(self._timings.timed(self._intake.open(once=once)))
             self._hands.patience = attentive_of(self.config, once=once)
             jobs["hands"] = self._hands.run
             jobs["ingest"] = self._hands.first(self._intake.run) if once else self._intake.run
         self._services = {
-            name: Service(name, job, self.pulses, AT_LENGTH if name == "recluster" else 1.0)
+            name: Service(name, job, self.pulses, AT_LENGTH if name in ("recluster", "reembed") else 1.0)
             for name, job in jobs.items()
         }
         self._pipeline.start()
@@ -309,6 +346,18 @@ class Organizer:
             service.start()
         self._placer.wake()
         self._control.start(self.pulses.begin("control").beat)
+
+    def _explain_folders(self) -> None:
+        """Let the library say itself what one may do in it; before the gallery's thread starts."""
+        with self._store.read() as txn:
+            known = txn.note(README).decode()
+        try:
+            now = renew_readme(self.config.library_path, known) if self.config.folders.watch else known
+            if now != known:
+                with self._store.write() as txn:
+                    txn.put_note(README, now.encode())
+        except (OSError, NoRoomError) as error:
+            self._log.warning("readme_not_written", problem=str(error))
 
     def stop(self, within_s: float = 20.0) -> None:
         """Drain from the front, cancel at the deadline, join every thread, save the index, let go of the lock.
@@ -337,6 +386,7 @@ class Organizer:
         try:
             stop("ingest")
             stop("hands")
+            stop("reembed")
             stop("catch_up")
             left_s = max(0.0, self._give_up_at - monotonic())
             drained = self._pipeline.wait_empty(left_s) and self._placer.wait_done(self._is_giving_up)
@@ -394,6 +444,15 @@ class Organizer:
         """See web/metrics.py."""
         return figures_of(self.status.answer(), self._timings, self.taken_in)
 
+    def hung(self, after_s: float) -> list[Hung]:
+        """Who hangs of all threads that it needs: its own, and the engine's."""
+        return [*self.pulses.hung(after_s), *self._engine.pulses.hung(after_s)]
+
+    @property
+    def wants_reopening(self) -> bool:
+        """It is to be closed and opened again, for it goes by another model then."""
+        return self.reembed.due
+
     def is_busy(self) -> bool:
         """Images are on their way."""
         return self._pipeline.in_flight > 0
@@ -402,6 +461,10 @@ class Organizer:
         """Re-cluster now, apply it, and wait for it."""
         return cast("dict[str, Any]", self._calls["recluster"](reason))
 
+    def recluster_unasked(self, reason: str) -> None:
+        """Re-cluster now and wait for it; what it found is applied if it is within the margin."""
+        self._recluster.request(reason).wait(unless=self._is_giving_up)
+
     def request_recluster(self, reason: str) -> None:
         """Re-cluster as soon as possible; do not wait."""
         self._recluster.request(reason)
@@ -409,14 +472,21 @@ class Organizer:
     def reload(self, config: Config) -> None:
         """Take over what can change while running; gallery and re-clustering see it at their next step."""
         self.config = config
-        self._intake.reload(config)
+        self._intake.reload(self._eyed(config))
         self._hands.patience = attentive_of(config, once=False)
         self._space.free_min_bytes = config.watch.disk_free_min_bytes
-        self._recluster.rules = rules_of(config, pack_of(config.faces))
+        self._recluster.rules = self._rules(config)
         self._go_by(self._recluster.found)
         self._recluster.when = when_of(config)
 
     # what the parts ask of it
+
+    def _eyed(self, config: Config) -> Config:
+        """With the pack that the library goes by."""
+        return with_pack(config, self.pack)
+
+    def _rules(self, config: Config) -> Rules:
+        return rules_of(config, pack_of(self._eyed(config).faces))
 
     def _new_pipeline(self, stages: list[Stage]) -> Pipeline:
         flow = self.config.flow

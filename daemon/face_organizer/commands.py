@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown (both only when they are needed), adapters, health, names
+Imports: opening, shown (both only when they are needed), app (its type), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
@@ -27,6 +27,9 @@ from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
+
+if TYPE_CHECKING:
+    from face_organizer.app import Organizer
 
 FINISH_WITHIN_S = 86_400.0
 """Nobody waits for a command as systemd waits for a daemon: what it set in motion, it ends."""
@@ -44,7 +47,7 @@ def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
 
     Raises FaceOrganizerError.
     """
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         calls: dict[str, Callable[..., Any]] = {}
 
         def asked(call: str, **arguments: Any) -> Any:
@@ -52,15 +55,23 @@ def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
                 try:
                     return ask(library / STATE_FOLDER, call, **arguments)
                 except ConnectionError:
-                    from face_organizer.opening import open_existing
-
-                    organizer = open_existing(library, open_log("auto", "warning"))
-                    opened.callback(organizer.stop, within_s=FINISH_WITHIN_S)
-                    organizer.start()
-                    calls.update(organizer.calls())
+                    calls.update(stack.enter_context(opened(library)).calls())
             return calls[call](**arguments)
 
         yield asked
+
+
+@contextmanager
+def opened(library: Path) -> Iterator[Organizer]:
+    """A library that no daemon serves, for as long as a command needs it."""
+    from face_organizer.opening import open_existing
+
+    organizer = open_existing(library, open_log("auto", "warning"))
+    try:
+        organizer.start()
+        yield organizer
+    finally:
+        organizer.stop(within_s=FINISH_WITHIN_S)
 
 
 def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
@@ -163,7 +174,7 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
         folders += [("state", state.resolve() if state.exists() else config.state_path)]
     faces = next(iter(libraries.values())).faces
     models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
-    machine = examine(faces.devices, folders, models_dir)
+    machine = examine(",".join(faces.wanted), folders, models_dir)
     return machine, diagnose(machine)
 
 

@@ -8,6 +8,7 @@ Every key is documented in config/face-organizer.toml; a test holds the two toge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -29,6 +30,9 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file: unknown keys are refused, values are checked."""
 
 
+DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:\d+)?")
+"""Checked here: msgspec 0.22 frees a pattern twice where text with one, and lists of such text, are both allowed."""
+
 C = TypeVar("C", bound=Section)
 
 
@@ -49,9 +53,10 @@ class FoldersConfig(Section, frozen=True):
 
 
 class FacesConfig(Section, frozen=True):
-    pack: str = "opencv-zoo"
+    pack: str = "auto"
     models_dir: str = ""
-    devices: Literal["auto", "openvino", "cpu", "cuda"] = "auto"
+    devices: str | tuple[str, ...] = "auto"
+    allow_cpu_fallback: bool = False
     threads: Annotated[int, Meta(ge=0)] = 0
     pre_cropped: bool | Literal["auto"] = "auto"
     crop_side_max_px: Count = 256
@@ -60,6 +65,11 @@ class FacesConfig(Section, frozen=True):
     face_side_min_px: Count = 20
     founder_quality_min: Annotated[float, Meta(ge=0, le=1)] = 0.2
     attributes: bool = True
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The devices as a list, however they were written."""
+        return (self.devices,) if isinstance(self.devices, str) else self.devices
 
 
 class PeopleConfig(Section, frozen=True):
@@ -240,6 +250,11 @@ def _converted(where: str, table: str, settings: Any, kind: type[C]) -> C:
         raise ConfigError(f"{where}: persons.elbow_max must be at least persons.elbow_min + 2, or no elbow can show")
     if isinstance(converted, Config) and converted.web.listen:
         host_and_port(converted.web.listen)
+    if isinstance(converted, Config) and not all(map(DEVICE.fullmatch, converted.faces.wanted or ("",))):
+        raise ConfigError(
+            f'{where}: faces.devices must be "auto", "openvino", "cpu", "cuda", "cuda:N", "tensorrt", "tensorrt:N" or'
+            " a list of these"
+        )
     return converted
 
 
@@ -254,7 +269,7 @@ def host_and_port(listen: str) -> tuple[str, int]:
 def _explain(problem: str, within: type[Section]) -> str:
     """msgspec's "Invalid enum value 'x' - at `$.people`", in the user's words: which key, and what it may be."""
     problem, _, at = problem.partition(" - at `$.")
-    table = at.rstrip("`")
+    table = at.rstrip("`").partition("[")[0]
     if problem.startswith("Object contains unknown field"):
         key = problem.split("`")[1]
         return f"unknown key {key}" + (f" in [{table}]" if table else "")
@@ -282,6 +297,8 @@ def _describe(kind: inspect.Type) -> str:
             return noun + "".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
         case inspect.BoolType():
             return "true or false"
+        case inspect.VarTupleType():
+            return "a list of that"
         case inspect.StrType():
             return "text in quotes"
         case inspect.StructType():

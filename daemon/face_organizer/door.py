@@ -121,5 +121,5 @@ class Door:
 
     def _problems(self) -> list[str]:
         failure = self._organizer.failure()
-        hung = self._organizer.pulses.hung(self._config.flow.hung_after_s)
+        hung = self._organizer.hung(self._config.flow.hung_after_s)
         return [f"{each.thread} hangs" for each in hung] + (["a thread has died"] if failure else [])

@@ -19,11 +19,12 @@ Capability = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A card that the driver shows."""
+    """A card that the driver shows. address: on the PCI bus, domain:bus:device.function."""
 
     name: str
     capability: Capability
     memory_bytes: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Limits:
 class Machine:
     """Everything that was found. packages: installed Python packages that matter, by their normal name.
 
-    container: are we in one? devices: the NVIDIA device files.
+    devices_wanted: those of the configuration, with commas. container: are we in one? devices: the NVIDIA device files.
     links: names of libraries beside others' on the loader's path that lead elsewhere than they say, as (name, target).
     packs: model pack -> what is wrong with its files. systemd: its version, "" where it does not run.
     """

@@ -22,7 +22,7 @@ from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
-from face_organizer.parts import decode_photo, make_folder, patience_of, refuse_stranger
+from face_organizer.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Reply, Stage
 from face_organizer.pipeline.ingest import Ingest
@@ -94,6 +94,14 @@ class Intake:
     def device(self) -> str:
         """What the networks run on; "none" where they have not been asked for."""
         return self._engine.name
+
+    def devices(self) -> list[dict[str, Any]]:
+        """How each device gets on; see Engine.figures."""
+        return self._engine.figures()
+
+    def notices(self) -> list[str]:
+        """What its user should know of the devices, in sentences."""
+        return self._engine.notices()
 
     @property
     def thread_states(self) -> dict[str, dict[str, Any]]:
@@ -222,7 +230,13 @@ class Intake:
         return np.stack([seen.embedding for seen in found])
 
     def see(self, photos: list[tuple[str, str]]) -> list[SeenImage]:
-        """Pictures (name, content in base64) as seen, the faces of each from the left. Raises ItemError."""
+        """Pictures (name, content in base64) as seen, faces from the left. Raises ItemError, RequestError."""
+        pack = pack_of(self._config.faces)
+        if pack.fingerprint != self._store.fingerprint:
+            raise RequestError(
+                f"the library holds embeddings of another model than {pack.name} of this version: a photo cannot be"
+                f" compared with them; `face-organizer reembed --pack {pack.address}` moves the library to it"
+            )
         images = [decode_photo(name, base64.b64decode(content), self._config) for name, content in photos]
         return [
             replace(image, faces=tuple(sorted(image.faces, key=lambda face: float(face.detection.box[[0, 2]].sum()))))

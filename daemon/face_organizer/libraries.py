@@ -1,7 +1,7 @@
 """The libraries that one process serves: opened, changed and closed while the others go on.
 
 Room:    libraries (wires)
-Imports: errors, ports, config, adapters, pipeline, devices, app, door, opening, stdlib
+Imports: errors, ports, config, adapters, pipeline, parts, devices, app, door, opening, stdlib
 
 A library whose own truth is in danger (its disk is lost, its folder was taken away, somebody else holds it) is closed,
 loudly, and the others go on; SIGHUP tries it again. Where it was the last one, and after anything else that kills a
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import Event
+from time import monotonic
 
 import msgspec
 
@@ -20,18 +21,22 @@ from face_organizer.app import Organizer
 from face_organizer.config import Config, changes, check_libraries
 from face_organizer.devices import make_engine
 from face_organizer.door import Door
-from face_organizer.errors import FaceOrganizerError, ModelError
+from face_organizer.errors import AlreadyRunningError, FaceOrganizerError, ModelError
 from face_organizer.opening import open_organizer
+from face_organizer.parts import AUTO, with_pack
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Service
-from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
+from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, pause
 from face_organizer.ports import Log
+
+TAKEN_FOR_S, LOOK_S = 30.0, 0.1
+"""While a library is opened anew, a command may have taken it for itself: so long, and looked so often."""
 
 
 class Libraries:
     """By name; a single one without a table of its own has the name "". once: see Organizer.start.
 
-    They share an engine.
+    Those that go by one model pack share an engine.
 
     start, want, step and stop belong to the main thread; what takes long (closing, opening) is done in another.
     pulses: of the threads that belong to no library. lost: what was closed because of what.
@@ -40,7 +45,7 @@ class Libraries:
     def __init__(self, log: Log, *, once: bool = False) -> None:
         self._log, self._once = log, once
         self._shared: Config | None = None
-        self._engine: Engine | None = None
+        self._engines: dict[str, Engine] = {}
         self._wanted: Mapping[str, Config] | None = None
         self._job: Service | None = None
         self.open: Mapping[str, Organizer] = {}
@@ -54,7 +59,6 @@ class Libraries:
         """Open them one after the other. Raises what the last failed with where not one can be opened."""
         check_libraries(wanted)
         self._shared = next(iter(wanted.values()))
-        self._engine = make_engine(self._shared, self._log)
         try:
             self._open_all(wanted, {})
         except BaseException:
@@ -86,6 +90,13 @@ class Libraries:
             if len(self.open) == 1:
                 raise failure
             self._begin(lambda: self._close(name))
+        else:
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        """What was asked for, if anything was."""
+        if due := [name for name, each in self.open.items() if each.wants_reopening]:
+            self._begin(lambda: self._renew(due[0]))
         elif self._wanted is not None:
             wanted, self._wanted = self._wanted, None
             self._begin(lambda: self._arrange(wanted))
@@ -97,8 +108,8 @@ class Libraries:
         try:
             self._stop_all(within_s)
         finally:
-            if self._engine is not None:
-                self._engine.stop()
+            for engine in self._engines.values():
+                engine.stop()
 
     def _stop_all(self, within_s: float) -> None:
         if len(self.open) == 1:  # in this thread: a second signal cuts it short
@@ -117,8 +128,8 @@ class Libraries:
 
     def all_pulses(self) -> list[tuple[str, Pulses]]:
         """Whose threads they are, and their pulses; "" are those of the process, and of a single library."""
-        shared = [("", self.pulses)] if self._engine is None else [("", self.pulses), ("", self._engine.pulses)]
-        return [*shared, *((name, each.pulses) for name, each in self.open.items())]
+        engines = [("", each.pulses) for each in list(self._engines.values())]
+        return [("", self.pulses), *engines, *((name, each.pulses) for name, each in self.open.items())]
 
     def line(self) -> str:
         """What each does just now."""
@@ -155,6 +166,30 @@ class Libraries:
         for organizer in self.open.values():
             organizer.request_recluster("hangup")
 
+    def _renew(self, name: str) -> None:
+        """Close a library and open it by the model that it was moved to."""
+        config = with_pack(self.open[name].config, AUTO)
+        others = {other: each.config for other, each in self.open.items() if other != name}
+        self._close(name)
+        again_until = monotonic() + TAKEN_FOR_S
+        while True:
+            try:
+                self._open_all({**others, name: config}, {})
+                break
+            except AlreadyRunningError:  # a command found no daemon, and has it for a moment
+                if monotonic() > again_until:
+                    raise
+                pause(LOOK_S)
+        in_use = {each.pack for each in self.open.values()}
+        for pack in [pack for pack in self._engines if pack not in in_use]:
+            self._engines.pop(pack).stop()
+
+    def _engine_of(self, config: Config) -> Engine:
+        """What runs the networks of a pack, for all libraries that go by it."""
+        if config.faces.pack not in self._engines:
+            self._engines[config.faces.pack] = make_engine(config, self._log)
+        return self._engines[config.faces.pack]
+
     def _open_all(self, wanted: Mapping[str, Config], before: Mapping[str, Config]) -> None:
         """Open those that are not open, or as they were before if they cannot be. Raises where nothing is open then."""
         errors: dict[str, FaceOrganizerError] = {}
@@ -182,7 +217,7 @@ class Libraries:
 
     def _open(self, name: str, config: Config) -> None:
         log = self.log_of(name)
-        organizer = open_organizer(config, log, Pulses(), lambda: list(self.lost.values()), self._engine)
+        organizer = open_organizer(config, log, Pulses(), lambda: list(self.lost.values()), self._engine_of)
         try:
             if not self._once:
                 self._doors[name] = Door(organizer, config, log, self._free_number())

@@ -1,14 +1,16 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: adapters, pipeline, parts, app, names
+Imports: adapters, pipeline, parts, moving, app, names
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -19,13 +21,15 @@ from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app import Organizer
 from face_organizer.config import Config, People, check_folders
 from face_organizer.errors import NoRoomError, StoreError
-from face_organizer.parts import PEOPLE, make_folder, pack_of, state_folder
+from face_organizer.moving import switch_if_due
+from face_organizer.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
-from face_organizer.types import STATE_FOLDER
+from face_organizer.types import STATE_FOLDER, ModelRecord
 
 SETTINGS = "settings"
+T = TypeVar("T")
 
 
 def open_organizer(
@@ -33,9 +37,9 @@ def open_organizer(
     log: Log,
     pulses: Pulses | None = None,
     neighbours: Callable[[], Sequence[str]] = tuple,
-    engine: Engine | None = None,
+    engine_of: Callable[[Config], Engine] | None = None,
 ) -> Organizer:
-    """A library to fill, made if it is not there. pulses, neighbours, engine: see Organizer.
+    """A library to fill, made if it is not there. pulses, neighbours, engine_of: see Organizer.
 
     Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError where a new one finds a full disk; one that is
     there opens all the same.
@@ -51,10 +55,13 @@ def open_organizer(
         if make_folder(config.inbox_path, "inbox"):
             log.warning("inbox_made", inbox=str(config.inbox_path))  # nobody has said so: it may be a slip of the pen
         lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
-        store = open_store(state / "truth", pack.fingerprint, pack.dimension)
-        config = msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack.address))
+        store = open_store(state / "truth", pack.fingerprint, pack.dimension, any_model=True)
+        if config.faces.pack != AUTO:
+            config = with_pack(config, pack.address)
         _tell_of_backup(store, log)
-        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours, engine))
+        store = _with_store(store, lambda: _switched(store, config, log, pulses))
+        _with_store(store, lambda: _settle_pack(store, config))
+        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours, engine_of))
     except BaseException:
         lock.release()
         raise
@@ -72,10 +79,38 @@ def open_existing(library: Path, log: Log) -> Organizer:
     try:
         store = open_store(state / "truth", "", 0)
         _tell_of_backup(store, log)
+        store = _with_store(store, lambda: _switched(store, _remembered(store, library), log, None))
         return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
     except BaseException:
         lock.release()
         raise
+
+
+def _switched(store: LmdbStore, config: Config, log: Log, pulses: Pulses | None) -> LmdbStore:
+    """The store, by the model that was decided on."""
+    if not switch_if_due(store, config, log, pulses or Pulses()):
+        return store
+    store.close()
+    return open_store(store.folder, "", 0)
+
+
+def _settle_pack(store: LmdbStore, config: Config) -> None:
+    """Note which pack the library goes by. Raises StoreError where the configuration, or this version, has another."""
+    pack = library_pack(config, store) if config.faces.pack == AUTO else config.faces.pack
+    named = pack_of(with_pack(config, pack).faces)
+    with store.read() as txn:
+        model = txn.models.get(txn.slot)
+    if named.fingerprint != store.fingerprint:
+        holds = f"{model.pack} ({store.fingerprint})" if model is not None else store.fingerprint
+        raise StoreError(
+            f"the library {config.library_path} holds embeddings of the model pack {holds}, not of {pack}"
+            f" ({named.fingerprint}): they cannot be compared. `face-organizer reembed --pack {pack} --library"
+            f" {config.library_path}` moves it to {pack}; or go on with what it holds (faces.pack)"
+        )
+    if model is None or model.pack != pack:
+        told = model or ModelRecord(pack, store.fingerprint, store.dimension, "live")
+        with store.write() as txn:
+            txn.models.put(txn.slot, replace(told, pack=pack))
 
 
 def _tell_of_backup(store: LmdbStore, log: Log) -> None:
@@ -90,7 +125,7 @@ def _remembering(
     lock: LibraryLock,
     pulses: Pulses | None,
     neighbours: Callable[[], Sequence[str]],
-    engine: Engine | None,
+    engine_of: Callable[[Config], Engine] | None,
 ) -> Organizer:
     """Open it with the number of people it has had so far, unless another is asked for; and note the configuration, for
     that and for commands that come while no daemon runs, from wherever."""
@@ -104,7 +139,7 @@ def _remembering(
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
-    return Organizer(config, log, lock, store, pulses, neighbours, engine)
+    return Organizer(config, log, lock, store, pulses, neighbours, engine_of)
 
 
 def _people_before(store: LmdbStore) -> People | None:
@@ -128,7 +163,7 @@ def _remembered(store: LmdbStore, library: Path) -> Config:
     return msgspec.structs.replace(config, library=str(library), state_dir="")
 
 
-def _with_store(store: LmdbStore, make: Callable[[], Organizer]) -> Organizer:
+def _with_store(store: LmdbStore, make: Callable[[], T]) -> T:
     try:
         return make()
     except BaseException:

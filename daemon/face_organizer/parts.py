@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from face_organizer.adapters.disk import same_disk
 from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
-from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.adapters.runtime import Device, detector_device, kind_of
+from face_organizer.adapters.session import open_sessions
 from face_organizer.config import Config, FacesConfig, People
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
@@ -22,28 +25,39 @@ from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Session
+from face_organizer.ports import Session, Store
 from face_organizer.traits import Traits
 from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
+AUTO, DEFAULT_PACK = "auto", "opencv-zoo"
+
 PEOPLE: People = "auto"
 """How many people there are where nobody has ever said."""
 
 
-def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
+def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False) -> list[Session]:
     """Sessions of the pack's detector, quick at what Find asks of it most."""
     shapes = recurring_shapes(pack.traits.detector) if pack.detector_batches else ()
     batch_max = batch_max if pack.detector_batches else 1
-    return open_sessions(pack.detector_path, device, count=count, batch_max=batch_max, recurring=shapes)
+    return open_sessions(
+        pack.detector_path,
+        detector_device(device),
+        count=count,
+        batch_max=batch_max,
+        recurring=shapes,
+        profiled=profiled,
+    )
 
 
-def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session]:
+def open_recognisers(
+    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False
+) -> list[Session]:
     """Sessions of the pack's recogniser."""
     batch_max = batch_max if pack.recogniser_batches else 1
-    path = pack.recogniser_cpu_path if device == "cpu" else pack.recogniser_path
-    return open_sessions(path, device, count=count, batch_max=batch_max)
+    path = pack.recogniser_cpu_path if kind_of(device) == "cpu" else pack.recogniser_path
+    return open_sessions(path, device, count=count, batch_max=batch_max, profiled=profiled)
 
 
 def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
@@ -51,7 +65,7 @@ def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -
     if pack.attributes_path is None:
         return [None] * count
     batch_max = batch_max if pack.attributes_batches else 1
-    return [*open_sessions(pack.attributes_path, device, count=count, batch_max=batch_max)]
+    return [*open_sessions(pack.attributes_path, detector_device(device), count=count, batch_max=batch_max)]
 
 
 def make_eyes(
@@ -107,10 +121,22 @@ def models_folder(faces: FacesConfig) -> Path | None:
     return Path(faces.models_dir).expanduser() if faces.models_dir else None
 
 
+def library_pack(config: Config, store: Store) -> str:
+    """The address of the pack that a library goes by: the one it was moved to or begun with, else the one that was
+    asked for. Raises ConfigError."""
+    with store.read() as txn:
+        model = txn.models.get(txn.slot)
+    return model.pack if model is not None else pack_of(config.faces).address
+
+
+def with_pack(config: Config, pack: str) -> Config:
+    return msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack))
+
+
 def pack_of(faces: FacesConfig) -> Pack:
     """What is known of the pack that was asked for, without making its files. Raises ConfigError."""
     try:
-        return describe_pack(faces.pack, models_folder(faces))
+        return describe_pack(DEFAULT_PACK if faces.pack == AUTO else faces.pack, models_folder(faces))
     except ModelError as error:
         raise ConfigError(f"faces.pack = {faces.pack!r}: {error}") from error
 

@@ -30,6 +30,7 @@ from face_organizer.types import (
     InboxState,
     Int64,
     Lying,
+    ModelRecord,
     Neighbours,
     PersonRecord,
     Placed,
@@ -288,6 +289,29 @@ class Transaction(Protocol):
     def decisions(self) -> Table[DecisionRecord]: ...
     @property
     def changes(self) -> Table[ChangeRecord]: ...
+    @property
+    def models(self) -> Table[ModelRecord]:
+        """By slot: 0 and 1."""
+        ...
+
+    @property
+    def slot(self) -> int:
+        """Which model's faces, vectors and graph this view shows."""
+        ...
+
+    def beside(self) -> Transaction:
+        """The same transaction, but with the faces, vectors and graph of the other model. Images, persons and all that
+        was decided are one for both; a face has the same id in both, and may be missing in one."""
+        ...
+
+    def clear_beside(self) -> None:
+        """Drop everything of the other model."""
+        ...
+
+    def switch(self) -> None:
+        """From the commit on, the other model is the one in use, and what was in use lies beside."""
+        ...
+
     def former(self, change_id: int, face_id: int) -> FormerRecord | None:
         """What a change found when it came to this face; None if it did not touch it."""
         ...
@@ -326,6 +350,10 @@ class Transaction(Protocol):
 
     def pending_count(self) -> int: ...
     def set_pending(self, file_id: int, is_pending: bool) -> None: ...
+    def face_ids(self) -> Int64:
+        """Every face that has a vector, int64 (n,), ascending."""
+        ...
+
     def put_face_vector(self, face_id: int, vector: Float32) -> None: ...
     def delete_vectors(self, face_ids: Sequence[int]) -> None:
         """Take faces out of the vectors and out of the graph, with every edge that leads to them."""

@@ -25,6 +25,7 @@ from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import Lack, Space
@@ -49,6 +50,7 @@ class Status:
     placer: Placer
     space: Space
     recluster: Recluster
+    reembed: Reembed
     hands: Hands
     rejected: RejectedFiles
     pulses: Pulses
@@ -73,6 +75,9 @@ class Status:
             "queues": self.pipeline().queues(),
             "threads": self.intake.thread_states | self.pulses.states(),
             "device": self.intake.device,
+            "devices": self.intake.devices(),
+            "notices": [*map(answers.printable, self.intake.notices())],
+            "pack": self.reembed.pack,
             "reclustering": self.recluster.running,
             "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
             "index": self._index(),
@@ -98,6 +103,8 @@ class Status:
             doing = "re-clustering"
         if lack := self.space.lack:
             doing = f"paused, no room in {ascii(lack.folder)[1:-1]}"
+        if notices := self.intake.notices():
+            doing = f"on {self.intake.device} only ({answers.printable(notices[0])}): {doing}"
         counted = f"{len(self.roster.faces_of)} persons, {self.index.count} faces"
         return f"{doing}: {counted}, {self._in_flight()} in flight"
 
@@ -109,6 +116,7 @@ class Status:
             return answers.counts(txn, self.roster, self.rejected) | {
                 "last_run": answers.run_summary(last_id, last) if last else None,
                 "proposal": proposal(txn),
+                "reembed": self.reembed.told(txn),
                 "decisions": txn.decisions.count(),
             }
 

@@ -127,7 +127,8 @@ class SeenFace:
 
     embedding: float32 (d,), norm 1, read-only. quality: 0..1. founder: may found a person or shape a centroid
     (False for the centred-resize fallback and for faces below the quality bound). attributes: None where no network
-    told any.
+    told any. found: by the detector, in this look; False for that fallback, and for a face that was known from an
+    earlier look and lies where it lay then.
     """
 
     detection: Detection
@@ -135,6 +136,7 @@ class SeenFace:
     quality: float
     founder: bool
     attributes: FaceAttributes | None = None
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,7 +231,7 @@ class Placed:
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One content. Several files may hold it (duplicates); its faces are seen once. look: b"" of one that an older
-    version recorded."""
+    version recorded. closed: somebody in it was forgotten, so no face may be found in it again."""
 
     digest: bytes
     width_px: int
@@ -237,6 +239,7 @@ class ImageRecord:
     face_ids: tuple[int, ...]
     file_ids: tuple[int, ...]
     look: bytes = b""
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +414,34 @@ class RunRecord:
     splits: tuple[int, ...] = ()
     joined: int = 0
     at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model whose embeddings the store holds: the one in use, and at most one beside it.
+
+    pack: its name, or the folder it lies in. state: live, filling (images are being read again), ready (compared; waits
+    to be switched to), due (to be switched to at the next opening), kept (was in use before). asks: it is not switched
+    to unasked. upto: images up to this one were read again. images, by_landmarks, added: how many were read, how many
+    old faces it did not find, so that they were embedded where they had been, and how many faces only it found. found:
+    what the comparison tells, plain values. comparison: the run that a re-clustering by it would be. waits: why it does
+    not switch by itself. since_run, since_face: the last ones of the model before.
+    """
+
+    pack: str
+    fingerprint: str
+    dimension: int
+    state: str
+    asks: bool = False
+    upto: int = 0
+    images: int = 0
+    by_landmarks: int = 0
+    added: int = 0
+    found: dict[str, Any] = field(default_factory=dict)
+    comparison: RunRecord | None = None
+    waits: str = ""
+    since_run: int = 0
+    since_face: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -112,6 +112,25 @@ def test_a_pack_json_says_what_was_measured_and_the_licence(tmp_path: Path) -> N
     assert pack.sources["similarity_link_min"].startswith("not measured")
 
 
+def test_insightfaces_own_manifest_says_which_files_count_and_how_they_are_fed(tmp_path: Path) -> None:
+    folder = tiny.buffalo(tmp_path / "raccoon")
+    tiny.recogniser(folder / "a_verifier.onnx", dimension=24)
+    tasks = {
+        "detection": {"file": "det_10g.onnx"},
+        "recognition": {"file": "w600k_r50.onnx", "preprocessing": "embedded"},
+    }
+    (folder / "manifest.json").write_text(json.dumps({"manifest_version": 2, "tasks": tasks}))
+
+    pack = describe_pack(str(folder), tmp_path / "models")
+
+    assert (pack.dimension, pack.traits.recogniser.scaling) == (16, Scaling(mean=0, std=1))
+    assert "MODEL.LICENSE" in pack.licence
+    tasks["detection"]["preprocessing"] = "embedded"
+    (folder / "manifest.json").write_text(json.dumps({"manifest_version": 2, "tasks": tasks}))
+    with pytest.raises(ModelError, match="another scaling"):
+        describe_pack(str(folder), tmp_path / "models")
+
+
 @pytest.mark.parametrize(
     ("says", "problem"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,11 @@ import pytest
 from pictures import drawn_face
 from process import environment
 
-from face_organizer.adapters import session as sessions
+from face_organizer.adapters import onnx_runtime, open_vino
 from face_organizer.adapters.models import Pack, load_pack
-from face_organizer.adapters.session import Device, choose_device, open_sessions
-from face_organizer.errors import ModelError
+from face_organizer.adapters.runtime import Device
+from face_organizer.adapters.session import is_offered, nodes_by_provider, open_sessions, steps_run
+from face_organizer.errors import DeviceError, ModelError
 from face_organizer.types import Float32
 from face_organizer.vision import detect
 
@@ -80,7 +80,7 @@ def test_a_recurring_shape_answers_as_any_other(pack: Pack, device: Device, rows
 def test_recurring_shapes_have_networks_of_their_own_and_make_up_larger_batches(pack: Pack) -> None:
     shapes = [(4, 3, 160, 160), (1, 3, 160, 160), (4, 3, 96, 96)]
     session = open_sessions(pack.detector_path, "openvino", count=1, batch_max=8, recurring=shapes)[0]
-    assert isinstance(session, sessions._OpenVinoSession)
+    assert isinstance(session, open_vino.OpenVinoSession)
     sent: list[tuple[int, ...]] = []
     infer = session._infer
 
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_network_is_refused_by_name(tmp_path: Path, device: De
 
 
 def test_cuda_is_never_replaced_in_silence(pack: Pack) -> None:
-    if sessions._offers_cuda():
+    if is_offered("cuda"):
         pytest.skip("this ONNX Runtime has CUDA")
 
     with pytest.raises(ModelError, match=r"CUDAExecutionProvider.*\[cuda\]"):
@@ -163,48 +163,58 @@ def test_a_runtime_that_falls_back_by_itself_is_refused(pack: Pack, monkeypatch:
         open_sessions(pack.recogniser_path, "cuda", count=1, batch_max=1)
 
 
+def test_a_session_says_what_it_ran_where(pack: Pack) -> None:
+    ort, openvino = (
+        open_sessions(pack.recogniser_path, device, count=2, batch_max=2, profiled=True)[0]
+        for device in ("cpu", "openvino")
+    )
+    ort.run(aligned_faces(2))
+
+    (of_cpu,) = steps_run(ort).values()
+    assert sum(count for operator, count in of_cpu.items() if "Conv" in operator) >= 2 * 20
+    assert steps_run(ort) == {}
+    assert list(steps_run(openvino)) == ["CPU"]
+    assert nodes_by_provider(pack.recogniser_path, "cpu")["CPUExecutionProvider"] > 50
+    assert ort.run(aligned_faces(1))[0].shape == (1, 128)
+
+
+@pytest.mark.parametrize("device", RUNTIMES)
+def test_what_a_runtime_raises_at_work_is_the_devices_failure(pack: Pack, device: Device) -> None:
+    session = open_sessions(pack.recogniser_path, device, count=1, batch_max=2)[0]
+
+    with pytest.raises(DeviceError, match=f"^{device}: "):
+        session.run(np.zeros((1, 4, 112, 112), np.float32))
+
+
+def test_tensorrt_is_asked_for_half_precision_one_engine_and_a_cache(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    def opened(path: str, options: object, providers: list[tuple[str, dict[str, str]]]) -> SimpleNamespace:
+        asked.extend(providers)
+        return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+
+    runtime = SimpleNamespace(SessionOptions=SimpleNamespace, InferenceSession=opened)
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+
+    with pytest.raises(ModelError, match="TensorrtExecutionProvider was asked for and CPUExecutionProvider is active"):
+        open_sessions(pack.recogniser_path, "tensorrt:1", count=1, batch_max=16)
+
+    (provider, options), (beside, _) = asked
+    assert (provider, beside) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert (options["device_id"], options["trt_fp16_enable"]) == ("1", "True")
+    assert options["trt_profile_min_shapes"].endswith(":1x3x112x112")
+    assert options["trt_profile_max_shapes"].endswith(":16x3x112x112")
+    assert Path(options["trt_engine_cache_path"]).is_dir()
+    assert Path(options["trt_engine_cache_path"]).parent == pack.recogniser_path.parent
+
+
 def test_a_missing_runtime_is_named_with_the_way_out(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
 
     with pytest.raises(ModelError, match=r"not installed.*\[openvino\]"):
         open_sessions(pack.recogniser_path, "openvino", count=1, batch_max=1)
-
-
-def test_what_was_asked_for_is_chosen_without_looking(tmp_path: Path) -> None:
-    assert choose_device("cpu", tmp_path / "absent.onnx").device == "cpu"
-
-
-def test_auto_prefers_openvino_to_onnx_runtime_on_a_cpu(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_offers_cuda", lambda: False)
-
-    assert choose_device("auto", pack.recogniser_path).device == "openvino"
-
-
-def test_auto_without_openvino_takes_onnx_runtime(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_offers_cuda", lambda: False)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else name)
-
-    assert choose_device("auto", pack.recogniser_path).device == "cpu"
-
-
-def test_auto_says_why_it_passed_over_a_cuda_device_that_fails(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(path: Path, count: int, batch_max: int) -> list[object]:
-        raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")
-
-    monkeypatch.setattr(sessions, "_offers_cuda", lambda: True)
-    monkeypatch.setattr(sessions, "_open_cuda", fails)
-
-    choice = choose_device("auto", pack.recogniser_path)
-
-    assert choice.device == "openvino"
-    assert "CUDNN_STATUS_EXECUTION_FAILED" in choice.reason
-
-
-def test_without_any_runtime_the_extras_are_named(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-
-    with pytest.raises(ModelError, match=r"face-organizer\[cpu\]"):
-        choose_device("auto", pack.recogniser_path)
 
 
 def test_batches_for_cuda_come_in_few_sizes_and_the_filling_is_cut_off() -> None:
@@ -215,7 +225,7 @@ def test_batches_for_cuda_come_in_few_sizes_and_the_filling_is_cut_off() -> None
         return [feed["data"][:, :, 0, 0]]
 
     inference = SimpleNamespace(run=run, get_inputs=lambda: [SimpleNamespace(name="data", shape=["n", 3, 112, 112])])
-    session = sessions._OrtSession(inference, batch_max=12, buckets=True)
+    session = onnx_runtime.OrtSession(inference, "cuda:0", batch_max=12)
 
     answers = [session.run(aligned_faces(n))[0] for n in (1, 2, 3, 5, 9, 12)]
 
@@ -225,9 +235,9 @@ def test_batches_for_cuda_come_in_few_sizes_and_the_filling_is_cut_off() -> None
 
 def test_the_runtimes_keep_no_notes_of_their_use_in_anybodys_home(tmp_path: Path) -> None:
     program = (
-        "from face_organizer.adapters import session\n"
-        "session._openvino().Core()\n"
-        "session._onnxruntime().SessionOptions()\n"
+        "from face_organizer.adapters import onnx_runtime, open_vino\n"
+        "open_vino.load_openvino().Core()\n"
+        "onnx_runtime.load_onnx_runtime().SessionOptions()\n"
     )
     homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_CONFIG_HOME": str(tmp_path / "c")}
 

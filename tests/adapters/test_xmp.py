@@ -77,7 +77,11 @@ def test_a_named_face_is_read_whoever_wrote_it(text: str) -> None:
         LIGHTROOM.replace('stArea:h="0.4"', ""),
         LIGHTROOM.replace("</rdf:li>", "", 1),
         WINDOWS.replace("0.4, 0.3, 0.2, 0.4", "0.4, 0.3"),
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{"<a>" * 90_000}{"</a>" * 90_000}</x:xmpmeta>',
+        "<rdf:RDF " * 200_000,
+        "<rdf:RDF></rdf:RDF>" * 1000,
     ],
+    ids=range(12),
 )
 def test_what_cannot_be_read_gives_nothing(text: str) -> None:
     assert regions_in(text.encode()) == []

@@ -63,16 +63,15 @@ def test_the_real_review_answers_or_says_that_there_is_nothing(visit: Callable[.
     expect(page.find(".ask, .question h2").first).to_be_visible()
 
 
-def test_a_proposal_shows_before_and_after_and_is_applied_or_dismissed(
+def test_a_proposal_that_waits_is_dismissed_and_an_empty_one_does_not_wait(
     visit: Callable[..., Visit], served: Served
 ) -> None:
     before = served.people()
-    people = served.get("people")["people"]
-    taken = served.decide(kind="split", person=people[-1]["person_id"], parts=2)
-    served.decide(kind="undo", decision_id=taken["decision_id"])
     page = visit("changes")
     page.find("button", has_text="Propose").first.click()
-
+    page.says("Nothing would change")
+    expect(page.find("h2", has_text="No proposal waits")).to_be_visible()
+    served.http.post("/api/runs", json={"action": "propose"})  # somebody else's
     page.wait(".summary")
     page.find("button", has_text="Dismiss").click()
 

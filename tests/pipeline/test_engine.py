@@ -313,6 +313,25 @@ def test_a_library_that_is_aborted_leaves_the_others_alone(hall: Hall) -> None:
         gone.submit(image("late"))
 
 
+def test_figures_say_what_each_device_has_done_and_whether_it_still_does(hall: Hall) -> None:
+    hall.open(Device("cuda:0", [dies("cuda:0")]), Device("cuda:1", [Eyes()], notices=("cuda:2 is not used: broken",)))
+    pipeline = hall.library([])
+    submit(pipeline, pictures("", 20))
+    pipeline.close()
+
+    ill, well = hall.engine.figures()
+
+    assert (ill["device"], ill["state"], ill["working"], ill["images"]) == ("cuda:0", "retired", 0, 0)
+    assert (well["device"], well["state"], well["working"], well["images"]) == ("cuda:1", "working", 1, 20)
+    assert well["images_per_s"] > 0
+    assert 0 < well["batch_fill"] <= 1
+    assert hall.engine.notices() == ["cuda:2 is not used: broken", "cuda:0 was retired: cuda:0: out of order"]
+
+
+def test_an_empty_lane_is_a_lane(hall: Hall) -> None:
+    assert hall.open(Device("cpu", [Eyes()])).lane()
+
+
 def test_an_engine_that_was_never_started_stops_too(hall: Hall) -> None:
     hall.engine = Engine(list, batch_max=1, linger_s=0.0, log=hall.log)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,9 @@ from typing import Any
 import pytest
 from numbered import paint
 from process import NUMBERED, Daemon, as_json, files_below
+from steps import FOLDERS, STEPS
 from support import wait_until
+from survival import Nest
 
 from face_organizer.adapters.store import open_store
 from face_organizer.commands import answer
@@ -88,13 +92,18 @@ def sorted_once(tmp_path_factory: pytest.TempPathFactory) -> House:
 @pytest.fixture
 def house(sorted_once: House, tmp_path: Path, start: Callable[..., Daemon]) -> House:
     """One of its own, of the same files."""
+    return copy_of(sorted_once, tmp_path, start)
+
+
+def copy_of(house: House, folder: Path, start: Callable[..., Daemon] = Daemon) -> House:
+    """The pictures are hard links: the same inodes."""
 
     def copy(source: str, target: str) -> None:
         (shutil.copy2 if STATE_FOLDER in Path(source).parts else os.link)(source, target)
 
-    shutil.copytree(sorted_once.library, tmp_path / "library", symlinks=True, copy_function=copy)
-    (tmp_path / "inbox").mkdir()
-    return House(tmp_path, start)
+    shutil.copytree(house.library, folder / "library", symlinks=True, copy_function=copy)
+    (folder / "inbox").mkdir()
+    return House(folder, start)
 
 
 def in_folder(library: Path, folder: str) -> Iterable[str]:
@@ -202,6 +211,17 @@ def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) 
     assert house.kinds() == ["assign"]
 
 
+def test_the_library_explains_itself_and_nobody_takes_that_for_an_image(house: House) -> None:
+    text = house.library / "README.txt"
+    assert "drag an image" in text.read_text()
+
+    text.unlink()
+    house.once()
+
+    assert not text.exists()
+    house.is_well()
+
+
 def test_it_can_be_turned_off(house: House) -> None:
     house.settings.write_text(SETTINGS + "watch = false\n")
     house.drag(f"{ANN}/00.png", to=BOB)
@@ -307,3 +327,71 @@ def test_hundreds_of_our_moves_are_not_taken_for_theirs_while_they_drag(house: H
 def test_thousands_of_our_moves_are_not_taken_for_theirs_while_they_drag_hundreds(house: House) -> None:
     house.begin()
     thousands(house, people=4, each=300, rounds=5)
+
+
+# killed
+
+
+KILLED = (
+    *((step, when, 1) for step in FOLDERS for when in ("before", "after")),
+    ("truth_committed", "after", 1),
+    ("change_begun", "after", 1),
+    ("change_finished", "after", 1),
+    ("decision_made", "after", 1),
+    ("placed_recorded", "before", 1),
+)
+
+
+def rearrange(house: House) -> House:
+    """An image to somebody else, a new name, somebody new, a merge, a deletion."""
+    house.drag(f"{ANN}/00.png", to=BOB)
+    (house.library / CAT).rename(house.library / "Cat")
+    house.drag("outliers/stranger.png", to="Zoe")
+    (house.library / ANN / "both.png").unlink()
+    return house
+
+
+def killed(nest: Nest, house: House, moments: Sequence[tuple[str, str, int]], folder: Path) -> Counter[str]:
+    """Die at each of these moments while what was rearranged is understood, each time in a library of its own. The
+    next start makes of it what an undisturbed one does, and decides it once. Returns how often it died where."""
+    calm = rearrange(copy_of(house, make(folder / "calm")))
+    assert nest.run("run", "--once", *calm.arguments, painted=True).code == 0
+    died: Counter[str] = Counter()
+    for number, (step, when, nth) in enumerate(moments):
+        world = rearrange(copy_of(house, make(folder / str(number))))
+        ended = nest.run("run", "--once", *world.arguments, painted=True, arm={"step": step, "when": when, "nth": nth})
+        assert ended.code == (-signal.SIGKILL if ended.happened else 0), (step, when, nth, ended)
+        died[step] += ended.happened
+        assert nest.run("run", "--once", *world.arguments, painted=True).code == 0
+        assert world.tree() == calm.tree(), (step, when, nth)
+        assert world.kinds() == calm.kinds() == ["sorted"], (step, when, nth)
+        assert world.says() == calm.says()
+        assert answer(world.library, "check")["findings"] == []
+        shutil.rmtree(folder / str(number))
+    return died
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.timeout(600)
+def test_killed_between_seeing_deciding_and_placing_it_is_decided_once_and_nothing_is_lost(
+    nests: list[Nest], sorted_once: House, tmp_path: Path
+) -> None:
+    died = killed(nests[0], sorted_once, KILLED, tmp_path)
+
+    assert died.total() == len(KILLED), died
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_wherever_it_is_killed_what_was_rearranged_is_decided_once(
+    nests: list[Nest], sorted_once: House, tmp_path: Path
+) -> None:
+    moments = list(itertools.product([*STEPS, *FOLDERS], ("before", "after"), (1, 2, 4)))
+    died = killed(nests[0], sorted_once, moments, tmp_path)
+
+    assert died.total() > 100, died
+    print(f"{died.total()} kills at {sum(times > 0 for times in died.values())} steps")  # noqa: T201 - the figure

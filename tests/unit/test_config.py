@@ -25,6 +25,7 @@ from face_organizer.config import (
     load_libraries,
 )
 from face_organizer.errors import ConfigError
+from face_organizer.parts import DEFAULT_PACK
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "face-organizer.toml"
 
@@ -62,7 +63,7 @@ def test_the_values_that_the_pack_decides_are_shown_as_they_are(tmp_path: Path) 
 
     persons = load(path).persons
 
-    (pack,) = (pack for pack in list_packs() if pack.name == Config().faces.pack)
+    (pack,) = (pack for pack in list_packs() if pack.name == DEFAULT_PACK)
     shown = {key: value for key, value in msgspec.structs.asdict(persons).items() if key.startswith("similarity_")}
     assert shown == {key: getattr(pack, key) for key in shown}
 
@@ -323,6 +324,28 @@ def test_an_address_without_host_or_port_is_refused_with_an_example(listen: str)
 def test_an_address_may_be_one_of_ipv6() -> None:
     assert host_and_port("[::1]:8765") == ("::1", 8765)
     assert host_and_port("localhost:0") == ("localhost", 0)
+
+
+@pytest.mark.parametrize(
+    "devices", ['"auto"', '"cuda"', '["cuda:0", "cuda:1"]', '["tensorrt:0"]', '["cpu", "openvino"]']
+)
+def test_devices_are_a_name_or_a_list_of_names(tmp_path: Path, devices: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[faces]\ndevices = {devices}\n")
+
+    wanted = load(path).faces.wanted
+
+    assert isinstance(wanted, tuple)
+    assert all(name in devices for name in wanted)
+
+
+@pytest.mark.parametrize("devices", ['"gpu"', '["cuda:0", "cuda:x"]', "[]", '"cuda:"', '"cpu:1"', "5", "[5]"])
+def test_devices_that_do_not_exist_are_refused_by_name(tmp_path: Path, devices: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f"[faces]\ndevices = {devices}\n")
+
+    with pytest.raises(ConfigError, match=r"c\.toml: faces\.devices must be"):
+        load(path)
 
 
 def test_web_without_an_address_means_that_of_the_settings_or_the_usual_one(tmp_path: Path) -> None:

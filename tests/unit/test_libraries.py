@@ -30,6 +30,7 @@ class Open:
         self.stopping: Callable[[], object] = lambda: None
         self.stopped = 0
         self.asked: list[str] = []
+        self.wants_reopening, self.pack = False, config.faces.pack
 
     def start(self, **_: bool) -> None:
         pass

@@ -6,6 +6,7 @@ import numpy as np
 from test_cluster import faces_of
 
 from face_organizer.identity.questions import (
+    Bound,
     likely_one,
     likely_same,
     likely_strangers,
@@ -30,8 +31,8 @@ def strangers(vectors: np.ndarray, person: np.ndarray) -> list:
     sums, sizes = totals(vectors, person)
     everybody = np.ones(len(vectors), np.bool_)
     own = similarities_without_self(vectors, person, everybody, sums, sizes)
-    rows = suspects(own, BOUND)
-    found = likely_strangers(vectors[rows], person[rows], everybody[rows], sums, sizes, similarity_link_min=BOUND)
+    rows = suspects(own, Bound(BOUND))
+    found = likely_strangers(vectors[rows], person[rows], everybody[rows], sums, sizes, Bound(BOUND))
     found.sort(key=lambda each: -each.likely)
     return [(rows[each.rows], each) for each in found]
 
@@ -41,14 +42,14 @@ def test_a_person_that_was_split_in_two_is_found_and_nobody_else() -> None:
     person = who.copy()
     person[:4] = 4
 
-    found = likely_same(*totals(vectors, person), similarity_link_min=BOUND)
+    found = likely_same(*totals(vectors, person), Bound(BOUND))
 
     assert (found.a.tolist(), found.b.tolist()) == ([0], [4])
     assert found.likely[0] > 0.9
 
 
 def test_what_clustering_left_apart_is_one_person_in_half_of_the_cases_a_little_below_the_bound() -> None:
-    likely = likely_one(np.array([BOUND - 0.06, BOUND - 0.03, BOUND - 0.09], np.float32), BOUND)
+    likely = likely_one(np.array([BOUND - 0.06, BOUND - 0.03, BOUND - 0.09], np.float32), Bound(BOUND))
 
     assert np.allclose(likely, [0.5, 0.75, 0.25], atol=1e-4)
 
@@ -71,7 +72,7 @@ def test_a_library_in_order_raises_no_question() -> None:
     vectors, who = faces_of([20, 12, 8, 5])
 
     assert strangers(vectors, who) == []
-    assert len(likely_same(*totals(vectors, who), similarity_link_min=BOUND).a) == 0
+    assert len(likely_same(*totals(vectors, who), Bound(BOUND)).a) == 0
 
 
 def test_a_face_does_not_vouch_for_itself() -> None:
@@ -103,5 +104,5 @@ def test_nobody_and_who_is_not_there_have_no_row() -> None:
 def test_no_person_at_all_raises_no_question() -> None:
     nothing = np.empty((0, 8), np.float32), np.empty(0, np.int64)
 
-    assert len(likely_same(*nothing, similarity_link_min=BOUND).a) == 0
-    assert likely_strangers(nothing[0], nothing[1], np.empty(0, np.bool_), *nothing, similarity_link_min=BOUND) == []
+    assert len(likely_same(*nothing, Bound(BOUND)).a) == 0
+    assert likely_strangers(nothing[0], nothing[1], np.empty(0, np.bool_), *nothing, Bound(BOUND)) == []

@@ -33,24 +33,28 @@ MAY_IMPORT = {
     "pipeline": NAMES | {"vision", "identity"},  # moves
     "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
     "calls": NAMES | {"pipeline"},
-    "devices": NAMES | {"vision", "adapters", "pipeline", "parts"},
+    "proving": NAMES | {"vision", "adapters", "parts"},
+    "devices": NAMES | {"adapters", "pipeline", "parts", "proving"},
     "intake": NAMES | {"adapters", "pipeline", "parts"},
     "status": NAMES | {"adapters", "pipeline", "calls", "intake"},
     "pictures": NAMES | {"vision", "adapters"},
     "enrol": NAMES | {"intake", "pipeline"},
     "figures": {"calls", "pipeline"},
+    "moving": NAMES | {"adapters", "pipeline", "parts", "devices"},
     "app": NAMES
-    | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures", "enrol", "figures"},
-    "opening": NAMES | {"adapters", "pipeline", "parts", "app"},
+    | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures", "enrol", "figures"}
+    | {"moving"},
+    "opening": NAMES | {"adapters", "pipeline", "parts", "app", "moving"},
     "web": NAMES,  # talks
     "door": NAMES | {"adapters", "pipeline", "app", "web"},
-    "libraries": NAMES | {"adapters", "pipeline", "devices", "app", "door", "opening"},
+    "libraries": NAMES | {"adapters", "pipeline", "parts", "devices", "app", "door", "opening"},
     "serve": NAMES | {"adapters", "pipeline", "app", "libraries"},
     "shown": NAMES | {"vision", "adapters"},
-    "commands": NAMES | {"health", "adapters", "opening", "shown"},
+    "commands": NAMES | {"health", "adapters", "opening", "app", "shown"},
+    "follow": NAMES | {"adapters", "pipeline", "commands", "app"},
     "outside": NAMES | {"vision", "identity", "adapters", "commands"},
     "demo": {"errors"},  # talks
-    "cli": NAMES | {"commands", "outside", "serve", "demo"},
+    "cli": NAMES | {"commands", "follow", "outside", "serve", "demo"},
     "__main__": {"cli"},
 }
 ONLY_IN = {  # library -> the files or rooms that may import it
@@ -64,6 +68,8 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
+        "parts.py",
+        "moving.py",
         "traits.py",
         "adapters/tables.py",
         "opening.py",
@@ -77,9 +83,10 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/pull.py",
     ),
     "google": ("adapters/networks.py",),
-    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/session.py"),
-    "onnxruntime": ("adapters/session.py",),
-    "openvino": ("adapters/session.py",),
+    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/onnx_runtime.py"),
+    "onnxruntime": ("adapters/onnx_runtime.py",),
+    "openvino": ("adapters/open_vino.py",),
+    "pynvml": ("adapters/nvml.py",),
     "pillow_heif": ("vision/decode.py",),
     "prometheus_client": ("web/metrics.py",),
     "pydantic": ("web/",),
@@ -87,6 +94,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "queue": ("pipeline/",),
     "rich": ("cli/",),
     "shutil": (
+        "adapters/onnx_runtime.py",
         "adapters/sidecars.py",
         "adapters/examine.py",
         "adapters/store.py",
@@ -106,6 +114,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     ),
     "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
+    "tensorrt": ("adapters/onnx_runtime.py",),
     "threading": ("pipeline/", "adapters/", "intake.py", "libraries.py", "serve.py", "door.py", "web/clerks.py"),
     "urllib": ("adapters/pull.py", "web/"),
     "uvicorn": ("web/server.py",),

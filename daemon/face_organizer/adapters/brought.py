@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from face_organizer.adapters.networks import Network
 
 SAYS = "pack.json"
+INSIGHTFACE_SAYS = "manifest.json"
+"""What newer packs of InsightFace say of themselves (its manifest version 2)."""
 
 Signature = tuple[tuple[str, int, int], ...]
 """Of a folder: name, size in bytes and mtime in ns of all that matters in it."""
@@ -52,6 +54,11 @@ def describe(folder: Path, name: str, signature: Signature) -> Manifest:
 
     networks = {file: network_at(folder / file) for file, *_ in signature if file.endswith(".onnx")}
     says = read_overrides(folder / SAYS)
+    tasks = _tasks(folder)
+    if tasks:
+        chosen = {str(task.get("file")) for task in tasks.values()}
+        networks = {file: network for file, network in networks.items() if file in chosen}
+        says = laid_over(_told_by(folder, tasks), says)
     detector, found = _first(folder, networks, "detector")
     recogniser, seen = _first(folder, networks, "recogniser")
     told = says.get("recogniser")
@@ -76,6 +83,32 @@ def describe(folder: Path, name: str, signature: Signature) -> Manifest:
     return manifest_of(laid_over(values, says), folder / SAYS)
 
 
+def _tasks(folder: Path) -> dict[str, dict[str, Any]]:
+    """What InsightFace's own manifest says of each task, {} where there is none of the version that we know."""
+    told = read_overrides(folder / INSIGHTFACE_SAYS)
+    if told.get("manifest_version") != 2:
+        return {}
+    tasks = told.get("tasks")
+    if not isinstance(tasks, dict) or not all(isinstance(task, dict) for task in tasks.values()):
+        raise ModelError(f"{folder / INSIGHTFACE_SAYS} names no tasks: it is damaged")
+    return tasks
+
+
+def _told_by(folder: Path, tasks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The same in our words. Raises ModelError: the detector wants to be fed as ours are not."""
+    usual: dict[str, Any] = {"mean": 127.5, "std": 128.0}
+    if tasks.get("detection", {}).get("preprocessing", usual) != usual:
+        raise ModelError(
+            f"the detector of {folder} does not want (x - 127.5) / 128, and another scaling is not known here"
+        )
+    scaling = tasks.get("recognition", {}).get("preprocessing", {"mean": 127.5, "std": 127.5})
+    raw = {"mean": 0.0, "std": 1.0}
+    return {
+        "licence": f"as MODEL.LICENSE in {folder} says",
+        "recogniser": {"traits": {"scaling": raw if scaling == "embedded" else scaling}},
+    }
+
+
 def sha256_of(path: Path) -> str:
     """The file's sha256 in hex, "" when it cannot be read."""
     try:
@@ -86,7 +119,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _matters(path: Path) -> bool:
-    return path.suffix == ".onnx" or path.name == SAYS
+    return path.suffix == ".onnx" or path.name in (SAYS, INSIGHTFACE_SAYS)
 
 
 def _first(folder: Path, networks: dict[str, Network], role: str) -> tuple[str, Network]:

@@ -100,7 +100,10 @@ def face_table(faces: Iterable[Page], assignments: Iterable[Page]) -> FaceTable:
     person_of = np.zeros(len(face_ids), np.int64)
     for keys, values in assignments:
         persons = np.fromiter((_assignment(value).person_id for value in values), np.int64, len(values))
-        person_of[np.searchsorted(face_ids, ids_of(keys))] = persons
+        ids = ids_of(keys)
+        rows = np.searchsorted(face_ids, ids)
+        known = np.zeros(len(ids), np.bool_) if len(face_ids) == 0 else face_ids[rows % len(face_ids)] == ids
+        person_of[rows[known]] = persons[known]  # a model beside may not have seen every face yet
     return FaceTable(face_ids, image_of, founder, quality, person_of)
 
 

@@ -1,7 +1,7 @@
 """Finds out what is so on this machine. Reads only; what may crash or load libraries happens in a process of its own.
 
 Room:    adapters (touches the driver, the loader, /proc and the package folders)
-Imports: errors, facts, file_systems, models, stdlib
+Imports: errors, facts, driver, file_systems, models, stdlib
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from face_organizer.adapters.driver import read_driver, read_text
 from face_organizer.adapters.file_systems import kind_at
 from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
 from face_organizer.errors import ModelError
-from face_organizer.facts import Capability, Driver, Folder, Gpu, Library, Limits, Machine, Trial, Version
+from face_organizer.facts import Capability, Folder, Library, Limits, Machine, Trial
 
 PACKAGES = re.compile(
     r"(onnxruntime|openvino|opencv|insightface|faiss|tensorrt|torch)(-.*)?|nvidia-(cudnn|cublas|cuda-runtime|cufft|curand).*"
@@ -32,14 +33,11 @@ LINKED = ("libcublas.so", "libcublasLt.so", "libcudart.so", "libcudnn.so", "libc
 LOADER_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/cuda/lib64", "/usr/lib64")
 SM = re.compile(r"\.sm_(\d+)a?\.")
 
-_COMPUTE_CAPABILITY = (75, 76)
-"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
-
 
 def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path | None) -> Machine:
     """Everything that the doctor asks for; a few seconds. folders: with their roles; those that do not exist yet are
     judged by what they would lie in."""
-    driver, gpus = _driver()
+    driver, gpus = read_driver()
     packages = dict(_packages())
     pack, packs = _packs(models_dir)
     trials = tuple(_trials(pack, packages, devices)) if pack else ()
@@ -62,53 +60,14 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
     )
 
 
-# the driver
-
-
-def _driver() -> tuple[Driver | None, tuple[Gpu, ...]]:
-    """What the CUDA driver API says; None where there is no driver. Needs nothing that CUDA's toolkit brings."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None, ()
-    version = _driver_version()
-    code = cuda.cuInit(0)
-    if code != 0:
-        text = ctypes.c_char_p()
-        cuda.cuGetErrorName(code, ctypes.byref(text))
-        return Driver(version, problem=(text.value or b"").decode() or f"cuInit gives {code}"), ()
-    number = ctypes.c_int()
-    cuda.cuDriverGetVersion(ctypes.byref(number))
-    newest: Version = (number.value // 1000, number.value % 1000 // 10)
-    cuda.cuDeviceGetCount(ctypes.byref(number))
-    return Driver(version, newest), tuple(_gpu(cuda, device) for device in range(number.value))
-
-
-def _gpu(cuda: ctypes.CDLL, ordinal: int) -> Gpu:
-    device, name, size = ctypes.c_int(), ctypes.create_string_buffer(128), ctypes.c_size_t()
-    cuda.cuDeviceGet(ctypes.byref(device), ordinal)
-    cuda.cuDeviceGetName(name, len(name), device)
-    cuda.cuDeviceTotalMem_v2(ctypes.byref(size), device)
-    capability = []
-    for attribute in _COMPUTE_CAPABILITY:
-        value = ctypes.c_int()
-        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
-        capability.append(value.value)
-    return Gpu(name.value.decode(errors="replace"), (capability[0], capability[1]), size.value)
-
-
-def _driver_version() -> str:
-    """From the kernel's module: "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  ..."."""
-    text = _read("/proc/driver/nvidia/version")
-    found = re.search(r"Module\s+(?:for \S+\s+)?(\d+\.[\d.]+)", text)
-    return found[1] if found else ""
+# the bus
 
 
 def _pci_gpus() -> int:
     """Display controllers and accelerators by NVIDIA on the bus, whether or not a driver serves them."""
     count = 0
     for device in Path("/sys/bus/pci/devices").glob("*"):
-        if _read(device / "vendor").strip() == "0x10de" and _read(device / "class").startswith("0x03"):
+        if read_text(device / "vendor").strip() == "0x10de" and read_text(device / "class").startswith("0x03"):
             count += 1
     return count
 
@@ -169,7 +128,7 @@ def _major(name: str) -> str:
 def _trials(pack: Pack, packages: Mapping[str, str], devices: str) -> Iterator[Trial]:
     """The recogniser on each device that is installed or asked for, each in its own process."""
     wanted = []
-    if "onnxruntime-gpu" in packages or devices.startswith("cuda"):
+    if "onnxruntime-gpu" in packages or "cuda" in devices:
         wanted.append("cuda")
     if "openvino" in packages:
         wanted.append("openvino")
@@ -258,12 +217,5 @@ def _systemd() -> str:
 
 
 def _number(path: str) -> int | None:
-    text = _read(path).strip()
+    text = read_text(path).strip()
     return int(text) if text.isdecimal() else None
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(errors="surrogateescape")
-    except OSError:
-        return ""

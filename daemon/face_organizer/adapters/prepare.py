@@ -1,13 +1,12 @@
 """Make the networks of a pack fit to run, once, in a cache folder beside a manifest; and see whether they still are.
 
 Room:    adapters
-Imports: errors, traits, brought, manifest, fold, rewrite, session, numpy, stdlib
+Imports: errors, traits, brought, manifest, choice, fold, rewrite, session, numpy, stdlib
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import tempfile
@@ -19,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from face_organizer.adapters.brought import sha256_of
+from face_organizer.adapters.choice import processor
 from face_organizer.adapters.manifest import Manifest, Source
-from face_organizer.adapters.session import Device, open_sessions
+from face_organizer.adapters.session import is_offered, open_sessions
 from face_organizer.errors import ModelError
 from face_organizer.traits import Scaling
 
@@ -135,9 +135,9 @@ def _quick(recipe: Recipe) -> dict[str, Any] | None:
     from face_organizer.adapters.rewrite import without_prelu
 
     path = recipe.folder / RECOGNISER_CPU
-    path.unlink(missing_ok=True)
     data = without_prelu((recipe.folder / RECOGNISER).read_bytes())
     if data is None:
+        path.unlink(missing_ok=True)
         return None
     write_atomically(path, data)
     told: dict[str, Any] = {"sha256": hashlib.sha256(data).hexdigest()}
@@ -145,14 +145,14 @@ def _quick(recipe: Recipe) -> dict[str, Any] | None:
         return told
     off = _difference(recipe.folder / RECOGNISER, path, recipe.manifest.recogniser.traits.scaling)
     if not off <= EQUAL:
-        path.unlink()
+        path.unlink(missing_ok=True)
         return None
     return told | {"differs_by_share": float(f"{off:.1e}")}
 
 
 def _difference(one: Path, other: Path, scaling: Scaling) -> float:
     """How far two networks answer differently, as a share of the largest value; on what the second is meant for."""
-    device: Device = "cpu" if importlib.util.find_spec("onnxruntime") else _device()
+    device = "cpu" if is_offered("cpu") else processor()
     usual, quick = (open_sessions(path, device, count=1, batch_max=1)[0] for path in (one, other))
     pixels = np.random.default_rng(0).uniform(0, 255, usual.smallest_shape)  # type: ignore[attr-defined]  # all have one
     noise = np.asarray((pixels - scaling.mean) / scaling.std, np.float32)
@@ -160,15 +160,10 @@ def _difference(one: Path, other: Path, scaling: Scaling) -> float:
     return float(np.abs(answer - expected).max() / max(float(np.abs(expected).max()), 1e-12))
 
 
-def _device() -> Device:
-    """What networks are tried on: whatever is installed."""
-    return "openvino" if importlib.util.find_spec("openvino") else "cpu"
-
-
 def batch_is_single_runs(path: Path) -> bool:
     """Does a batch through this network give what its pictures give one by one? Raises ModelError: not even one
     runs."""
-    (session,) = open_sessions(path, _device(), count=1, batch_max=3)
+    (session,) = open_sessions(path, processor(), count=1, batch_max=3)
     shape = session.smallest_shape  # type: ignore[attr-defined]  # every session has one
     noise = np.random.default_rng(0).normal(size=(3, *shape[1:])).astype(np.float32)
     single = [session.run(noise[row : row + 1]) for row in range(3)]

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from face_organizer.errors import DeniedError, GoneError, ItemError, UnreadableError
-from face_organizer.types import ImageRef
+from face_organizer.types import ImageRef, Signature
 
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 OPEN_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -51,6 +51,18 @@ def read_settled(root: Path, ref: ImageRef, size_max_bytes: int) -> bytes:
     except OSError as error:
         kind = UnreadableError if error.errno in NOT_REGULAR else DeniedError
         raise kind(cause_of(error, ref.path)) from error
+
+
+def read_now(root: Path, path: Path, size_max_bytes: int) -> bytes:
+    """The bytes of a regular file below root, as it is just now. Raises as read_settled does."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise GoneError(f"{path} is gone") from error
+    except OSError as error:
+        raise DeniedError(cause_of(error, path)) from error
+    signature = Signature(found.st_size, found.st_mtime_ns, found.st_ino)
+    return read_settled(root, ImageRef(path, signature), size_max_bytes)
 
 
 def cause_of(error: OSError, path: Path) -> str:

@@ -48,9 +48,11 @@ def backups_of(folder: Path) -> list[Path]:
     return sorted(folder.parent.glob(f"*{folder.name}-schema-*-backup*"))
 
 
-def agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int) -> tuple[str, int, Path | None]:
-    """Write what a new store is for, or check that an old one is for the same, and bring it up to date. Returns
-    (fingerprint, dimension, the copy of the old one if there was something to do). Raises StoreError."""
+def agree(
+    env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int, *, any_model: bool = False
+) -> tuple[str, int, Path | None]:
+    """Write what a new store is for, or check that an old one is for the same (unless any_model), and bring it up to
+    date. Returns (fingerprint, dimension, the copy of the old one if there was something to do). Raises StoreError."""
     meta = env.open_db(META)
     with env.begin(db=meta, write=True) as txn:
         if txn.get(b"schema") is None:
@@ -65,10 +67,10 @@ def agree(env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int)
         raise StoreError(
             f"the store {folder} was made by a newer Face Organizer (schema {schema}, this knows {SCHEMA})"
         )
-    if fingerprint and known != fingerprint:
+    if fingerprint and known != fingerprint and not any_model:
         raise StoreError(
             f"the store {folder} holds embeddings of the model {known}, not of {fingerprint}: they cannot be compared; "
-            f"choose the old model (faces.pack) or a new library folder"
+            f"`face-organizer reembed --pack PACK` moves a library to another model; or choose the old one (faces.pack)"
         )
     return known, known_dimension, migrate(env, folder, schema) if schema < SCHEMA else None
 

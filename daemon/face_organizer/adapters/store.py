@@ -49,7 +49,7 @@ class LmdbStore:
     """
 
     def __init__(self, env: lmdb.Environment, fingerprint: str, dimension: int, backup: Path | None = None) -> None:
-        self._folder, self._pid, self._gate = Path(env.path()), os.getpid(), Gate()
+        self.folder, self._pid, self._gate = Path(env.path()), os.getpid(), Gate()
         self._use(env)
         self.fingerprint, self.dimension, self.backup = fingerprint, dimension, backup
 
@@ -57,16 +57,16 @@ class LmdbStore:
         self._env = env
         self._dbs = {name: env.open_db(name.encode()) for name in TABLES}
         self._map_is_full = False
-        self._inode = os.stat(self._folder / DATA).st_ino
+        self._inode = os.stat(self.folder / DATA).st_ino
 
     @contextmanager
     def read(self) -> Iterator[StoreTransaction]:
         """A snapshot for the calling thread; keep it short, it holds old pages alive. Raises StoreError."""
         try:
             with self._passing(), self._begin_reading() as txn:
-                yield StoreTransaction(txn, self._dbs, self.dimension)
+                yield StoreTransaction(txn, self._dbs)
         except lmdb.Error as error:  # another thread's commit failed so badly that nothing may be read any more
-            raise fate_of(error, self._folder, "read") from error
+            raise fate_of(error, self.folder, "read") from error
 
     @contextmanager
     def write(self) -> Iterator[StoreTransaction]:
@@ -77,17 +77,17 @@ class LmdbStore:
         try:
             self._grow()
             with self._passing(), self._env.begin(write=True) as txn:
-                yield StoreTransaction(txn, self._dbs, self.dimension)
+                yield StoreTransaction(txn, self._dbs)
         except lmdb.MapFullError as error:
             self._map_is_full = True
-            raise NoRoomError(f"the map of the store {self._folder} is full and must grow", again=True) from error
+            raise NoRoomError(f"the map of the store {self.folder} is full and must grow", again=True) from error
         except lmdb.Error as error:
-            raise fate_of(error, self._folder) from error
+            raise fate_of(error, self.folder) from error
 
     @contextmanager
     def _passing(self) -> Iterator[None]:
         if os.getpid() != self._pid:
-            raise StoreError(f"process {os.getpid()} was forked from the one that opened {self._folder}: open it anew")
+            raise StoreError(f"process {os.getpid()} was forked from the one that opened {self.folder}: open it anew")
         with self._gate.passing():
             yield
 
@@ -100,7 +100,7 @@ class LmdbStore:
             return self._env.begin()
         except lmdb.ReadersFullError as error:
             raise StoreError(
-                f"{READERS_MAX} transactions read the store {self._folder} at once: stop the programs that hold it open"
+                f"{READERS_MAX} transactions read the store {self.folder} at once: stop the programs that hold it open"
                 " (`fuser` tells them)"
             ) from error
 
@@ -109,12 +109,12 @@ class LmdbStore:
         and another process could begin anew beside us."""
         with self._passing():
             try:
-                is_there = os.stat(self._folder / DATA).st_ino == self._inode
+                is_there = os.stat(self.folder / DATA).st_ino == self._inode
             except OSError:
                 is_there = False
         if not is_there:
             raise StoreError(
-                f"the store {self._folder} was taken away while it was in use: put it back and start again, or start "
+                f"the store {self.folder} was taken away while it was in use: put it back and start again, or start "
                 "without it to begin anew"
             )
 
@@ -130,7 +130,7 @@ class LmdbStore:
         False: somebody read for too long, and it is as it was. In the one writer's thread; readers go on meanwhile.
         Raises NoRoomError, StoreError.
         """
-        staged = self._folder / REWRITING
+        staged = self.folder / REWRITING
         try:
             with self._passing():
                 copy_compact(self._env, staged)
@@ -138,18 +138,18 @@ class LmdbStore:
                 if is_alone:
                     map_size_bytes = int(self._env.info()["map_size"])
                     self._env.close()
-                    os.replace(staged / DATA, self._folder / DATA)
-                    flush(self._folder)
-                    self._use(_open_environment(self._folder, map_size_bytes))
+                    os.replace(staged / DATA, self.folder / DATA)
+                    flush(self.folder)
+                    self._use(_open_environment(self.folder, map_size_bytes))
             return is_alone
         except (OSError, lmdb.Error) as error:
-            raise fate_of(error, self._folder, "rewrite") from error
+            raise fate_of(error, self.folder, "rewrite") from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
     def backups(self) -> list[Path]:
         """The copies that migrations left beside the store."""
-        return backups_of(self._folder)
+        return backups_of(self.folder)
 
     def delete_backups(self) -> None:
         """Raises StoreError."""
@@ -181,15 +181,23 @@ class LmdbStore:
                 self._env.set_mapsize(wanted - wanted % PAGE_BYTES)
                 self._map_is_full = False
         if self._map_is_full and not wanted:
-            raise StoreError(f"the store {self._folder} has outgrown the memory that may be mapped (see ulimit -v)")
+            raise StoreError(f"the store {self.folder} has outgrown the memory that may be mapped (see ulimit -v)")
         if self._map_is_full:
-            raise NoRoomError(f"the map of the store {self._folder} is full and read from: it cannot grow just now")
+            raise NoRoomError(f"the map of the store {self.folder} is full and read from: it cannot grow just now")
 
 
-def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes: int | None = None) -> LmdbStore:
+def open_store(
+    folder: Path,
+    fingerprint: str,
+    dimension: int,
+    *,
+    any_model: bool = False,
+    map_size_bytes: int | None = None,
+) -> LmdbStore:
     """Open or create the store in `folder` for the embeddings of one model; one of an older schema is migrated.
 
-    fingerprint "": accept whatever model the store was made with (for commands that embed nothing). map_size_bytes:
+    fingerprint "": only one that is there, of whatever model (for commands that embed nothing). any_model: one that is
+    there may be of another model. map_size_bytes:
     to begin with, MAP_SIZE_BYTES if None.
     Raises StoreError: another model's store, a newer schema, a folder that cannot be used. NoRoomError: a new store
     finds no room; one that is there opens on a full disk too.
@@ -206,7 +214,7 @@ def open_store(folder: Path, fingerprint: str, dimension: int, *, map_size_bytes
         raise fate_of(error, folder, "open") from error
     try:
         env.reader_check()
-        found = agree(env, folder, fingerprint, dimension)
+        found = agree(env, folder, fingerprint, dimension, any_model=any_model)
         keep_private(folder)
         return LmdbStore(env, *found)
     except lmdb.Error as error:

@@ -45,6 +45,7 @@ from face_organizer.types import (
     FormerRecord,
     ImageRecord,
     Int64,
+    ModelRecord,
     Neighbours,
     PersonRecord,
     RunRecord,
@@ -52,9 +53,13 @@ from face_organizer.types import (
     UInt8,
 )
 
+OF_A_MODEL = ("faces", "vectors", "edges")
+"""The tables that a face-recognition model fills. There are two of each, so that another model's can be made beside."""
+
 TABLES = (
-    *("images", "files", "faces", "assignments", "persons", "runs", "decisions", "changes"),  # records by id
+    *("images", "files", "faces", "assignments", "persons", "runs", "decisions", "changes", "models"),  # records by id
     *("meta", "content", "sources", "pending", "vectors", "edges", "former", "forgotten"),
+    *(f"{name}_1" for name in OF_A_MODEL),
 )
 KEY = struct.Struct(">Q")
 KEY_MAX = (1 << 64) - 1
@@ -95,10 +100,19 @@ class Table(Generic[R]):
 
 
 class StoreTransaction:
-    """One LMDB transaction as tables; see ports.Transaction."""
+    """One LMDB transaction as tables; see ports.Transaction. slot: whose faces, vectors and graph it shows, those of
+    the model in use if None."""
 
-    def __init__(self, txn: lmdb.Transaction[bytes], dbs: dict[str, Any], dimension: int) -> None:
-        self._txn, self._dbs, self._dimension = txn, dbs, dimension
+    def __init__(self, txn: lmdb.Transaction[bytes], tables: dict[str, Any], slot: int | None = None) -> None:
+        self._txn, self._tables = txn, tables
+        self.models: Table[ModelRecord] = Table(txn, tables["models"], ModelRecord)
+        in_use = int(txn.get(b"slot", b"0", db=tables["meta"]))
+        self.slot = in_use if slot is None else slot
+        self._dimension = int(txn.get(b"dimension", b"0", db=tables["meta"]))
+        if self.slot != in_use:
+            model = self.models.get(self.slot)
+            self._dimension = model.dimension if model is not None else 0
+        dbs = self._dbs = tables | ({name: tables[f"{name}_1"] for name in OF_A_MODEL} if self.slot else {})
         self.images: Table[ImageRecord] = Table(txn, dbs["images"], ImageRecord)
         self.files: Table[FileRecord] = Table(txn, dbs["files"], FileRecord)
         self.faces: Table[FaceRecord] = Table(txn, dbs["faces"], FaceRecord)
@@ -107,6 +121,24 @@ class StoreTransaction:
         self.runs: Table[RunRecord] = Table(txn, dbs["runs"], RunRecord)
         self.decisions: Table[DecisionRecord] = Table(txn, dbs["decisions"], DecisionRecord)
         self.changes: Table[ChangeRecord] = Table(txn, dbs["changes"], ChangeRecord)
+
+    # two models
+
+    def beside(self) -> StoreTransaction:
+        return StoreTransaction(self._txn, self._tables, 1 - self.slot)
+
+    def clear_beside(self) -> None:
+        other = self.beside()
+        for name in OF_A_MODEL:
+            self._txn.drop(other._dbs[name], delete=False)
+        self.models.delete(other.slot)
+
+    def switch(self) -> None:
+        slot = 1 - self.slot
+        model = self.models.get(slot)
+        assert model is not None, "there is no model beside"
+        for key, value in (("slot", slot), ("fingerprint", model.fingerprint), ("dimension", model.dimension)):
+            self._txn.put(key.encode(), str(value).encode(), db=self._tables["meta"])
 
     # ids
 
@@ -194,6 +226,10 @@ class StoreTransaction:
         return self._txn.get(_path_key(path), db=self._dbs["forgotten"]) == _signed(signature)
 
     # vectors
+
+    def face_ids(self) -> Int64:
+        pages = [ids_of(keys) for keys, _ in self._pages("vectors", 0)]
+        return np.concatenate([np.empty(0, np.int64), *pages])
 
     def put_face_vector(self, face_id: int, vector: Float32) -> None:
         assert vector.shape == (self._dimension,), vector.shape

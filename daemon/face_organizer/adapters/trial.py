@@ -1,7 +1,7 @@
 """A network on a device, run in a process that may die of it: `python -m face_organizer.adapters.trial DEVICE MODEL`.
 
 Room:    adapters (touches the runtimes and /proc/self/maps)
-Imports: errors, adapters.session, numpy, stdlib
+Imports: errors, adapters.runtime, adapters.session, numpy, stdlib
 
 Its last line on stdout is JSON: error ("" where it worked), nodes by provider, the libraries that were loaded for it,
 runs a second.
@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from face_organizer.adapters.session import Device, nodes_by_provider, open_sessions
+from face_organizer.adapters.runtime import Device
+from face_organizer.adapters.session import nodes_by_provider, open_sessions
 from face_organizer.errors import ModelError
 
 LIBRARIES = re.compile(r"lib(cudart|cublas|cublasLt|cudnn|cufft|curand|nvinfer|onnxruntime|openvino)[\w-]*\.so")
@@ -50,4 +51,4 @@ def try_device(device: Device, model_path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(try_device(sys.argv[1], Path(sys.argv[2]))) + "\n")  # type: ignore[arg-type]
+    sys.stdout.write(json.dumps(try_device(sys.argv[1], Path(sys.argv[2]))) + "\n")

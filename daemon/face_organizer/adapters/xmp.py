@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 OURS = "Face Organizer"
 """Who wrote a packet: only our own are overwritten or deleted."""
 
-PACKET_BYTES_MAX = 1 << 22
+PACKET_BYTES_MAX, TAGS_MAX = 1 << 22, 200_000
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 MWG = "{http://www.metadataworkinggroup.com/schemas/regions/}"
@@ -29,7 +29,7 @@ AREA = "{http://ns.adobe.com/xmp/sType/Area#}"
 AREAS = (AREA, "{http://ns.adobe.com/xap/1.0/sType/Area#}")
 MS_REGION = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
 
-_PACKET = re.compile(rb"<(?P<tag>(?:\w+:)?xmpmeta|rdf:RDF)\b.*?</(?P=tag)\s*>", re.DOTALL)
+_BEGINNING = re.compile(rb"<((?:\w{1,20}:)?xmpmeta|rdf:RDF)[\s>]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,12 @@ def is_ours(data: bytes) -> bool:
 def regions_in(data: bytes) -> list[Region]:
     """The faces with a name of every XMP packet in a sidecar or an image; none where there is nothing to be read."""
     found: dict[Region, None] = {}
-    for match in _PACKET.finditer(data):
-        text = match[0]
-        if len(text) > PACKET_BYTES_MAX or b"<!" in text.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
+    for text in _packets(data):
+        if (
+            len(text) > PACKET_BYTES_MAX
+            or text.count(b"<") > TAGS_MAX
+            or b"<!" in text.replace(b"<!--", b"").replace(b"<![CDATA[", b"")
+        ):
             continue
         try:
             root = ET.fromstring(text)
@@ -88,6 +91,18 @@ def regions_in(data: bytes) -> list[Region]:
         for region in (*_mwg(root), *_microsoft(root)):
             found.setdefault(region)
     return list(found)
+
+
+def _packets(data: bytes) -> Iterator[bytes]:
+    """From each beginning to its end; one pass over the data."""
+    at = 0
+    while (begins := _BEGINNING.search(data, at)) is not None:
+        closing = b"</" + begins[1] + b">"
+        end = data.find(closing, begins.end())
+        if end < 0:
+            return
+        at = end + len(closing)
+        yield data[begins.start() : at]
 
 
 def _area(box: Box) -> str:

@@ -15,6 +15,7 @@ from face_organizer.calls.decide import Decide
 from face_organizer.calls.desk import Desk
 from face_organizer.calls.exchange import Exchange
 from face_organizer.calls.look import Look
+from face_organizer.calls.reembed import Reembed
 from face_organizer.calls.review import Review
 from face_organizer.errors import RequestError
 from face_organizer.pipeline.channel import Cancelled
@@ -22,7 +23,7 @@ from face_organizer.pipeline.channel import Cancelled
 
 def calls_by_name(desk: Desk) -> dict[str, Callable[..., Any]]:
     """Every call. One that the end of the process cuts short says so."""
-    owners = (Ask(desk), Look(desk), Decide(desk), Review(desk), Exchange(desk))
+    owners = (Ask(desk), Look(desk), Decide(desk), Review(desk), Exchange(desk), Reembed(desk))
     names = ((owner, name) for owner in owners for name in dir(owner) if not name.startswith("_"))
     return {name: _told_of_the_end(getattr(owner, name)) for owner, name in names}
 

@@ -11,13 +11,12 @@ from dataclasses import asdict
 
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, face_meant, person_meant
+from face_organizer.calls.told import run_in_full
 from face_organizer.errors import RequestError
-from face_organizer.pipeline import answers
 from face_organizer.pipeline.cover import cover_of
 from face_organizer.pipeline.recluster import Kept, Kind
 from face_organizer.pipeline.split import parts_of
-from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, Move
+from face_organizer.types import NOBODY
 
 SPLIT_SEED = 0
 
@@ -137,34 +136,8 @@ class Decide:
         return list(self._desk.in_gallery(find))
 
     def _run(self, kept: Kept) -> Answer:
-        run_id, run = kept
         self._desk.crowd.outdate()
-        with self._desk.store.read() as txn:
-            moves = [self._move(txn, move) for move in run.moves]
-            events = answers.run_events(txn, run)
-        return answers.run_summary(run_id, run) | {"moves": moves, "at_risk": _named_losses(moves), "events": events}
-
-    def _move(self, txn: Transaction, move: Move) -> Answer:
-        def side(person_id: int) -> Answer | None:
-            person = txn.persons.get(person_id)
-            if person_id >= UNBORN:
-                return {"person_id": None, "name": f"new {person_id - UNBORN + 1}", "named": False}
-            return {"person_id": person_id, "name": person.name, "named": person.named} if person else None
-
-        before = txn.persons.get(move.before)
-        images = [
-            answers.image_path(txn, self._desk.library, face.image_id, before.folder if before else "")
-            for face_id in move.examples
-            if (face := txn.faces.get(face_id)) is not None
-        ]
-        return {
-            "from": side(move.before),
-            "to": side(move.after),
-            "faces": move.faces,
-            "of": move.of,
-            "examples": images,
-            "faces_shown": [face_id for face_id in move.examples if txn.faces.get(face_id) is not None],
-        }
+        return run_in_full(self._desk, kept)
 
     def _decided(self, decision_id: int) -> Answer:
         self._desk.crowd.outdate()
@@ -173,14 +146,3 @@ class Decide:
         assert decision is not None, decision_id
         self._desk.log.info("decision_made", decision_id=decision_id, kind=decision.kind)
         return {"decision_id": decision_id, "says": decision.says}
-
-
-def _named_losses(moves: list[Answer]) -> list[Answer]:
-    """The named persons that lose faces."""
-    lost: dict[int, Answer] = {}
-    for move in moves:
-        person = move["from"]
-        if person is not None and person["named"]:
-            row = lost.setdefault(person["person_id"], {**person, "of": move["of"], "loses": 0})
-            row["loses"] += move["faces"]
-    return list(lost.values())

@@ -17,6 +17,7 @@ from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.recluster import Recluster
+from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
@@ -40,6 +41,7 @@ class Desk:
     forget: Forget
     runs: Runs
     recluster: Recluster
+    reembed: Reembed
     keeper: IndexKeeper
     folders: Library
     library: Path

@@ -61,7 +61,8 @@ class PeopleType(click.ParamType[int | str]):
 @click.option(
     "--people",
     type=PeopleType(),
-    help='"auto" finds out who is there; N sorts into exactly N people; "elbow" chooses N by the k-means elbow.',
+    help='"auto" finds out who is there; N sorts into exactly N people; "elbow" chooses N by the k-means elbow.'
+    "  [default: as it was last time, auto for a new library]",
 )
 @click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
@@ -85,7 +86,8 @@ def run(
 ) -> None:
     """Watch the inbox and sort what arrives, until stopped (SIGTERM, Ctrl-C).
 
-    SIGHUP reads the configuration again and re-clusters.
+    SIGHUP reads the configuration again and re-clusters. With [[library]] tables in it, one process sorts several
+    libraries.
     """
     from face_organizer.serve import open_log, run_daemon, run_once
 
@@ -112,7 +114,7 @@ def run(
         if as_json:
             rows = [{"library": name, **summary} for name, summary in summaries.items()]
             print_json(summaries.get("", rows))
-        elif code == 0:
+        elif code == 0 or len(libraries) > 1:
             for name, summary in summaries.items():
                 click.echo(in_words(summary, libraries[name].library_path))
         sys.exit(code)

@@ -38,6 +38,36 @@ def run_in_words(run: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def reembed_in_words(told: dict[str, Any]) -> str:
+    """How a move to another model stands."""
+    beside, lines = told["beside"], [f"in use: {told['in_use']}"]
+    if beside is None:
+        return lines[0]
+    if beside["state"] == "kept":
+        lines.append(
+            f"kept beside it: {beside['pack']}; `reembed --pack {beside['pack']}` goes back, --discard deletes"
+        )
+        return "\n".join(lines)
+    lines.append(
+        f"{beside['pack']} ({beside['state']}): {beside['done']} of {beside['images']} images read,"
+        f" {beside['by_landmarks']} faces embedded where they had been, {beside['new_faces']} found by it alone"
+    )
+    if beside["problem"]:
+        lines.append(f"stopped: {beside['problem']}")
+    if beside["found"]:
+        found, agree = beside["found"], beside["found"]["agreement"]
+        lines.append(
+            f"by it, {found['persons_then']} persons instead of {found['persons']}; pairs of faces agree with now:"
+            f" precision {agree['precision']}, recall {agree['recall']}, F {agree['f']};"
+            f" {found['unread_images']} images cannot be read, {found['missing_images']} are known to be gone"
+        )
+    if told["comparison"] is not None:
+        lines.append(run_in_words(told["comparison"] | {"waits": None}).replace("run 0 (applied)", "a re-clustering"))
+    if beside["waits"]:
+        lines.append(f"it waits: {beside['waits']}\nswitch with: face-organizer reembed --switch")
+    return "\n".join(lines)
+
+
 def forget_in_words(found: dict[str, Any], *, images: bool) -> str:
     """What forgetting somebody takes, and what it leaves. images: those that show nobody else go too."""
     own = f"{found['images']} images that show nobody else"

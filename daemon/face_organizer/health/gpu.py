@@ -41,7 +41,11 @@ def gpu_findings(machine: Machine) -> Iterator[Finding]:
 
 def wants_cuda(machine: Machine) -> bool:
     """Does anybody expect a GPU to be used: because there is one, or because the configuration names one?"""
-    return bool(machine.gpus or machine.pci_gpus) or machine.devices_wanted.startswith(("cuda", "tensorrt"))
+    return (
+        bool(machine.gpus or machine.pci_gpus)
+        or "cuda" in machine.devices_wanted
+        or "tensorrt" in machine.devices_wanted
+    )
 
 
 def weakest(machine: Machine) -> Gpu | None:
@@ -227,7 +231,7 @@ def _cudnn_without_code(machine: Machine) -> Iterator[Finding]:
 
 def _tensorrt(machine: Machine) -> Iterator[Finding]:
     card = weakest(machine)
-    if not machine.devices_wanted.startswith("tensorrt") or card is None:
+    if "tensorrt" not in machine.devices_wanted or card is None:
         return
     if card.capability < TENSORRT_CAPABILITY_MIN:
         yield Finding(

@@ -75,3 +75,20 @@ def why_wait(found: tuple[Move, ...], placed: int, named: AbstractSet[int], marg
     if losing:
         return f"persons whom you named, hid or confirmed would lose too many faces: {', '.join(map(str, losing))}"
     return ""
+
+
+def agreement(before: Int64, after: Int64) -> tuple[float, float, float]:
+    """How much two ways to tell people apart agree, pair by pair of faces: the share of the pairs that the second puts
+    together which the first does too, the share of the first's that the second does too, and their harmonic mean.
+
+    before, after: int64 (n,), the person of each face, 0 for nobody, who is alone
+    """
+
+    def pairs(*columns: Int64) -> float:
+        theirs = np.all(np.stack(columns) != NOBODY, axis=0)
+        counts = np.unique(np.stack([column[theirs] for column in columns]), axis=1, return_counts=True)[1]
+        return float((counts * (counts - 1) // 2).sum())
+
+    both, first, second = pairs(before, after), pairs(before), pairs(after)
+    precision, recall = both / second if second else 1.0, both / first if first else 1.0
+    return precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0.0

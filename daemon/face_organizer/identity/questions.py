@@ -20,22 +20,37 @@ from face_organizer.identity.clusters import linkage
 from face_organizer.identity.links import connected
 from face_organizer.types import NOBODY, Float32, Int64
 
-EVEN_BELOW, EVEN_WIDTH = 0.06, 0.03
+EVEN_BELOW, EVEN_WIDTH = 2 / 3, 1 / 3
 """Of the pairs that clustering left apart half are one person so far below the bound for links; a width above that,
-three of four are."""
+three of four are. In deviations of how alike two strangers are: that is what differs from model to model."""
+
+SPREAD = 0.09
+"""That deviation, of the default model; where a user gave the bounds, no pack's is known."""
 
 LIKELY_MIN = 0.05
 """What is less likely is not asked."""
 
-SUSPECT_BELOW, ALIKE_ABOVE = 0.27, 0.07
-"""From the bound for links. A face that is no nearer to its person than so much above it is looked at; with those that
-are so much alike it is one stranger."""
+SUSPECT_BELOW, ALIKE_ABOVE = 3.0, 0.8
+"""From the bound for links, in the same deviations. A face that is no nearer to its person than so much above it is
+looked at; with those that are so much alike it is one stranger."""
 
 SUSPECTS_MAX, SUSPECTS_OF_ONE = 4096, 512
 """So many faces are looked at in all, and of one person, those least like their own person."""
 
 _ROWS_AT_ONCE = 1024
 _ODDS_OF_3 = float(np.log(3))
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """similarity_link_min: the model pack's; spread: the deviation of the similarities of two strangers."""
+
+    similarity_link_min: float
+    spread: float = SPREAD
+
+    def beyond(self, deviations: float) -> float:
+        """A similarity so many deviations above the bound."""
+        return self.similarity_link_min + deviations * self.spread
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,20 +78,20 @@ class Stranger:
     other_similarity: float
 
 
-def likely_one(linked: Float32, similarity_link_min: float) -> Float32:
+def likely_one(linked: Float32, bound: Bound) -> Float32:
     """How likely two groups of faces are one person that clustering has left apart. linked: float32 (m,)"""
-    above = linked - np.float32(similarity_link_min - EVEN_BELOW)
-    return np.asarray(1 / (1 + np.exp(-above * np.float32(_ODDS_OF_3 / EVEN_WIDTH))), np.float32)
+    above = linked - np.float32(bound.beyond(-EVEN_BELOW))
+    return np.asarray(1 / (1 + np.exp(-above * np.float32(_ODDS_OF_3 / (EVEN_WIDTH * bound.spread)))), np.float32)
 
 
-def likely_same(sums: Float32, sizes: Int64, *, similarity_link_min: float) -> Same:
+def likely_same(sums: Float32, sizes: Int64, bound: Bound) -> Same:
     """Every pair of persons that may well be one.
 
     sums: float32 (p, d), of the embeddings of each one's founders; sizes: int64 (p,), of how many, 0 for none
     """
     lengths = np.linalg.norm(sums, axis=1)
     unit = sums / np.maximum(lengths, 1e-6)[:, None]
-    floor = similarity_link_min - EVEN_BELOW - EVEN_WIDTH / _ODDS_OF_3 * float(np.log(1 / LIKELY_MIN - 1))
+    floor = bound.beyond(-EVEN_BELOW - EVEN_WIDTH / _ODDS_OF_3 * float(np.log(1 / LIKELY_MIN - 1)))
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(unit), _ROWS_AT_ONCE):
         cosines = unit[start : start + _ROWS_AT_ONCE] @ unit[start:].T  # never below the linkage, and cheaper
@@ -86,14 +101,14 @@ def likely_same(sums: Float32, sizes: Int64, *, similarity_link_min: float) -> S
     own = sizes.astype(np.float32)
     dots = np.einsum("nd,nd->n", sums[a], sums[b])
     linked = linkage(dots, own[a] * own[b], lengths[a] * lengths[b], np.minimum(own[a], own[b]))
-    likely = likely_one(linked, similarity_link_min)
+    likely = likely_one(linked, bound)
     kept = likely >= LIKELY_MIN
     return Same(a[kept], b[kept], linked[kept], likely[kept])
 
 
-def suspects(own: Float32, similarity_link_min: float) -> Int64:
+def suspects(own: Float32, bound: Bound) -> Int64:
     """The faces to look at, least like their own person first. own: float32 (n,), see similarities_without_self"""
-    rows = np.flatnonzero(own < similarity_link_min + SUSPECT_BELOW)  # NaN never is
+    rows = np.flatnonzero(own < bound.beyond(SUSPECT_BELOW))  # NaN never is
     return np.asarray(rows[np.argsort(own[rows], kind="stable")[:SUSPECTS_MAX]])
 
 
@@ -103,8 +118,7 @@ def likely_strangers(
     founder: NDArray[np.bool_],
     sums: Float32,
     sizes: Int64,
-    *,
-    similarity_link_min: float,
+    bound: Bound,
 ) -> list[Stranger]:
     """Groups of suspects that may well be with the wrong person.
 
@@ -112,11 +126,11 @@ def likely_strangers(
     founder: bool (n,); sums: float32 (p, d), of the founders' embeddings; sizes: int64 (p,), of how many
     """
     found = []
-    for rows in _alike(vectors, person, similarity_link_min + ALIKE_ABOVE):
+    for rows in _alike(vectors, person, bound.beyond(ALIKE_ABOVE)):
         linked = _with_the_rest(vectors[rows], founder[rows], int(person[rows[0]]), sums, sizes)
         if linked is None:
             continue
-        stranger = 1 - float(likely_one(np.array([linked], np.float32), similarity_link_min)[0])
+        stranger = 1 - float(likely_one(np.array([linked], np.float32), bound)[0])
         if stranger >= LIKELY_MIN:
             found.append((rows, int(person[rows[0]]), linked, stranger))
     nearest = _nearest_other(vectors, [rows for rows, *_ in found], person, sums)

@@ -224,7 +224,7 @@ def printable(path: bytes | str) -> str:
 
 def check(txn: Transaction, index: Index, holds: Callable[[str], bool], on_disk: Iterable[str]) -> list[Answer]:
     """Every contradiction within truth, and between truth, index and folders: [{"kind", "what", "problem"}]."""
-    findings = [*_check_truth(txn), *_check_index(txn, index)]
+    findings = [*_check_truth(txn), *_check_beside(txn), *_check_index(txn, index)]
     expected: set[str] = set()
     for file_id, file in txn.files.items():
         if file.missing:
@@ -276,6 +276,23 @@ def _check_truth(txn: Transaction) -> list[Answer]:
                 findings.append(_finding("truth", f"face {face_id}", "it has no record or no assignment"))
             elif assignment.person_id and txn.persons.get(assignment.person_id) is None:
                 findings.append(_finding("truth", f"face {face_id}", f"person {assignment.person_id} does not exist"))
+    return findings
+
+
+def _check_beside(txn: Transaction) -> list[Answer]:
+    """What is held of another model must be of faces and images that are known."""
+    model = txn.models.get(1 - txn.slot)
+    beside = txn.beside()
+    seen, findings = beside.face_ids(), list[Answer]()
+    if model is None and len(seen):
+        findings.append(_finding("truth", "beside", f"{len(seen)} embeddings of a model that nothing is known of"))
+    table = beside.face_table()
+    if not np.array_equal(table.face_ids, seen):
+        problem = f"{len(table.face_ids)} faces but {len(seen)} embeddings of the model beside"
+        findings.append(_finding("truth", "beside", problem))
+    lost = [image_id for image_id in np.unique(table.image_of).tolist() if txn.images.get(image_id) is None]
+    if lost:
+        findings.append(_finding("truth", "beside", f"the model beside has faces of image {lost[0]}, which is unknown"))
     return findings
 
 

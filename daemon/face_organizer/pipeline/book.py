@@ -155,38 +155,38 @@ class Book:
         want_elsewhere."""
         if txn.assignments.get(face_id) is not None:  # else it is new, and pending anyway
             for file_id in self.files_of(txn, face_id):
-                self.want_elsewhere(txn, file_id, were=were)
+                want_elsewhere(txn, file_id, were=were)
         self._roster.give(face_id, decision.person_id, vector)
         record = AssignmentRecord(
             decision.person_id, round(decision.similarity, 4), round(decision.margin, 4), decision.reason, run_id
         )
         txn.assignments.put(face_id, record)
 
-    def want_elsewhere(
-        self,
-        txn: Transaction,
-        file_id: int,
-        wished: tuple[bytes, ...] = (),
-        were: Mapping[int, PersonRecord] = NOBODY_MOVES,
-    ) -> None:
-        """Truth is about to want the file elsewhere. While it was pending, disk may have been brought to what truth
-        wanted until now without our having heard of it; after a crash we must look there too. were: persons who just
-        got another folder, as they were."""
-        file = txn.files.get(file_id)
-        if file is None:
-            return
-        places = file.places
-        if txn.pending(1, file_id) == [file_id]:
-            folders = (*wanted_folders(txn, file, were), *wanted_folders(txn, file))
-            until_now = [os.fsencode(folder) + b"/" + file.name for folder in folders]
-            places = tuple(dict.fromkeys([*places, *until_now]))
-        if (places, wished) != (file.places, file.wished):
-            txn.files.put(file_id, replace(file, places=places, wished=wished))
-        txn.set_pending(file_id, True)
-
     def files_of(self, txn: Transaction, face_id: int) -> tuple[int, ...]:
         image = txn.images.get(int(self._roster.image_of[face_id]))
         return image.file_ids if image is not None else ()
+
+
+def want_elsewhere(
+    txn: Transaction,
+    file_id: int,
+    wished: tuple[bytes, ...] = (),
+    were: Mapping[int, PersonRecord] = NOBODY_MOVES,
+) -> None:
+    """Truth is about to want the file elsewhere. While it was pending, disk may have been brought to what truth wanted
+    until now without our having heard of it; after a crash we must look there too. were: persons who just got another
+    folder, as they were."""
+    file = txn.files.get(file_id)
+    if file is None:
+        return
+    places = file.places
+    if txn.pending(1, file_id) == [file_id]:
+        folders = (*wanted_folders(txn, file, were), *wanted_folders(txn, file))
+        until_now = [os.fsencode(folder) + b"/" + file.name for folder in folders]
+        places = tuple(dict.fromkeys([*places, *until_now]))
+    if (places, wished) != (file.places, file.wished):
+        txn.files.put(file_id, replace(file, places=places, wished=wished))
+    txn.set_pending(file_id, True)
 
 
 def wanted_folders(

@@ -21,7 +21,7 @@ from time import monotonic
 import numpy as np
 
 from face_organizer.identity.constraints import heir
-from face_organizer.pipeline.book import Book, Called, living_person
+from face_organizer.pipeline.book import Book, Called, living_person, want_elsewhere
 from face_organizer.pipeline.change import (
     laying_back,
     moving_persons,
@@ -139,16 +139,16 @@ class Changes:
             files = self._places_of(txn, face_id)
             if not self._may(txn, face_id, old, person_id, change, former):
                 for file_id, _ in files if record.person_id in were else ():
-                    self.book.want_elsewhere(txn, file_id, were=were)
+                    want_elsewhere(txn, file_id, were=were)
                 continue
             txn.put_former(change_id, face_id, FormerRecord(record, files))
             if former is not None:
                 self._put_back(txn, face_id, former, were)
                 for file_id in {file_id for file_id, _ in files} - {file_id for file_id, _ in former.places}:
-                    self.book.want_elsewhere(txn, file_id, were=were)  # the same picture, come since
+                    want_elsewhere(txn, file_id, were=were)  # the same picture, come since
             elif person_id == record.person_id:
                 for file_id, _ in files:
-                    self.book.want_elsewhere(txn, file_id, were=were)
+                    want_elsewhere(txn, file_id, were=were)
             else:
                 decision = Assignment(PersonId(person_id), 0.0, 0.0, change.reason)
                 self.book.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id, were)
@@ -189,7 +189,7 @@ class Changes:
     def _put_back(self, txn: Transaction, face_id: int, former: FormerRecord, were: Mapping[int, PersonRecord]) -> None:
         """The face as it was, and its files as they lay."""
         for file_id, places in former.places:
-            self.book.want_elsewhere(txn, file_id, places, were)
+            want_elsewhere(txn, file_id, places, were)
         person_id = living_person(txn, former.assignment.person_id)
         self._roster.give(face_id, person_id, txn.vectors([face_id])[0])
         txn.assignments.put(face_id, replace(former.assignment, person_id=person_id))

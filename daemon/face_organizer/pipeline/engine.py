@@ -1,7 +1,7 @@
 """The devices' threads and the one queue that feeds them: several libraries, and questions, share what there is.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, channel, flow, pulse, stdlib
+Imports: types, errors, ports, channel, flow, meter, pulse, stdlib
 
 Whoever has images opens a lane. A worker takes a batch of what the lanes hold, one of each in turn, so that a library
 with few images never waits for all of one with many. Results go back by a call, in whatever order: each pipeline lets
@@ -17,13 +17,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Condition, Lock, Thread, current_thread
+from threading import Condition, Event, Lock, Thread, current_thread
+from time import monotonic
+from typing import Any
 
 from face_organizer.errors import DeviceError, ModelError
 from face_organizer.pipeline.channel import Cancelled
-from face_organizer.pipeline.flow import Deliver, Reply, Ticket
-from face_organizer.pipeline.pulse import Pulses, beat, waiting
-from face_organizer.ports import Log
+from face_organizer.pipeline.flow import Deliver, Reply, Service, Ticket
+from face_organizer.pipeline.meter import SAMPLE_S, WINDOW, Gauge, Meter
+from face_organizer.pipeline.pulse import Pulses, beat, wait, waiting
+from face_organizer.ports import Clock, Log
 from face_organizer.types import DecodedImage, SeenImage
 
 See = Callable[[list[DecodedImage]], list[SeenImage]]
@@ -36,11 +39,14 @@ QUESTIONS_CAPACITY = 32
 
 @dataclass(eq=False)
 class Device:
-    """Something that runs networks. workers: a thread for each. cause: why it was retired, "" while it works."""
+    """Something that runs networks. workers: a thread for each. cause: why it was retired, "" while it works. notices:
+    what its user should know, such as that it stands in for another, in sentences."""
 
     name: str
     workers: Sequence[See]
     cause: str = ""
+    notices: tuple[str, ...] = ()
+    meter: Meter = field(init=False)
 
 
 @dataclass(eq=False, slots=True)
@@ -94,6 +100,10 @@ class EngineLane:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def __bool__(self) -> bool:
+        """Also when it is empty."""
+        return True
+
     @property
     def is_growing(self) -> bool:
         """More jobs are on their way to those that wait here. With the lock held."""
@@ -122,8 +132,8 @@ class Engine:
     """One for a process. Whoever made it stops it, after those who use it.
 
     open_devices: called once, at start(). batch_max: images that a worker takes at once; linger_s: how long it waits
-    for more. failure: why nothing runs any more, else None; every pipeline with a lane hears of it. pulses: of its
-    threads.
+    for more. gauge: what a card says of itself. failure: why nothing runs any more, else None; every pipeline with a
+    lane hears of it. pulses: of its threads.
     """
 
     def __init__(
@@ -133,11 +143,15 @@ class Engine:
         batch_max: int,
         linger_s: float,
         log: Log,
+        gauge: Gauge = lambda name: {},
+        clock: Clock = monotonic,
     ) -> None:
+        self._gauge, self._clock = gauge, clock
         self._open_devices, self._batch_max, self._linger_s = open_devices, batch_max, linger_s
         self._log, self.pulses = log, Pulses()
         self._starting, self._changed = Lock(), Condition()
         self._threads: list[Thread] = []
+        self._measuring = Service("devices", self._measure, self.pulses)
         self._lanes: deque[EngineLane] = deque()
         self._suspects: deque[_Job] = deque()
         self._questions = EngineLane(self._changed, self._lanes, QUESTIONS_CAPACITY)
@@ -151,6 +165,8 @@ class Engine:
             if self._threads:
                 return
             self.devices = list(self._open_devices())
+            for device in self.devices:
+                device.meter = Meter(len(device.workers), self._batch_max, self._clock)
             self._questions.open(_answer, lambda error: None)
             self._threads = [
                 Thread(target=partial(self._run, device, see), name=f"see-{device.name}-{number}")
@@ -159,6 +175,7 @@ class Engine:
             ]
             for thread in self._threads:
                 thread.start()
+            self._measuring.start()
 
     def stop(self) -> None:
         """End every thread, after the batch that it is at. Doing it twice changes nothing."""
@@ -167,6 +184,7 @@ class Engine:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._measuring.stop()
         for lane in list(self._lanes):
             lane.end(Cancelled("the engine has stopped"))
 
@@ -176,6 +194,25 @@ class Engine:
     def name(self) -> str:
         """What the networks run on; "none" where nothing does."""
         return ", ".join(device.name for device in self.devices if not device.cause) or "none"
+
+    def notices(self) -> list[str]:
+        """What its user should know of the devices, in sentences."""
+        told = [notice for device in self.devices for notice in device.notices]
+        return told + [f"{each.name} was retired: {each.cause}" for each in self.devices if each.cause]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """How each device gets on: its name as "device", its state, and plain numbers (see Meter, Gauge). Any
+        thread."""
+        return [
+            {
+                "device": device.name,
+                "state": "retired" if device.cause else "working",
+                "working": 0 if device.cause else 1,
+                **device.meter.figures(),
+                **self._gauge(device.name),
+            }
+            for device in self.devices
+        ]
 
     def lane(self) -> EngineLane:
         """A way in for one pipeline; it holds enough for every worker to find a batch."""
@@ -249,6 +286,7 @@ class Engine:
     def _see(self, device: Device, see: See, jobs: list[_Job]) -> None:
         """Run a batch. What fails on an image (ItemError), or by a bug, is run again one by one: each for itself."""
         beat()
+        began = self._clock()
         try:
             seen = see([job.ticket.item for job in jobs])
             assert len(seen) == len(jobs), f"{len(seen)} results for {len(jobs)} images"
@@ -260,6 +298,7 @@ class Engine:
             else:
                 self._one_by_one(device, see, jobs)
         else:
+            device.meter.add(len(seen), sum(len(image.faces) for image in seen), self._clock() - began)
             for job, image in zip(jobs, seen, strict=True):
                 job.lane.bring(job, image, None)
 
@@ -269,6 +308,18 @@ class Engine:
                 self._hand_back(jobs[number:])
                 return
             self._see(device, see, [job])
+
+    def _measure(self, stop: Event) -> None:
+        """Take the figures now and then; log them every minute in which something was seen."""
+        rounds = 0
+        while not wait(stop, SAMPLE_S):
+            rounds += 1
+            if rounds % WINDOW == 0:
+                for figures in self.figures():
+                    if figures["images_per_s"]:
+                        self._log.info("devices", **figures)
+            for device in self.devices:
+                device.meter.sample()
 
     # when a device fails
 

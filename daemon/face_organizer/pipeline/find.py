@@ -67,13 +67,15 @@ REACH = 1.1
 class Found:
     """A face in an image. detection: in px of the image's pixels. width_px: of the face, however it is turned, there.
 
-    plausibility: of its landmarks, 0..1. turn_degrees: what makes it upright, anticlockwise, -180..180.
+    plausibility: of its landmarks, 0..1. turn_degrees: what makes it upright, anticlockwise, -180..180. earlier: found
+    in a look of before, and not in this one.
     """
 
     detection: Detection
     width_px: float
     plausibility: float
     turn_degrees: float
+    earlier: bool = False
 
     @property
     def worth(self) -> float:

@@ -24,13 +24,13 @@ import numpy as np
 
 from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.book import Book
+from face_organizer.pipeline.book import Book, want_elsewhere
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.place import file_to_place
 from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.roster import Roster
-from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, Gone, file_without, gone_with, scrub
+from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, Gone, file_without, gone_with, scrub, scrub_beside
 from face_organizer.ports import Log, Store, Transaction
 from face_organizer.types import DecisionRecord, FileToPlace, PersonRecord, Verdict
 
@@ -146,6 +146,7 @@ class Forget:
             told = self._told(txn, person_id, gone)
             files = self._images(txn, gone)
             scrub(txn, gone)
+            scrub_beside(txn, gone, self._image_ids(gone))
             txn.delete_vectors(sorted(gone.faces))
             for face_id in gone.faces:
                 txn.faces.delete(face_id)
@@ -175,14 +176,14 @@ class Forget:
             left = tuple(face_id for face_id in image.face_ids if face_id not in gone.faces)
             for file_id in image.file_ids:
                 if left:
-                    self._book.want_elsewhere(txn, file_id)
+                    want_elsewhere(txn, file_id)
                     if (file := txn.files.get(file_id)) is not None:
                         txn.files.put(file_id, file_without(file, gone))
                     moving.append(file_id)
                 else:
                     self._drop_file(txn, file_id)
             if left:
-                txn.images.put(image_id, replace(image, face_ids=left))
+                txn.images.put(image_id, replace(image, face_ids=left, closed=True))
             else:
                 txn.delete_content(image.digest)
                 txn.images.delete(image_id)

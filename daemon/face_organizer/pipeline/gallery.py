@@ -219,19 +219,7 @@ class Gallery:
         face_id = txn.new_id("faces")
         vector = as_stored(face.embedding)
         neighbours, similarities = self._neighbours(vector, image_id, batch)
-        detection = face.detection
-        txn.faces.put(
-            face_id,
-            FaceRecord(
-                image_id,
-                tuple(round(float(x), 2) for x in detection.box),
-                tuple(round(float(x), 2) for x in detection.landmarks.ravel()),
-                round(float(detection.detection_score), 4),
-                round(float(face.quality), 4),
-                face.founder,
-                face.attributes,
-            ),
-        )
+        txn.faces.put(face_id, face_record(image_id, face))
         txn.put_face_vector(face_id, vector)
         txn.put_neighbours(face_id, neighbours, similarities)
         self._roster.enter(face_id, image_id, face.founder)
@@ -305,6 +293,20 @@ class Gallery:
                     txn.set_pending(placed.file_id, False)
                 if self.rules.placement == "move" and txn.file_of_source(file.source) == placed.file_id:
                     txn.delete_source(file.source)  # the source is gone; the same path may come again
+
+
+def face_record(image_id: int, face: SeenFace) -> FaceRecord:
+    """What the truth keeps of a face, but for its embedding."""
+    detection = face.detection
+    return FaceRecord(
+        image_id,
+        tuple(round(float(x), 2) for x in detection.box),
+        tuple(round(float(x), 2) for x in detection.landmarks.ravel()),
+        round(float(detection.detection_score), 4),
+        round(float(face.quality), 4),
+        face.founder,
+        face.attributes,
+    )
 
 
 def _once_more(work: Callable[[], T]) -> T:

@@ -32,15 +32,15 @@ from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.think import (
     Clusters,
     Faces,
-    calibrated,
-    clusters_of,
+    clusters_of_everything,
     load_faces,
     moves_bounds,
     pictured,
     reconciled,
+    touched_by_humans,
 )
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, Neighbours, RunRecord
+from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, ModelRecord, RunRecord
 
 Kept = tuple[int, RunRecord]
 """A run's id and what was written down of it."""
@@ -130,6 +130,11 @@ class Recluster:
             self._last = Last(run.faces, int(last_face_id or 0), int(everything or 0))
             self.found = run.found
 
+    def remember_model(self, model: ModelRecord) -> None:
+        """No run has looked at the faces as this model sees them; those there already are where people want them."""
+        self._last = Last(last_face_id=model.since_face)
+        self._owed = "reembed" if model.since_face else ""
+
     def _is_little_growth(self) -> bool:
         """Are the new faces few against those that the last run over everything saw?"""
         with self._store.read() as txn:
@@ -200,13 +205,12 @@ class Recluster:
                 clusters = self._growth(txn, faces, picture)
         if picture is None:
             beat()
-            clusters = self._everything(faces, edges)
+            clusters = clusters_of_everything(faces, edges, self.rules, self._seed)
         beat()
         seen_before = self._last.last_face_id
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
         self._last = Last(len(faces.face_ids), int(faces.face_ids.max(initial=0)), everything_then)
-        decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
-        touched = frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
+        touched = touched_by_humans(faces, persons)
         beat()
         found = reconciled(faces, clusters, self.rules, touched, seen_before)
         run = replace(
@@ -235,14 +239,6 @@ class Recluster:
         self._log.info("elbow_chosen", people=curve["chosen"], chart=chart)
         return {**found, "elbow": {**curve, "chart": chart}}
 
-    def _everything(self, faces: Faces, edges: Neighbours) -> Clusters:
-        """All faces, by the bounds that the library gives itself."""
-        calibration = calibrated(faces, self.rules, self._seed)
-        beat()
-        found = {"calibration": asdict(calibration)} if calibration else {}
-        clusters = clusters_of(faces, edges, self.rules.as_found(found), self._seed)
-        return replace(clusters, found={**found, **clusters.found})
-
     def _growth(self, txn: Transaction, faces: Faces, picture: Picture) -> Clusters:
         """New faces and what they touch, by the bounds of the last run over everything."""
         labels = clusters_of_growth(
@@ -256,27 +252,11 @@ class Recluster:
         return Clusters(labels, found=self.found)
 
     def _run(self, reason: str, kind: Kind, faces: Faces, found: Reconciled, touched: AbstractSet[int]) -> RunRecord:
-        moved = moves(faces.face_ids, faces.person_of, found.person_of)
-        waits = "asked for as a proposal" if kind == "proposal" else ""
-        if kind == "unasked":
-            waits = why_wait(moved, int(np.count_nonzero(faces.person_of)), touched, self.when.margin)
-        return RunRecord(
-            reason=reason,
-            people=str(self.rules.people),
-            faces=len(faces.face_ids),
-            persons=len(np.unique(found.person_of[found.person_of != NOBODY])),
-            born=len(found.born),
-            merged=len(found.merged),
-            split=len(found.split),
-            vanished=len(found.vanished),
-            moved=found.moved,
-            seconds=0.0,
-            waits=waits,
-            parameters={key: getattr(self.rules, key) for key in KEYS} | {"seed": self._seed} | asdict(self._last),
-            moves=moved[:MOVES_MAX],
-            splits=found.split,
-            joined=int(np.count_nonzero((faces.person_of == NOBODY) & (found.person_of != NOBODY))),
-            at_s=self._now(),
+        run = run_of(faces, found, touched, self.rules, self.when.margin)
+        if kind != "unasked":
+            run = replace(run, waits="asked for as a proposal" if kind == "proposal" else "")
+        return replace(
+            run, reason=reason, parameters=parameters_of(self.rules, self._seed, self._last), at_s=self._now()
         )
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
@@ -286,6 +266,32 @@ class Recluster:
         self._log.info("recluster_finished", run_id=run_id, **{key: getattr(run, key) for key in RUN_FIGURES}, **told)
         if run.waits:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
+
+
+def parameters_of(rules: Rules, seed: int, last: Last) -> dict[str, Any]:
+    """What a run is to be remembered by."""
+    return {key: getattr(rules, key) for key in KEYS} | {"seed": seed} | asdict(last)
+
+
+def run_of(faces: Faces, found: Reconciled, touched: AbstractSet[int], rules: Rules, margin: Margin) -> RunRecord:
+    """What a re-clustering would do, and whether it may do it unasked."""
+    moved = moves(faces.face_ids, faces.person_of, found.person_of)
+    return RunRecord(
+        reason="",
+        people=str(rules.people),
+        faces=len(faces.face_ids),
+        persons=len(np.unique(found.person_of[found.person_of != NOBODY])),
+        born=len(found.born),
+        merged=len(found.merged),
+        split=len(found.split),
+        vanished=len(found.vanished),
+        moved=found.moved,
+        seconds=0.0,
+        waits=why_wait(moved, int(np.count_nonzero(faces.person_of)), touched, margin),
+        moves=moved[:MOVES_MAX],
+        splits=found.split,
+        joined=int(np.count_nonzero((faces.person_of == NOBODY) & (found.person_of != NOBODY))),
+    )
 
 
 def _change(faces: Faces, found: Reconciled, last_decision: int) -> ChangeRecord:

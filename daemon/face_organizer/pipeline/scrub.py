@@ -74,6 +74,25 @@ def scrub(txn: Transaction, gone: Gone) -> None:
             txn.put_former(change_id, face_id, replace(former, places=places))
 
 
+def scrub_beside(txn: Transaction, gone: Gone, image_ids: AbstractSet[int]) -> None:
+    """Take them out of what is held of another model. Of their images nothing is left there that only it found: that
+    may be the same face, seen a little elsewhere."""
+    slot = 1 - txn.slot
+    model = txn.models.get(slot)
+    if model is None:
+        return
+    beside = txn.beside()
+    table, known = beside.face_table(), txn.face_ids()
+    new = np.isin(table.image_of, np.fromiter(image_ids, np.int64)) & ~np.isin(table.face_ids, known)
+    taken = sorted(gone.faces | set(table.face_ids[new].tolist()))
+    for face_id in taken:
+        beside.faces.delete(face_id)
+    beside.delete_vectors(taken)
+    comparison = _run(model.comparison, gone) if model.comparison is not None else None
+    waits = SOMEBODY if gone.is_in(model.waits) else model.waits
+    txn.models.put(slot, replace(model, comparison=comparison, waits=waits))
+
+
 def file_without(file: FileRecord, gone: Gone) -> FileRecord:
     """A file that shows others too, without the wish to lie with them. Where it lies now, disk has yet to change."""
     return replace(file, wished=_elsewhere(file.wished, gone))

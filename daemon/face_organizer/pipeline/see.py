@@ -17,7 +17,8 @@ from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Session
 from face_organizer.traits import Traits
 from face_organizer.types import DecodedImage, Detection, FaceAttributes, Float32, SeenFace, SeenImage, UInt8
-from face_organizer.vision import align, attributes, detect, embed, light
+from face_organizer.vision import align, attributes, detect, embed, geometry, light
+from face_organizer.vision.again import same_faces
 from face_organizer.vision.look import look
 from face_organizer.vision.quality import quality, sharpness
 
@@ -65,15 +66,19 @@ class See:
         self._founder_quality_min = founder_quality_min
         self._traits = traits
 
-    def __call__(self, images: list[DecodedImage]) -> list[SeenImage]:
-        """The same number of images, in the same order."""
+    def __call__(self, images: list[DecodedImage], known: Sequence[Sequence[Detection]] = ()) -> list[SeenImage]:
+        """The same number of images, in the same order.
+
+        known: for each image the faces that it is known to show, in px of the original. They come first, in their
+        order: as they are found now, or by the landmarks they had. A crop whose face is known shows no other.
+        """
         crops = [self._is_crop(image) for image in images]
         pixels = [light.lit(image.pixels) for image in images]
         found = self._find(pixels, crops)
         faces = [
             _Face(row, face, align.centred(pixels[row]) if face is None else _aligned(pixels[row], face))
             for row, (image, crop) in enumerate(zip(images, crops, strict=True))
-            for face in self._choose(image, crop, found[row])
+            for face in _with_known(self._choose(image, crop, found[row]), known[row] if known else (), image, crop)
         ]
         seen: list[list[SeenFace]] = [[] for _ in images]
         for face, (embedding, norm), told in zip(faces, self._embed(faces), self._told(faces, pixels), strict=True):
@@ -141,11 +146,38 @@ class See:
         """With box and landmarks in px of the upright original; a guess has no quality and founds nobody."""
         scale, found = _scale_to_original(image), face.found
         if found is None:
-            return SeenFace(detect.scaled(_middle(image), scale), embedding, quality=0.0, founder=False)
+            guess = detect.scaled(_middle(image), scale)
+            return SeenFace(guess, embedding, quality=0.0, founder=False, found=False)
         score, sharp = found.detection.detection_score, sharpness(face.aligned)
         worth = quality(self._traits, score, found.width_px, found.plausibility, sharp, norm)
         detection = detect.scaled(found.detection, scale)
-        return SeenFace(detection, embedding, worth, founder=worth >= self._founder_quality_min)
+        founder = worth >= self._founder_quality_min
+        return SeenFace(detection, embedding, worth, founder, found=not found.earlier)
+
+
+def _with_known(
+    chosen: Sequence[Found | None], known: Sequence[Detection], image: DecodedImage, crop: bool
+) -> Sequence[Found | None]:
+    """The known faces, as they were chosen now or as they were, and then the new ones."""
+    if not known:
+        return chosen
+    scale, real = 1 / _scale_to_original(image), [face for face in chosen if face is not None]
+    were = [detect.scaled(each, scale) for each in known]
+    rows = same_faces(were, [face.detection for face in real])
+    if crop and len(were) == 1 and were[0].detection_score == 0 and real:
+        rows = [0]  # it was a guess
+    faces: list[Found | None] = [
+        real[row] if row >= 0 else _as_it_was(each) for row, each in zip(rows, were, strict=True)
+    ]
+    return faces if crop else [*faces, *(face for row, face in enumerate(real) if row not in rows)]
+
+
+def _as_it_was(was: Detection) -> Found | None:
+    """A face that this detector does not find; None for one that no detector found."""
+    if was.detection_score == 0:
+        return None
+    width_px = float(was.box[2] - was.box[0])
+    return Found(was, width_px, geometry.regularity(was.landmarks), 0.0, earlier=True)
 
 
 def _aligned(pixels: UInt8, face: Found) -> UInt8:

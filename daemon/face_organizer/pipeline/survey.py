@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from face_organizer.identity.questions import (
+    SPREAD,
+    Bound,
     likely_same,
     likely_strangers,
     rows_of,
@@ -98,7 +100,7 @@ def survey(txn: Transaction, picture: Picture, rules: Rules) -> Survey:
 def _same(picture: Picture, row: Int64, rules: Rules) -> Iterator[SameQuestion]:
     """Pairs that share an image are two persons, and need no question."""
     beat()
-    found = likely_same(picture.sums, picture.sizes, similarity_link_min=rules.similarity_link_min)
+    found = likely_same(picture.sums, picture.sizes, _bound(rules))
     faces = np.bincount(row[row >= 0], minlength=len(picture.person_ids))
     asked = set(found.a.tolist()) | set(found.b.tolist())
     images = {each: set(picture.image_of[row == each].tolist()) for each in asked} if rules.one_face_per_image else {}
@@ -116,14 +118,14 @@ def _intruders(
     txn: Transaction, picture: Picture, row: Int64, similarity: Float32, rules: Rules
 ) -> Iterator[IntruderQuestion]:
     beat()
-    rows = suspects(similarity, rules.similarity_link_min)
+    rows = suspects(similarity, _bound(rules))
     found = likely_strangers(
         txn.vectors(picture.face_ids[rows]),
         row[rows],
         picture.founder[rows],
         picture.sums,
         picture.sizes,
-        similarity_link_min=rules.similarity_link_min,
+        _bound(rules),
     )
     for each in found:
         yield IntruderQuestion(
@@ -134,6 +136,10 @@ def _intruders(
             each.other_similarity,
             each.likely * len(each.rows),
         )
+
+
+def _bound(rules: Rules) -> Bound:
+    return Bound(rules.similarity_link_min, rules.impostors.sd if rules.impostors else SPREAD)
 
 
 def _portraits(picture: Picture, row: Int64, nearness: Float32) -> dict[int, Portrait]:

@@ -1,14 +1,14 @@
 """What a re-clustering thinks: a snapshot in, and who everybody is in it out. Changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, messages, roster
+Imports: types, ports, identity, book, messages, pulse, roster
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,10 @@ from face_organizer.identity.reconcile import Reconciled, reconcile, told
 from face_organizer.identity.steady import Seen, steadied
 from face_organizer.pipeline.book import constraints_of
 from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Picture
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, Float16, Float32, Int64, Neighbours
+from face_organizer.types import NOBODY, UNBORN, Float16, Float32, Int64, Neighbours, PersonRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +109,21 @@ def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
         seed=seed,
         positives=np.searchsorted(founders, faces.positives[faces.founder[faces.positives].all(axis=1)]),
     )
+
+
+def clusters_of_everything(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clusters:
+    """All faces, by the bounds that the library gives itself. edges: the kNN graph."""
+    calibration = calibrated(faces, rules, seed)
+    beat()
+    found = {"calibration": asdict(calibration)} if calibration else {}
+    clusters = clusters_of(faces, edges, rules.as_found(found), seed)
+    return replace(clusters, found={**found, **clusters.found})
+
+
+def touched_by_humans(faces: Faces, persons: Mapping[int, PersonRecord]) -> frozenset[int]:
+    """The persons that a human named, hid or confirmed a face of."""
+    decided = {id_ for id_, each in persons.items() if each.named or each.hidden}
+    return frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
 
 
 def clusters_of(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clusters:

@@ -51,11 +51,17 @@ def plausibility(detection: Detection) -> float:
     """0..1: how much the landmarks look like a face, in the frame of the canvas they were found on.
 
     0 unless they are in order (eyes above mouth, left of right, nose between eyes and mouth) and inside their box; else
-    1 up to a misfit of MISFIT_NONE_PX, falling to 0 at MISFIT_FULL_PX.
+    their regularity.
     """
     if not _in_order(detection) or not _inside(detection):
         return 0.0
-    beyond = (misfit_px(detection.landmarks) - MISFIT_NONE_PX) / (MISFIT_FULL_PX - MISFIT_NONE_PX)
+    return regularity(detection.landmarks)
+
+
+def regularity(landmarks: Float32) -> float:
+    """0..1: how much five points are those of a face, at whatever angle: 1 up to a misfit of MISFIT_NONE_PX,
+    falling to 0 at MISFIT_FULL_PX."""
+    beyond = (misfit_px(landmarks) - MISFIT_NONE_PX) / (MISFIT_FULL_PX - MISFIT_NONE_PX)
     return min(1.0, max(0.0, 1.0 - beyond))
 
 

@@ -151,10 +151,14 @@ export class Grid {
       cell.node.style.setProperty("width", `${this.side_px}px`);
       Object.assign(cell, { place, side_px: this.side_px });
     }
-    const { node } = cell;
-    node.setAttribute("aria-setsize", this.pages.total);
-    node.setAttribute("aria-selected", row !== undefined && this.choice.has(row));
-    node.classList.toggle("active", index === this.choice.active);
+    const selected = row !== undefined && this.choice.has(row);
+    const active = index === this.choice.active;
+    const { total } = this.pages;
+    if (cell.total === total && cell.selected === selected && cell.active === active) return;
+    Object.assign(cell, { total, selected, active });
+    cell.node.setAttribute("aria-setsize", total);
+    cell.node.setAttribute("aria-selected", selected);
+    cell.node.classList.toggle("active", active);
   }
 
   fillCell(cell, row) {

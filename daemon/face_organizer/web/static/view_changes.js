@@ -57,9 +57,11 @@ async function act(action, run_id, sentence) {
 }
 
 const propose = () =>
-  act("propose", null, ({ moved, merged, split }) =>
-    moved + merged + split ? "A proposal waits." : "Nothing would change: all is as it should be.",
-  );
+  act("propose", null, ({ run_id, moves, events }) => {
+    if (moves.length + events.length) return "A proposal waits.";
+    api.act("dismiss", run_id).then(acts.changed, complain); // what would change nothing need not wait
+    return "Nothing would change: all is as it should be.";
+  });
 
 // the proposal
 

@@ -6,8 +6,9 @@ import { counted, h, iconButton } from "./dom.js";
 const REACH_PX = 14;
 const RADIUS_MIN_PX = 2.5;
 const RADIUS_MAX_PX = 34;
+const STRETCH_MAX = 1.7;
 const KEPT_MAX = 400; // pictures of faces in memory
-const FACES_FROM_PX = 15; // discs larger than that show the face
+const FACES_FROM_PX = 10; // discs larger than that show the face
 
 export function mapView(host) {
   const map = new PeopleMap(host);
@@ -106,7 +107,10 @@ class PeopleMap {
     const [[x1, x2], [y1, y2]] = [span(xs), span(ys)];
     const room = (from, to, px) => (px - 100) / Math.max(to - from, 1e-6);
     this.centre = { x: (x1 + x2) / 2, y: (y1 + y2) / 2 };
-    this.scale = Math.min(room(x1, x2, width), room(y1, y2, height));
+    this.scale = room(x1, x2, width);
+    // not quite true to scale where the screen is high or wide: the places are for looking
+    this.stretch = Math.min(STRETCH_MAX, Math.max(1 / STRETCH_MAX, room(y1, y2, height) / this.scale));
+    this.scale = Math.min(this.scale, room(y1, y2, height) / this.stretch);
     this.closest = this.scale;
     this.draw();
   }
@@ -120,11 +124,13 @@ class PeopleMap {
   }
 
   onPlane({ x, y }) {
-    return { x: (x - this.width / 2) / this.scale + this.centre.x, y: (y - this.height / 2) / this.scale + this.centre.y };
+    const { scale, stretch, centre } = this;
+    return { x: (x - this.width / 2) / scale + centre.x, y: (y - this.height / 2) / (scale * stretch) + centre.y };
   }
 
   onScreen({ x, y }) {
-    return { x: (x - this.centre.x) * this.scale + this.width / 2, y: (y - this.centre.y) * this.scale + this.height / 2 };
+    const { scale, stretch, centre } = this;
+    return { x: (x - centre.x) * scale + this.width / 2, y: (y - centre.y) * scale * stretch + this.height / 2 };
   }
 
   /** Of a disc, px: as there is room on the whole, larger for who has more faces, growing more slowly than the map. */
@@ -280,7 +286,7 @@ class PeopleMap {
 
   pan(before, now) {
     this.centre.x -= (now.x - before.x) / this.scale;
-    this.centre.y -= (now.y - before.y) / this.scale;
+    this.centre.y -= (now.y - before.y) / (this.scale * this.stretch);
     this.draw();
   }
 

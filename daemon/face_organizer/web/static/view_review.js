@@ -67,7 +67,7 @@ class Review {
   show() {
     const [question] = this.open;
     const done = this.answered
-      ? `${counted(this.answered, "answer")}, about ${counted(Math.round(this.put_right), "face")} put right`
+      ? `${counted(this.answered, "answer")}${this.put_right >= 0.5 ? `, about ${counted(Math.round(this.put_right), "face")} put right` : ""}`
       : "";
     const left = this.open.length ? `${this.open.length}${this.queue.length >= ASKED ? "+" : ""} to ask` : "";
     this.count.textContent = [left, done].filter(Boolean).join(" · ");
@@ -111,7 +111,7 @@ class Review {
         "p",
         { class: "note" },
         `similarity ${similarity(question.similarity)}`,
-        question.gain ? ` · about ${counted(Math.max(1, Math.round(question.gain)), "face")} put right` : "",
+        question.gain >= 0.5 ? ` · about ${counted(Math.round(question.gain), "face")} put right` : "",
       ),
     ];
   }

@@ -22,8 +22,8 @@ export function searchView(host) {
       h(
         "div",
         { class: "message" },
-        h("h2", {}, "Drop a photo anywhere"),
-        h("p", {}, "Everybody who looks like the faces in it is shown. The photo is not kept."),
+        h("h2", {}, "Who is in this photo?"),
+        h("p", {}, "Drop a photo anywhere on the page, paste it, or choose it. Everybody who looks like the faces in it is shown. It is not kept."),
         button("Choose a photo", pickPhoto, { key: "p", image: "photo", kind: "primary" }),
       ),
     );

@@ -1,0 +1,121 @@
+"""Moves a library to another model: what that needs of the outside, and the switch while the library is opened.
+
+Room:    app (wires)
+Imports: adapters, parts, devices, pipeline, names
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from face_organizer.adapters.neighbours import neighbours_of_all
+from face_organizer.adapters.reading import read_now
+from face_organizer.config import Config
+from face_organizer.devices import open_devices
+from face_organizer.errors import FaceOrganizerError, StoreError
+from face_organizer.parts import AUTO, pack_of, rules_of, when_of, with_pack
+from face_organizer.pipeline.pulse import Pulses
+from face_organizer.pipeline.reembed import Reembed
+from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
+from face_organizer.pipeline.reembed_switch import switch
+from face_organizer.ports import Log, Store
+
+OWN_BOUNDS = ("similarity_join_min", "similarity_link_min", "similarity_member_min")
+
+
+def make_reembed(
+    config: Callable[[], Config],
+    store: Store,
+    in_gallery: Callable[[Callable[[], Any]], Any],
+    pack: str,
+    is_at_work: Callable[[], bool],
+    log: Log,
+    pulses: Pulses,
+) -> Reembed:
+    """config(): as it is now. pack: the one in use. is_at_work(): does anybody take images in? Then one thread must do,
+    else every core helps."""
+
+    def target_of(wanted: str) -> Target:
+        return _target(config(), wanted, log, threads=1 if is_at_work() else 0)
+
+    return Reembed(
+        store,
+        _fill(config(), store, in_gallery, log, pulses),
+        neighbours_of_all,
+        in_gallery,
+        target_of,
+        pack,
+        lambda: when_of(config()).margin,
+        lambda: _objections(config()),
+        config().recluster.seed,
+        log,
+    )
+
+
+def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> bool:
+    """While a library is opened: end what was decided. Images that came last are read first. False: nothing was due, or
+    it cannot be done for now, and the library goes by the old model. Raises StoreError."""
+    with store.read() as txn:
+        model = txn.models.get(1 - txn.slot)
+    if model is None or model.state != "due":
+        return False
+    try:
+        target = _target(config, model.pack, log, threads=0)
+        if not target.is_of(model):
+            raise FaceOrganizerError(f"the model pack {model.pack} is not the one that was begun with")
+        fill = _fill(config, store, lambda work: work(), log, pulses)
+        if fill.left():
+            fill.run(target, target.open_eyes(), anew=False)
+        told = switch(store, target.rules.neighbours)
+    except StoreError:
+        raise
+    except FaceOrganizerError as error:
+        log.error("model_not_switched", pack=model.pack, problem=str(error))
+        return False
+    log.info("model_switched", pack=model.pack, **told)
+    return True
+
+
+def _fill(config: Config, store: Store, in_gallery: Callable[..., Any], log: Log, pulses: Pulses) -> Fill:
+    return Fill(
+        store,
+        in_gallery,
+        partial(_read, config.library_path, config.watch.size_max_bytes),
+        log,
+        pulses,
+        pixels_max=config.watch.pixels_max,
+        side_max_px=config.faces.decode_side_max_px,
+    )
+
+
+def _read(library: Path, size_max_bytes: int, path: Path) -> bytes:
+    """A place in the library, or a source: its content is compared with what is known, so it may lie anywhere."""
+    return read_now(*((path.parent, path) if path.is_absolute() else (library, library / path)), size_max_bytes)
+
+
+def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
+    """threads 0: one for each core."""
+    named = pack_of(with_pack(config, wanted).faces)
+    own = with_pack(config, named.address)
+    if threads:
+        own = msgspec.structs.replace(own, faces=msgspec.structs.replace(own.faces, threads=threads))
+
+    def eyes() -> Sequence[Eyes]:
+        return [cast("Eyes", see) for device in open_devices(own, log) for see in device.workers]
+
+    return Target(named.address, named.fingerprint, named.dimension, rules_of(own, named), eyes)
+
+
+def _objections(config: Config) -> list[str]:
+    """What in the configuration was meant for the old model."""
+    found = []
+    if config.faces.pack != AUTO:
+        found.append(f'faces.pack = "{config.faces.pack}" in the configuration names the old model: set it to "{AUTO}"')
+    if own := [key for key in OWN_BOUNDS if getattr(config.persons, key) is not None]:
+        found.append(f"{' and '.join(own)} in [persons] were chosen for the old model: take them out, or choose anew")
+    return found

@@ -1,0 +1,283 @@
+"""Reads the library's images again for another model, and writes what that sees beside what is in use.
+
+Room:    pipeline (moves)
+Owns:    the threads of its own pipeline
+Imports: types, errors, ports, vision, channel, flow, gallery, messages, pulse
+
+A face keeps its id: what the other model finds where a known face lies is that face; a known face that it does not find
+is embedded by the landmarks it had; what only it finds is a new face, which belongs to the image once the model is in
+use. Each transaction says up to which image all is done, so that whatever cuts this short costs one batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol
+
+import numpy as np
+
+from face_organizer.errors import GoneError, ItemError
+from face_organizer.pipeline.channel import Cancelled
+from face_organizer.pipeline.flow import Pipeline, Stage
+from face_organizer.pipeline.gallery import as_stored, face_record
+from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.pulse import Pulses
+from face_organizer.ports import Log, Store, Transaction
+from face_organizer.types import DecodedImage, Detection, FaceRecord, ImageRef, ModelRecord, SeenImage, Signature
+from face_organizer.vision.decode import content_digest, decode
+
+IMAGES_AT_ONCE, IN_FLIGHT_MAX, BATCH_MAX, LINGER_S = 256, 64, 16, 0.02
+LOOK_S = 0.2
+"""How soon a stop is noticed."""
+
+
+class Eyes(Protocol):
+    """See, with what is known of each image."""
+
+    def __call__(self, images: list[DecodedImage], known: Sequence[Sequence[Detection]]) -> list[SeenImage]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The model that a library is to be moved to. pack: its name, or the folder it lies in. rules: its bounds.
+    open_eyes(): its networks, one for each thread; raises ModelError."""
+
+    pack: str
+    fingerprint: str
+    dimension: int
+    rules: Rules
+    open_eyes: Callable[[], Sequence[Eyes]]
+
+    def is_of(self, model: ModelRecord | None) -> bool:
+        return model is not None and model.fingerprint == self.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An image that the truth knows. paths: where its files lie, relative ones in the library."""
+
+    image_id: int
+    digest: bytes
+    face_ids: tuple[int, ...]
+    faces: tuple[Detection, ...]
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Again:
+    """An image on its way. image: its pixels, None once it was seen or where it cannot be read."""
+
+    known: Known
+    image: DecodedImage | None = None
+    seen: SeenImage | None = None
+
+
+class _GalleryEndedError(Exception):
+    """Nobody writes any more."""
+
+
+class Fill:
+    """read(path): the bytes of a file, now; raises ItemError. in_gallery: runs work in the one writer's thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        in_gallery: Callable[[Callable[[], Any]], Any],
+        read: Callable[[Path], bytes],
+        log: Log,
+        pulses: Pulses,
+        *,
+        pixels_max: int,
+        side_max_px: int,
+    ) -> None:
+        self._store, self._in_gallery, self._read_file = store, in_gallery, read
+        self._log, self._pulses = log, pulses
+        self._pixels_max, self._side_max_px = pixels_max, side_max_px
+
+    def left(self) -> int:
+        """How many images have come since the last one that was read again."""
+        with self._store.read() as txn:
+            model = txn.models.get(1 - txn.slot)
+            return txn.last_id("images") - model.upto if model is not None else 0
+
+    def run(self, target: Target, eyes: Sequence[Eyes], stop: Event | None = None, *, anew: bool) -> bool:
+        """Read what has not been read again yet; anew: also what could not be read the last time. False: not all of it,
+        for stop was set, or it is not wanted any more. Raises NoRoomError."""
+        pipeline = Pipeline(
+            [
+                Stage("reread", (self._read,), capacity=BATCH_MAX),
+                Stage("resee", tuple(map(_seeing, eyes)), batch=BATCH_MAX, linger_s=LINGER_S, capacity=2 * BATCH_MAX),
+            ],
+            lambda items: self._sink(target, items),
+            sink_batch=BATCH_MAX,
+            linger_s=LINGER_S,
+            reject=self._reject,
+            in_flight_max=IN_FLIGHT_MAX,
+            pulses=self._pulses,
+        )
+        pipeline.start()
+        try:
+            if not self._run(pipeline, target, stop or Event(), anew=anew):
+                return False
+        except _GalleryEndedError:
+            return False
+        with self._store.read() as txn:
+            return target.is_of(txn.models.get(1 - txn.slot))
+
+    def _run(self, pipeline: Pipeline, target: Target, stop: Event, *, anew: bool) -> bool:
+        ended = False
+        try:
+            for known in self._images(target, anew=anew):
+                if stop.is_set():
+                    return False
+                pipeline.submit(known)
+            while not pipeline.wait_empty(LOOK_S):
+                if stop.is_set():
+                    return False
+            ended = True
+        finally:
+            (pipeline.close if ended else pipeline.abort)()
+        return True
+
+    def _images(self, target: Target, *, anew: bool) -> Iterator[Known]:
+        """Those that lack a face beside, then those that came since; in short transactions."""
+        lacking = self._lacking() if anew else []
+        for start in range(0, len(lacking), IMAGES_AT_ONCE):
+            with self._store.read() as txn:
+                known = [_known(txn, image_id) for image_id in lacking[start : start + IMAGES_AT_ONCE]]
+            yield from (each for each in known if each is not None)
+        with self._store.read() as txn:
+            model = txn.models.get(1 - txn.slot)
+        upto = model.upto if model is not None else 0
+        while True:
+            with self._store.read() as txn:
+                if not target.is_of(txn.models.get(1 - txn.slot)):
+                    return
+                ids = [image_id for image_id, _ in islice(txn.images.items(upto + 1), IMAGES_AT_ONCE)]
+                known = [_known(txn, image_id) for image_id in ids]
+            if not ids:
+                return
+            upto = ids[-1]
+            yield from (each for each in known if each is not None)
+
+    def _lacking(self) -> list[int]:
+        """The images up to the last one read that show a face which the other model has not seen."""
+        with self._store.read() as txn:
+            model = txn.models.get(1 - txn.slot)
+            return sorted(id_ for id_ in lacking_images(txn) if model is not None and id_ <= model.upto)
+
+    # in the pipeline's threads
+
+    def _read(self, items: list[Known]) -> list[Again]:
+        return [Again(known, self._decoded(known)) for known in items]
+
+    def _decoded(self, known: Known) -> DecodedImage:
+        """From any place where the content is still the one we know. Raises ItemError."""
+        why: ItemError = GoneError("none of its files is there")
+        for path in known.paths:
+            try:
+                data = self._read_file(path)
+                if content_digest(data) == known.digest:
+                    image = decode(data, pixels_max=self._pixels_max, side_max_px=self._side_max_px)
+                    ref = ImageRef(path, Signature(len(data), 0, 0))
+                    return DecodedImage(ref, known.digest, image.pixels, image.width_px, image.height_px)
+                why = ItemError("its content is not the one that was enrolled")
+            except GoneError:
+                pass
+            except ItemError as error:
+                why = error
+        raise why
+
+    def _reject(self, item: Known | Again, error: ItemError) -> Again:
+        known = item if isinstance(item, Known) else item.known
+        shown = ascii(str(known.paths[0]))[1:-1] if known.paths else "no file"
+        self._log.warning("image_not_reembedded", image_id=known.image_id, image=shown, reason=str(error))
+        return Again(known)
+
+    def _sink(self, target: Target, items: list[Again]) -> None:
+        try:
+            self._in_gallery(lambda: self.keep(target, items))
+        except Cancelled as error:  # the process stops; whoever submits must hear of it
+            raise _GalleryEndedError from error
+
+    # in the gallery's thread
+
+    def keep(self, target: Target, items: Sequence[Again]) -> None:
+        """Write down what was seen. Doing it twice changes nothing but ids of faces that only this model finds."""
+        with self._store.write() as txn:
+            beside, slot = txn.beside(), 1 - txn.slot
+            model = txn.models.get(slot)
+            if model is None or not target.is_of(model):
+                return  # it is not wanted any more
+            for item in items:
+                model = _kept(txn, beside, model, item)
+            txn.models.put(slot, model)
+
+
+def lacking_images(txn: Transaction) -> set[int]:
+    """The images that show a face which the model beside has not seen."""
+    lacking = np.setdiff1d(txn.face_ids(), txn.beside().face_ids())
+    records = (txn.faces.get(face_id) for face_id in lacking.tolist())
+    return {record.image_id for record in records if record is not None}
+
+
+def _seeing(eyes: Eyes) -> Callable[[list[Again]], list[Again]]:
+    def see(items: list[Again]) -> list[Again]:
+        images = [item.image for item in items if item.image is not None]
+        seen = eyes(images, [item.known.faces for item in items])
+        return [Again(item.known, seen=each) for item, each in zip(items, seen, strict=True)]
+
+    return see
+
+
+def _kept(txn: Transaction, beside: Transaction, model: ModelRecord, item: Again) -> ModelRecord:
+    """Write one image's faces beside; returns the model with it counted."""
+    model = replace(model, upto=max(model.upto, item.known.image_id))
+    image = txn.images.get(item.known.image_id)
+    if image is None or item.seen is None:
+        return model
+    ids: list[int] = list(item.known.face_ids)
+    if not image.closed and image.face_ids == item.known.face_ids:  # else somebody in it was forgotten
+        ids += [txn.new_id("faces") for _ in item.seen.faces[len(ids) :]]
+    by_landmarks = 0
+    for face_id, face in zip(ids, item.seen.faces, strict=False):
+        is_known = face_id in item.known.face_ids
+        if is_known and face_id not in image.face_ids:
+            continue
+        by_landmarks += is_known and not face.found
+        beside.faces.put(face_id, face_record(item.known.image_id, face))
+        beside.put_face_vector(face_id, as_stored(face.embedding))
+    return replace(
+        model,
+        images=model.images + 1,
+        by_landmarks=model.by_landmarks + by_landmarks,
+        added=model.added + len(ids) - len(item.known.face_ids),
+    )
+
+
+def _known(txn: Transaction, image_id: int) -> Known | None:
+    """What the truth knows of an image, and where it may lie. None: it was forgotten meanwhile."""
+    image = txn.images.get(image_id)
+    if image is None:
+        return None
+    files = [file for file_id in image.file_ids if (file := txn.files.get(file_id)) is not None]
+    paths = [Path(os.fsdecode(place)) for file in files for place in file.places]
+    paths += [Path(os.fsdecode(file.source)) for file in files]
+    faces = [(face_id, record) for face_id in image.face_ids if (record := txn.faces.get(face_id)) is not None]
+    return Known(
+        image_id,
+        image.digest,
+        tuple(face_id for face_id, _ in faces),
+        tuple(_detection(record) for _, record in faces),
+        tuple(dict.fromkeys(paths)),
+    )
+
+
+def _detection(record: FaceRecord) -> Detection:
+    box, landmarks = np.array(record.box, np.float32), np.array(record.landmarks, np.float32).reshape(5, 2)
+    return Detection(box, landmarks, record.detection_score)

@@ -1,0 +1,160 @@
+"""Devices prove themselves before they are used, and may fail later. Proofs with real networks, on the processor;
+failures in the real process, on pictures of numbers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numbered import paint
+from process import files_below, organizer
+
+from face_organizer import devices
+from face_organizer.adapters.models import load_pack
+from face_organizer.config import Config, FacesConfig
+from face_organizer.devices import open_devices
+from face_organizer.errors import ModelError
+from face_organizer.proving import check_steps, expected_of
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+    warning = error = info
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self.lines if name == event]
+
+
+@pytest.fixture(scope="module")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def config(models_dir: Path, *wanted: str, **values: Any) -> Config:
+    return Config(faces=FacesConfig(devices=wanted, models_dir=str(models_dir), threads=2, **values))
+
+
+def test_two_devices_on_the_processor_prove_themselves_and_share_its_cores(models_dir: Path) -> None:
+    log = Notes()
+
+    opened = open_devices(config(models_dir, "cpu", "openvino"), log)
+
+    assert [(device.name, len(device.workers)) for device in opened] == [("cpu", 1), ("openvino", 1)]
+    ready = log.of("device_ready")
+    assert [line["device"] for line in ready] == ["cpu", "openvino"]
+    assert all(line["similarity"] > 0.9999 and line["faces_per_s"] > 0 for line in ready)
+    assert ready[0]["steps"]["CPUExecutionProvider"] > 100
+    assert log.of("networks_ready")[0]["device"] == "cpu, openvino"
+
+
+def test_the_answer_of_the_processor_is_kept_beside_the_packs(models_dir: Path) -> None:
+    pack = load_pack("opencv-zoo", models_dir)
+    made = expected_of(pack, models_dir)
+    (kept,) = (models_dir / "proofs").iterdir()
+    kept.write_bytes(kept.read_bytes()[:200])
+
+    np.testing.assert_array_equal(expected_of(pack, models_dir), made)
+    np.testing.assert_array_equal(np.load(kept), made)
+
+
+def test_a_device_that_sees_something_else_is_refused_with_the_way_out(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = devices.answer_of
+
+    def wrong(session: Any, pack: Any) -> Any:
+        answer = right(session, pack).copy()
+        answer[1, :64] *= -1
+        return answer
+
+    expected_of(load_pack("opencv-zoo", models_dir), models_dir)
+    monkeypatch.setattr(devices, "answer_of", wrong)
+
+    with pytest.raises(ModelError, match=r"openvino does not see what the processor sees.*faces.devices"):
+        open_devices(config(models_dir, "openvino"), Notes())
+
+
+def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(models_dir: Path) -> None:
+    log = Notes()
+    with pytest.raises(ModelError, match="does not run on cuda:0"):
+        open_devices(config(models_dir, "cuda:0"), log)
+
+    (stand_in,) = open_devices(config(models_dir, "cuda:0", allow_cpu_fallback=True), log)
+
+    assert stand_in.name == "openvino"
+    assert "cuda:0 is not used: detector.onnx does not run on cuda:0" in stand_in.notices[0]
+    assert [line["device"] for line in log.of("device_refused")] == ["cuda:0"]
+
+
+@pytest.mark.parametrize(
+    ("device", "steps", "problem"),
+    [
+        ("cuda:0", {"CUDAExecutionProvider": {"Conv": 50}, "CPUExecutionProvider": {"Shape": 3}}, ""),
+        (
+            "cuda:0",
+            {"CUDAExecutionProvider": {"Add": 5}, "CPUExecutionProvider": {"FusedConv": 50}},
+            "50 FusedConv on CPU",
+        ),
+        ("cuda:0", {"CPUExecutionProvider": {"Conv": 50}}, "CPUExecutionProvider ran the network"),
+        ("cuda:0", {}, "nothing ran the network"),
+        ("tensorrt:0", {"TensorrtExecutionProvider": {"TRTKernel": 1}, "CUDAExecutionProvider": {"Cast": 1}}, ""),
+        (
+            "tensorrt:0",
+            {"TensorrtExecutionProvider": {"TRTKernel": 1}, "CUDAExecutionProvider": {"Gemm": 1}},
+            "1 Gemm on CUDA",
+        ),
+        ("openvino", {"CPU": {}}, ""),
+        ("openvino", {"GPU.0": {}}, "GPU.0 ran the network"),
+    ],
+)
+def test_every_step_of_weight_has_to_run_on_the_device(
+    device: str, steps: dict[str, dict[str, int]], problem: str
+) -> None:
+    if not problem:
+        check_steps(device, steps)
+        return
+    with pytest.raises(ModelError, match=problem):
+        check_steps(device, steps)
+
+
+FAILING = Path(__file__).parents[1] / "failing.py"
+PICTURES = 120
+
+
+def run_on(described: str, folder: Path, expect: int = 0) -> tuple[list[dict[str, Any]], str]:
+    """Sort painted pictures of five people on such devices; the log's lines, and the last thing said."""
+    for number in range(PICTURES):
+        paint(folder / "inbox" / f"{number:03}.png", [number % 5], number)
+    arguments = ["run", "--once", "--inbox", folder / "inbox", "--library", folder / "library"]
+    done = organizer(*arguments, expect=expect, command=[sys.executable, str(FAILING), described])
+    lines = done.stderr.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")], lines[-1]
+
+
+def test_several_devices_make_the_library_that_one_makes_also_when_one_fails(tmp_path: Path) -> None:
+    run_on("a", tmp_path / "one")
+    log, _ = run_on("a:1,b,c", tmp_path / "several")
+
+    assert files_below(tmp_path / "several" / "library") == files_below(tmp_path / "one" / "library")
+    retired = [line for line in log if line["event"] == "device_retired"]
+    assert [line["device"] for line in retired] == ["a"]
+    assert "CUDNN_STATUS_EXECUTION_FAILED" in retired[0]["cause"]
+
+
+def test_without_a_device_left_the_process_stops_with_a_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+    log, said = run_on("a:2,b:2", tmp_path, expect=1)
+
+    assert "no device is left for the networks" in said or "brought down 2 devices" in said
+    assert len([line for line in log if line["event"] == "device_retired"]) == 2
+    arguments = ["run", "--once", "--inbox", tmp_path / "inbox", "--library", tmp_path / "library"]
+    organizer(*arguments, command=[sys.executable, str(FAILING), "a"])
+    assert len([path for path in files_below(tmp_path / "library") if path.suffix == ".png"]) == PICTURES

@@ -1,0 +1,369 @@
+"""A library moves to another model and loses nothing: with a daemon and without, killed at every step, with images that
+cannot be read, forwards and back. Pictures are numbers (numbered.py), and so are both models."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numbered import OTHER, OTHER_D, UNSEEN, D, paint, vector_of
+from process import NUMBERED, Daemon, files_below
+from steps import REEMBEDDING
+from support import wait_until
+from survival import Ended, Nest, library_of, opened, truth_of
+
+from face_organizer.types import STATE_FOLDER
+
+ALICE, BOB, CARL, STRANGER, DORA, EVE, ODD = 11, 12, 13, 77, 88, 99, 66
+OWN = 4
+FIRST = "opencv-zoo"
+CALM = """
+[watch]
+settle_s = 0.02
+[flow]
+commit_batch_max = 3
+"""
+
+
+class Home:
+    """A library of three persons with decisions; some pictures show people whom only the other model sees."""
+
+    def __init__(self, folder: Path, nest: Nest) -> None:
+        self.nest = nest
+        self.inbox, self.library, self.config = folder / "inbox", folder / "library", folder / "config.toml"
+        self.config.write_text(CALM)
+
+    def drop(self) -> None:
+        for number in range(OWN):
+            paint(self.inbox / f"alice-{number}.png", [ALICE], number)
+            paint(self.inbox / f"bob-{number}.png", [BOB], 100 + number)
+            paint(self.inbox / f"carl-{number}.png", [CARL], 200 + number)
+        paint(self.inbox / "both.png", [ALICE, BOB], 300, green=[DORA])
+        paint(self.inbox / "crowd.png", [ALICE, BOB, CARL, STRANGER], 301)
+        paint(self.inbox / "odd.png", [ODD], 304)
+        paint(self.inbox / "nobody.png", [], 302)
+        paint(self.inbox / "seemed-nobody.png", [], 303, green=[EVE])
+
+    def sort(self, expect: int = 0) -> Ended:
+        return self.nest_run("run", "--once", "--config", self.config, "--inbox", self.inbox, expect=expect)
+
+    def nest_run(self, *arguments: str | Path, expect: int | None = 0, arm: Any = None) -> Ended:
+        ended = self.nest.run(*arguments, "--library", self.library, arm=arm)
+        assert expect is None or ended.code == expect, (ended.code, ended.out, ended.err)
+        return ended
+
+    def json(self, *arguments: str | Path, expect: int = 0) -> Any:
+        return json.loads(self.nest_run(*arguments, "--json", expect=expect).out)
+
+    def decide(self) -> None:
+        """Names; a face that is not Bob's, by word of a human; one that is Carl's although it looks otherwise."""
+        self.nest_run("name", self.person("alice-0.png"), "Alice")
+        self.nest_run("name", self.person("bob-0.png"), "Bob")
+        self.nest_run("assign", self.library / "outliers" / "odd.png", "Bob")
+        self.nest_run("reject", self.library / "Bob" / "odd.png")
+        self.nest_run("assign", self.library / "Alice" / "alice-3.png", self.person("carl-0.png"))
+
+    def person(self, name: str) -> str:
+        return next(path.parts[0] for path in files_below(self.library) if path.name == name)
+
+    def told(self) -> Any:
+        return self.json("reembed")
+
+    def says(self) -> dict[str, Any]:
+        """Everything but runs, and which model."""
+        told = library_of(self.library)
+        del told["runs"]
+        return told
+
+    def must_be_clean(self) -> None:
+        self.nest_run("status")  # which ends what is to be placed
+        assert self.json("check")["findings"] == []
+
+
+@pytest.fixture(scope="module")
+def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
+    made = Nest(tmp_path_factory.mktemp("nest"), painted=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> Home:
+    home = Home(tmp_path_factory.mktemp("home"), nest)
+    home.drop()
+    home.sort()
+    home.decide()
+    return home
+
+
+@pytest.fixture
+def home(template: Home, tmp_path: Path, nest: Nest) -> Home:
+    copy = Home(tmp_path, nest)
+    subprocess.run(["cp", "-a", str(template.library), str(copy.library)], check=True)
+    copy.inbox.mkdir()
+    return copy
+
+
+@pytest.fixture(scope="module")
+def moved(template: Home, tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> tuple[Home, dict[str, Any]]:
+    """Moved without a disturbance, and what it says."""
+    home = Home(tmp_path_factory.mktemp("moved"), nest)
+    subprocess.run(["cp", "-a", str(template.library), str(home.library)], check=True)
+    home.inbox.mkdir()
+    told = home.json("reembed", "--pack", OTHER)
+    assert told["in_use"] == OTHER
+    return home, home.says()
+
+
+def model_of(library: Path) -> tuple[str, int]:
+    with opened(library) as store:
+        return store.fingerprint, store.dimension
+
+
+def test_persons_names_and_decisions_are_carried_over_by_face(
+    template: Home, moved: tuple[Home, dict[str, Any]]
+) -> None:
+    home, after = moved
+    before = template.says()
+
+    assert model_of(home.library) == (OTHER, OTHER_D)
+    assert after["persons"] == before["persons"]
+    assert after["decisions"] == before["decisions"]
+    assert before["faces"].items() <= after["faces"].items()
+    assert set(after["files"]) - set(before["files"]) == {"outliers/seemed-nobody.png"}
+    assert set(before["files"]) - set(after["files"]) == {"no_face/seemed-nobody.png"}
+    home.must_be_clean()
+
+
+def test_every_embedding_is_the_other_models_and_what_only_it_sees_is_a_new_face(
+    moved: tuple[Home, dict[str, Any]], template: Home
+) -> None:
+    home, _ = moved
+    with truth_of(template.library) as txn:
+        known = set(txn.face_ids().tolist())
+    with truth_of(home.library) as txn:
+        new = set(txn.face_ids().tolist()) - known
+        faces = {face_id: txn.faces.get(face_id) for face_id in new}
+        names = {_name(txn, record.image_id) for record in faces.values() if record is not None}
+        crowd = next(image for _, image in txn.images.items() if len(image.face_ids) == 4)
+        unseen = txn.vectors([crowd.face_ids[UNSEEN]])[0]
+        assert txn.neighbours(3).face_ids.tolist() == txn.face_ids().tolist()
+
+    assert names == {"both.png", "seemed-nobody.png"}
+    assert unseen @ vector_of(STRANGER, 301, OTHER_D) > 0.999
+
+
+def _name(txn: Any, image_id: int) -> str:
+    return str(txn.files.get(txn.images.get(image_id).file_ids[0]).name.decode())
+
+
+def test_a_dry_run_compares_and_the_library_goes_on_by_the_old_model(home: Home) -> None:
+    before = home.says()
+
+    told = home.json("reembed", "--pack", OTHER, "--dry-run")
+
+    assert told["in_use"] == FIRST
+    assert told["beside"]["state"] == "ready"
+    assert told["beside"]["found"]["agreement"]["f"] > 0.9
+    assert told["comparison"]["at_risk"] == []
+    assert home.says() == before
+    home.must_be_clean()
+    assert model_of(home.library)[1] == D
+
+
+def test_discarding_leaves_the_library_as_it_was(home: Home) -> None:
+    home.nest_run("reembed", "--pack", OTHER, "--dry-run")
+
+    assert home.json("reembed", "--discard") == {"discarded": OTHER}
+
+    assert home.told() == {"in_use": FIRST, "beside": None, "comparison": None}
+    with truth_of(home.library) as txn:
+        assert len(txn.beside().face_ids()) == 0
+        assert txn.beside().faces.count() == 0
+    home.nest_run("reembed", "--switch", expect=1)
+
+
+def test_the_way_back_reads_only_what_came_since(home: Home) -> None:
+    home.nest_run("reembed", "--pack", OTHER)
+    paint(home.inbox / "late.png", [ALICE], 900)
+    home.sort()
+    assert (home.library / "Alice" / "late.png").exists()
+    after = home.says()
+
+    told = home.json("reembed", "--pack", FIRST)
+
+    assert (told["in_use"], told["beside"]["state"]) == (FIRST, "kept")
+    assert model_of(home.library)[1] == D
+    assert home.says() == after
+    home.must_be_clean()
+    with truth_of(home.library) as txn:
+        kept = txn.models.get(txn.slot)
+    assert kept is not None
+    assert kept.images == 3  # late.png and the two with a face that only the other model had seen
+
+
+def test_images_that_cannot_be_read_ask_first_and_their_faces_stay_who_they_are(home: Home) -> None:
+    before = home.says()
+    away = home.library / "Bob" / "bob-0.png"
+    away.rename(home.library.parent / "away.png")
+
+    told = home.json("reembed", "--pack", OTHER, expect=1)
+    assert (told["in_use"], told["beside"]["state"]) == (FIRST, "ready")
+    assert "1 images that show a face cannot be read" in told["beside"]["waits"]
+
+    assert home.json("reembed", "--switch")["in_use"] == OTHER
+    (home.library.parent / "away.png").rename(away)
+    after = home.says()
+    assert before["faces"].items() <= after["faces"].items()
+    home.must_be_clean()
+    home.nest_run("recluster")
+    assert home.says()["faces"] == after["faces"]
+
+
+def test_an_image_that_is_back_is_read_by_the_next_try(home: Home) -> None:
+    away = home.library / "Bob" / "bob-0.png"
+    away.rename(home.library.parent / "away.png")
+    home.nest_run("reembed", "--pack", OTHER, expect=1)
+    (home.library.parent / "away.png").rename(away)
+
+    told = home.json("reembed", "--pack", OTHER)
+
+    assert told["in_use"] == OTHER
+    with truth_of(home.library) as txn:
+        assert all(record.founder for _, record in txn.faces.items())
+
+
+def test_an_image_that_was_written_over_is_not_taken_for_the_one_we_knew(home: Home) -> None:
+    paint(home.library / "Bob" / "bob-0.png", [CARL], 999)
+
+    told = home.json("reembed", "--pack", OTHER, "--dry-run")
+
+    assert told["beside"]["found"]["unread_images"] == 1
+
+
+def test_the_daemon_sorts_on_takes_what_comes_along_and_switches_in_place(
+    home: Home, start: Callable[..., Daemon]
+) -> None:
+    daemon = start("--config", home.config, "--inbox", home.inbox, "--library", home.library, command=NUMBERED)
+    daemon.wait_for("ready")
+    pid = home.json("status")["pid"]
+    home.json("reembed", "--pack", OTHER, "--dry-run")
+    for number in range(3):
+        paint(home.inbox / f"meanwhile-{number}.png", [ALICE], 700 + number)
+    daemon.wait_for("image_placed", count=3)
+    assert home.json("status")["pack"] == FIRST
+
+    told = home.json("reembed", "--switch")
+    assert told["in_use"] == OTHER
+    daemon.wait_for("model_switched")
+    paint(home.inbox / "later.png", [BOB], 800)
+    wait_until(lambda: (home.library / "Bob" / "later.png").exists(), 20)
+    wait_until(lambda: home.json("runs")[-1]["reason"] == "reembed", 20)
+
+    status = home.json("status")
+    assert (status["pid"], status["pack"], status["reembed"]["state"]) == (pid, OTHER, "kept")
+    assert {f"meanwhile-{number}.png" for number in range(3)} <= {
+        path.name for path in (home.library / "Alice").iterdir()
+    }
+    home.must_be_clean()
+    assert daemon.end() == 0
+    assert model_of(home.library) == (OTHER, OTHER_D)
+
+
+def test_a_configuration_that_names_another_pack_is_refused_with_the_command_that_moves(home: Home) -> None:
+    home.config.write_text(CALM + f'[faces]\npack = "{OTHER}"\n')
+
+    refused = home.sort(expect=1)
+
+    assert f"face-organizer reembed --pack {OTHER}" in refused.err
+
+
+def test_a_library_holds_two_models_at_most(home: Home) -> None:
+    assert "already" in home.nest_run("reembed", "--pack", FIRST, expect=1).err
+    assert "no model pack" in home.nest_run("reembed", "--pack", "none", expect=2).err
+    assert "no other model" in home.nest_run("reembed", "--switch", expect=1).err
+    assert "one model only" in home.nest_run("reembed", "--discard", expect=1).err
+    home.nest_run("reembed", "--switch", "--discard", expect=2)
+
+
+def test_forget_reaches_both_models_and_the_face_is_not_found_again(home: Home) -> None:
+    home.nest_run("reembed", "--pack", OTHER, "--dry-run")
+
+    home.nest_run("forget", "Bob", "--yes")
+
+    assert traces_of(home, BOB) == []
+    home.must_be_clean()
+    home.nest_run("reembed", "--pack", OTHER)
+    assert traces_of(home, BOB) == []
+    with truth_of(home.library) as txn:
+        both = next(image for _, image in txn.images.items() if image.closed and len(image.face_ids) == 1)
+        assert txn.neighbours(20).face_ids.tolist() == txn.face_ids().tolist()
+    assert both.face_ids
+
+
+def test_forget_before_a_move_lets_no_face_of_the_image_come_back(home: Home) -> None:
+    home.nest_run("forget", "Bob", "--yes")
+
+    home.nest_run("reembed", "--pack", OTHER)
+
+    assert traces_of(home, BOB) == []
+    home.must_be_clean()
+    home.nest_run("forget", "Alice", "--yes")
+    assert [line for line in traces_of(home, ALICE) if ": 3 by" not in line] == []  # that one is Carl, a human said
+    home.must_be_clean()
+
+
+def traces_of(home: Home, person: int) -> list[str]:
+    """Pieces of a person's vectors, by either model, in the files of the state folder."""
+    vectors = {(number, d): vector_of(person, number, d) for number in [*range(304), 900] for d in (D, OTHER_D)}
+    pieces = {
+        (number, d, piece)
+        for (number, d), vector in vectors.items()
+        for kept in (vector.astype("<f2").tobytes(), vector.tobytes())
+        for piece in (kept[:32], kept[-32:])
+    }
+    files = [path for path in (home.library / STATE_FOLDER).rglob("*") if path.is_file()]
+    contents = {path.name: path.read_bytes() for path in files}
+    return [
+        f"{name}: {number} by {d}" for name, data in contents.items() for number, d, piece in pieces if piece in data
+    ]
+
+
+# kills
+
+CASES = list(product(REEMBEDDING, ("before", "after")))
+QUICK = {
+    ("faces_kept", "after"),
+    ("graph_remade", "before"),
+    ("move_decided", "after"),
+    ("faces_adopted", "after"),
+    ("model_switched", "after"),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "when"), [case if case in QUICK else pytest.param(*case, marks=pytest.mark.long) for case in CASES]
+)
+def test_a_kill_at_any_step_costs_nothing(step: str, when: str, home: Home, moved: tuple[Home, dict[str, Any]]) -> None:
+    killed = home.nest_run(
+        "reembed", "--pack", OTHER, expect=None, arm={"step": step, "when": when, "nth": 2 if step in TWICE else 1}
+    )
+    assert (killed.happened, killed.code) == (True, -signal.SIGKILL), killed.err
+    home.must_be_clean()
+
+    if home.told()["in_use"] != OTHER:
+        home.nest_run("reembed", "--pack", OTHER)
+
+    assert home.told()["in_use"] == OTHER
+    assert home.says() == moved[1]
+    home.must_be_clean()
+
+
+TWICE = {"store_reopened"}
+"""Its first call is that of the opening."""
