@@ -6,6 +6,7 @@ a fails at its second batch, b at its fifth, c never.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from numbered import Painted
@@ -17,13 +18,14 @@ from face_organizer.errors import DeviceError
 
 class Failing(Painted):
     def __init__(self, name: str, last: int) -> None:
+        super().__init__()
         self._name, self._left = name, last
 
-    def __call__(self, images: list[Any]) -> list[Any]:
+    def __call__(self, images: list[Any], known: Sequence[Sequence[Any]] = ()) -> list[Any]:
         self._left -= 1
         if self._left == 0:
             raise DeviceError(f"{self._name}: CUDNN_STATUS_EXECUTION_FAILED")
-        return super().__call__(images)
+        return super().__call__(images, known)
 
 
 def opened(described: str) -> list[devices.Device]:

@@ -37,8 +37,10 @@ PEOPLE: People = "auto"
 """How many people there are where nobody has ever said."""
 
 
-def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False) -> list[Session]:
-    """Sessions of the pack's detector, quick at what Find asks of it most."""
+def open_detectors(
+    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False, threads: int | None = None
+) -> list[Session]:
+    """Sessions of the pack's detector, quick at what Find asks of it most. For these three see open_sessions."""
     shapes = recurring_shapes(pack.traits.detector) if pack.detector_batches else ()
     batch_max = batch_max if pack.detector_batches else 1
     return open_sessions(
@@ -48,24 +50,28 @@ def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, pr
         batch_max=batch_max,
         recurring=shapes,
         profiled=profiled,
+        threads=threads,
     )
 
 
 def open_recognisers(
-    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False
+    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False, threads: int | None = None
 ) -> list[Session]:
     """Sessions of the pack's recogniser."""
     batch_max = batch_max if pack.recogniser_batches else 1
     path = pack.recogniser_cpu_path if kind_of(device) == "cpu" else pack.recogniser_path
-    return open_sessions(path, device, count=count, batch_max=batch_max, profiled=profiled)
+    return open_sessions(path, device, count=count, batch_max=batch_max, profiled=profiled, threads=threads)
 
 
-def open_attributes(pack: Pack, device: Device, *, count: int, batch_max: int) -> list[Session | None]:
+def open_attributes(
+    pack: Pack, device: Device, *, count: int, batch_max: int, threads: int | None = None
+) -> list[Session | None]:
     """Sessions of the pack's network that tells gender and age; None where it has none."""
     if pack.attributes_path is None:
         return [None] * count
     batch_max = batch_max if pack.attributes_batches else 1
-    return [*open_sessions(pack.attributes_path, detector_device(device), count=count, batch_max=batch_max)]
+    device = detector_device(device)
+    return [*open_sessions(pack.attributes_path, device, count=count, batch_max=batch_max, threads=threads)]
 
 
 def make_eyes(

@@ -16,7 +16,7 @@ from process import files_below, organizer
 from face_organizer import devices
 from face_organizer.adapters.models import load_pack
 from face_organizer.config import Config, FacesConfig
-from face_organizer.devices import open_devices
+from face_organizer.devices import SPARE_WORKERS, open_devices
 from face_organizer.errors import ModelError
 from face_organizer.proving import check_steps, expected_of
 
@@ -48,7 +48,7 @@ def test_two_devices_on_the_processor_prove_themselves_and_share_its_cores(model
 
     opened = open_devices(config(models_dir, "cpu", "openvino"), log)
 
-    assert [(device.name, len(device.workers)) for device in opened] == [("cpu", 1), ("openvino", 1)]
+    assert [(device.name, len(device.workers)) for device in opened] == [("cpu", 1), ("openvino", 1 + SPARE_WORKERS)]
     ready = log.of("device_ready")
     assert [line["device"] for line in ready] == ["cpu", "openvino"]
     assert all(line["similarity"] > 0.9999 and line["faces_per_s"] > 0 for line in ready)

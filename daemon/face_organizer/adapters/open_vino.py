@@ -22,23 +22,26 @@ _OPENVINO_BATCH_MAX = 8
 
 
 def open_openvino(
-    model_path: Path, device: Device, count: int, batch_max: int, recurring: Sequence[Shape]
+    model_path: Path, device: Device, count: int, threads: int, batch_max: int, recurring: Sequence[Shape]
 ) -> Sequence[Tried]:
-    network = Network(model_path, count, recurring)
+    network = Network(model_path, threads, recurring)
     return [OpenVinoSession(network, device, min(batch_max, _OPENVINO_BATCH_MAX)) for _ in range(count)]
 
 
 class Network:
-    """A network with free axes, and copies of it whose axes are fixed to shapes that recur. Shared by its sessions."""
+    """A network with free axes, and copies of it whose axes are fixed to shapes that recur. Shared by its sessions.
 
-    def __init__(self, model_path: Path, count: int, recurring: Sequence[Shape]) -> None:
+    threads: in which it computes, each for one session at a time.
+    """
+
+    def __init__(self, model_path: Path, threads: int, recurring: Sequence[Shape]) -> None:
         openvino = load_openvino()
 
         self._core = openvino.Core()
         self._settings = {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": str(count),
-            "INFERENCE_NUM_THREADS": str(count),
+            "NUM_STREAMS": str(threads),
+            "INFERENCE_NUM_THREADS": str(threads),
             "ENABLE_CPU_PINNING": False,  # two networks pinned to the same cores: 50 images/s instead of 84
             "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 where the CPU has it: other embeddings
         }

@@ -30,8 +30,11 @@ def open_sessions(
     batch_max: int,
     recurring: Sequence[Shape] = (),
     profiled: bool = False,
+    threads: int | None = None,
 ) -> list[Session]:
     """`count` sessions of one network, for as many threads; on a CPU each computes in one thread.
+
+    threads: that OpenVINO computes in, where they are fewer than the sessions: those wait for each other then.
 
     recurring: input shapes that come again and again. OpenVINO prepares a network anew whenever the shape of its input
     changes (YuNet: 2 ms, three looks at a crop), and even without a change a free shape costs it a fifth more. So each
@@ -46,7 +49,7 @@ def open_sessions(
     kind = kind_of(device)
     try:
         sessions = (
-            open_openvino(model_path, device, count, batch_max, recurring)
+            open_openvino(model_path, device, count, threads or count, batch_max, recurring)
             if kind == "openvino"
             else open_onnx_runtime(model_path, device, count, batch_max, profiled)
         )

@@ -3,8 +3,8 @@
 Room:    pipeline (moves)
 Imports: types, ports, identity, roster
 
-What is told may be a moment old: it is not made anew before ten times as long has passed as that took, so that looking
-never becomes the daemon's main occupation, and of whoever did not change much the cover stays.
+What is told may be a moment old: it is not made anew before twenty times as long has passed as that took, so that
+looking never becomes the daemon's main occupation, and of whoever did not change much the cover stays.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from face_organizer.types import Float32, Int64, PersonRecord
 
 Answer = dict[str, Any]
 
-REST = 10.0
+REST = 20.0
 """So many times as long as a look took passes before the next one."""
 
-CANDIDATES_MAX = 128
+CANDIDATES_MAX = 32
 """Of a person's faces so many, evenly spread, may become the cover: the nearest to the centroid of these."""
 
 RENEWED_AFTER = 1.3
