@@ -417,3 +417,43 @@ def test_a_file_that_was_forgotten_is_known_by_where_it_lies_and_as_it_was(store
         assert not txn.is_forgotten(b"/in/b.jpg", as_it_was)
         assert txn.is_forgotten(b"Alice/a.jpg")
         assert not txn.is_forgotten(b"Bob/a.jpg")
+
+
+def test_another_models_tables_lie_beside_and_take_the_others_place_in_one_step(tmp_path: Path) -> None:
+    from face_organizer.types import ModelRecord
+
+    def face(txn, vector: list[float]) -> int:
+        face_id = txn.new_id("faces")
+        txn.faces.put(face_id, FaceRecord(1, (0, 0, 1, 1), (0,) * 10, 0.9, 0.9, True))
+        txn.put_face_vector(face_id, np.array(vector, np.float32))
+        txn.put_neighbours(face_id, np.array([7]), np.array([0.5], np.float32))
+        return face_id
+
+    store = open_store(tmp_path / "truth", "model-a", 4)
+    with store.write() as txn:
+        txn.models.put(0, ModelRecord("a", "model-a", 4, "live"))
+        txn.models.put(1, ModelRecord("b", "model-b", 2, "filling"))
+        txn.assignments.put(face(txn, [1, 0, 0, 0]), AssignmentRecord(3, 0.5, 0.1, "joined"))
+        face(txn.beside(), [0, 1])
+
+    with store.read() as txn:
+        assert (txn.face_ids().tolist(), txn.beside().face_ids().tolist()) == ([1], [2])
+        assert txn.beside().vectors([2]).shape == (1, 2)
+        assert txn.beside().face_table().person_of.tolist() == [0]
+        assert txn.beside().beside().face_ids().tolist() == [1]
+    with pytest.raises(ValueError), store.write() as txn:
+        txn.switch()
+        raise ValueError
+    with store.write() as txn:
+        txn.switch()
+        assert txn.slot == 0  # this view stays what it was
+    store.close()
+
+    store = open_store(tmp_path / "truth", "", 0)
+    assert (store.fingerprint, store.dimension) == ("model-b", 2)
+    with store.write() as txn:
+        assert (txn.slot, txn.face_ids().tolist(), txn.neighbours(1).neighbours.tolist()) == (1, [2], [[7]])
+        txn.clear_beside()
+    with store.read() as txn:
+        assert (txn.faces.count(), txn.beside().faces.count(), txn.models.get(0)) == (1, 0, None)
+    store.close()

@@ -20,7 +20,7 @@ from face_organizer.pipeline.find import DETECTION_BATCH_PX
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session
 from face_organizer.traits import AttributeTraits
-from face_organizer.types import Float32, UInt8, Whitening
+from face_organizer.types import Detection, Float32, UInt8, Whitening
 from face_organizer.vision.align import TEMPLATE_PX
 from face_organizer.vision.yunet import STRIDES_PX
 
@@ -302,3 +302,48 @@ def test_a_pack_with_such_a_network_tells_gender_and_age_of_the_faces_it_finds(
     assert [len(image.faces) for image in seen] == [2, 0, 1]
     assert all(face.attributes is not None for image in seen for face in image.faces)
     assert all(face.attributes is None for image in without(pictures) for face in image.faces)
+
+
+def lying(face: Any, dx: float = 0.0) -> Detection:
+    """A face as it was known: so many px further to the right."""
+    off = np.array([dx, 0], np.float32)
+    known = face.detection
+    return Detection(known.box + np.tile(off, 2), known.landmarks + off, known.detection_score)
+
+
+def test_a_known_face_comes_first_as_it_is_found_now_and_a_new_one_after_it(networks: tuple[Session, Session]) -> None:
+    see = see_with(networks)
+    picture = decoded(two_faces(400))
+    large, small = sorted(
+        see([picture])[0].faces, key=lambda face: -float(face.detection.box[2] - face.detection.box[0])
+    )
+
+    (again,) = see([picture], [[lying(small, 3)]])
+
+    np.testing.assert_array_equal(again.faces[0].detection.box, small.detection.box)
+    np.testing.assert_allclose(again.faces[0].embedding, small.embedding, atol=1e-5)
+    np.testing.assert_array_equal(again.faces[1].detection.box, large.detection.box)
+    assert [face.found for face in again.faces] == [True, True]
+
+
+def test_a_known_face_that_is_not_found_is_embedded_where_it_lay(networks: tuple[Session, Session]) -> None:
+    see = see_with(networks)
+    picture = decoded(two_faces(400))
+    large = max(see([picture])[0].faces, key=lambda face: float(face.detection.box[2]))
+
+    (again,) = see_with(networks, face_side_min_px=390)([picture], [[lying(large)]])
+
+    (face,) = again.faces
+    assert face.found is False
+    np.testing.assert_allclose(face.embedding, large.embedding, atol=1e-4)
+
+
+def test_a_crop_whose_face_is_known_shows_no_other(networks: tuple[Session, Session]) -> None:
+    see = see_with(networks)
+    crop = decoded(drawn_face())
+    (face,) = see([crop])[0].faces
+    side = float(face.detection.box[2] - face.detection.box[0])
+
+    (again,) = see([crop], [[lying(face, 2 * side)]])
+
+    assert [each.found for each in again.faces] == [False]

@@ -77,6 +77,10 @@ class House:
         wait_until(lambda: answer(self.library, "status")["pending"] == 0, within_s)
         assert answer(self.library, "check")["findings"] == []
 
+    def is_well_but(self, *strays: str) -> None:
+        wait_until(lambda: answer(self.library, "status")["pending"] == 0, 20)
+        assert [row["what"] for row in answer(self.library, "check")["findings"]] == list(strays)
+
 
 @pytest.fixture(scope="module")
 def sorted_once(tmp_path_factory: pytest.TempPathFactory) -> House:
@@ -196,7 +200,7 @@ def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: 
 
     assert house.kinds() == ["assign"]
     assert (house.library / ANN / "link.png").is_symlink()
-    assert answer(house.library, "status")["problems"] == []
+    assert answer(house.library, "status")["folders"]["unclear"] == []
 
 
 def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) -> None:
@@ -220,6 +224,41 @@ def test_the_library_explains_itself_and_nobody_takes_that_for_an_image(house: H
 
     assert not text.exists()
     house.is_well()
+
+
+def lay_new(house: House) -> House:
+    """Photos that were never in the inbox, in the folders of those whom they show; one is no photo."""
+    paint(house.library / ANN / "new.png", [30], 77)
+    paint(house.library / BOB / "group.png", [0, 31], 78)
+    (house.library / BOB / "notes.txt").write_text("no photo")
+    return house
+
+
+def test_new_photos_that_are_laid_into_a_persons_folder_show_that_person(house: House) -> None:
+    daemon = lay_new(house).begin()
+    daemon.wait_for("folders_understood")
+    house.is_well_but(f"{BOB}/notes.txt")
+
+    assert house.kinds() == ["assign"]
+    assert {"new.png", "group.png"} <= house.names_in(ANN)  # of the group, Ann was known
+    assert {"group.png", "notes.txt"} <= house.names_in(BOB)
+    assert not (house.library / "quarantine").exists()
+    answer(house.library, "undo")
+    house.is_well_but(f"{BOB}/notes.txt")
+    assert {"new.png"} <= house.names_in("outliers")
+
+
+def test_new_photos_with_nobody_or_in_nobodys_folder_are_left_and_told(house: House) -> None:
+    paint(house.library / ANN / "empty.png", [], 79)
+    paint(house.library / "Yan" / "yan.png", [33], 80)
+    paint(house.library / "outliers" / "late.png", [34], 81)
+
+    house.once()
+
+    assert house.kinds() == []
+    found = {row["what"] for row in answer(house.library, "check")["findings"]}
+    assert {"Yan/yan.png", "outliers/late.png"} <= found
+    assert "empty.png" in house.names_in(ANN)
 
 
 def test_it_can_be_turned_off(house: House) -> None:

@@ -54,8 +54,10 @@ def test_a_folder_of_networks_sorts_a_library_and_is_still_known_when_it_is_away
     cv2.imwrite(str(inbox / "more.png"), drawn_face(180, size=1.2)[..., ::-1])
     assert as_json(*run, "--config", config)["faces"] == 4
 
-    refused = organizer(*run, expect=1)
-    assert "embeddings of the model" in refused.stderr
+    other = tmp_path / "other.toml"
+    other.write_text('[faces]\npack = "opencv-zoo"\n')
+    refused = organizer(*run, "--config", other, expect=1)
+    assert "face-organizer reembed --pack opencv-zoo" in refused.stderr
     (tmp_path / "unplugged" / "find.onnx").unlink()
     (tmp_path / "unplugged").rename(own)
     refused = organizer(*run, "--config", config, expect=2)

@@ -4,6 +4,7 @@ cannot be read, forwards and back. Pictures are numbers (numbered.py), and so ar
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,16 +14,19 @@ from typing import Any
 
 import pytest
 from numbered import OTHER, OTHER_D, UNSEEN, D, paint, vector_of
-from process import NUMBERED, Daemon, files_below
+from pictures import LFW_DEV, NO_LFW
+from process import NUMBERED, Daemon, as_json, drop, files_below, organizer, partition
 from steps import REEMBEDDING
 from support import wait_until
 from survival import Ended, Nest, library_of, opened, truth_of
 
+from face_organizer.adapters.models import load_pack
 from face_organizer.types import STATE_FOLDER
 
 ALICE, BOB, CARL, STRANGER, DORA, EVE, ODD = 11, 12, 13, 77, 88, 99, 66
 OWN = 4
 FIRST = "opencv-zoo"
+SCRFD = LFW_DEV.parents[1] / "models" / "scrfd_2.5g_kps.onnx"
 CALM = """
 [watch]
 settle_s = 0.02
@@ -367,3 +371,33 @@ def test_a_kill_at_any_step_costs_nothing(step: str, when: str, home: Home, move
 
 TWICE = {"store_reopened"}
 """Its first call is that of the opening."""
+
+
+# real networks
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not LFW_DEV.is_dir() or not SCRFD.is_file(), reason=f"{NO_LFW}, or no SCRFD")
+def test_real_faces_keep_their_persons_there_and_back(tmp_path: Path) -> None:
+    """SCRFD in the place of YuNet, and the same recogniser without its whitening."""
+    own, inbox, library = tmp_path / "own", tmp_path / "inbox", tmp_path / "library"
+    own.mkdir()
+    shutil.copy(SCRFD, own / "find.onnx")
+    shutil.copy(load_pack(FIRST).recogniser_path, own / "recognise.onnx")
+    people = [folder for folder in sorted(LFW_DEV.iterdir()) if len(list(folder.iterdir())) >= 4][:12]
+    drop([path for folder in people for path in sorted(folder.iterdir())[:4]], inbox)
+    organizer("run", "--once", "--inbox", inbox, "--library", library)
+    assert len(partition(library)) == len(people)
+    organizer("name", "1", "Ada", "--library", library)
+    organizer("reject", next((library / "Ada").iterdir()), "--library", library)
+    before, history = partition(library), as_json("history", "--library", library)
+
+    for pack in (own, FIRST):
+        told = as_json("reembed", "--pack", pack, "--library", library, within_s=400)
+
+        assert told["in_use"] == str(pack)
+        assert partition(library) == before
+        assert as_json("check", "--library", library)["findings"] == []
+        assert as_json("runs", "--library", library)[-1]["moved"] == 0
+    assert as_json("history", "--library", library) == history
+    assert (library / "Ada").is_dir()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from face_organizer.identity.diff import Margin, at_risk, moves, why_wait
+from face_organizer.identity.diff import Margin, agreement, at_risk, moves, why_wait
 
 MARGIN = Margin(moved_share_max=0.1, moved_faces_min=2, named_loss_share_max=0.25)
 
@@ -50,3 +51,14 @@ def test_a_run_waits_when_a_named_person_would_lose_too_much():
 
 def test_a_single_face_of_a_named_person_may_always_go():
     assert at_risk(diff([1, 1, 2], [2, 1, 2]), {1}, MARGIN) == ()
+
+
+def test_two_ways_to_tell_people_apart_agree_pair_by_pair() -> None:
+    before = np.array([1, 1, 1, 2, 2, 0, 0])
+
+    assert agreement(before, np.array([7, 7, 7, 8, 8, 0, 0])) == (1.0, 1.0, 1.0)
+    assert agreement(before, np.array([1, 1, 2, 2, 2, 0, 0])) == (0.5, 0.5, 0.5)
+    precision, recall, f = agreement(before, np.array([1, 1, 1, 1, 1, 0, 0]))
+    assert (precision, recall) == (0.4, 1.0)
+    assert f == pytest.approx(4 / 7)
+    assert agreement(before, np.zeros(7, np.int64)) == (1.0, 0.0, 0.0)

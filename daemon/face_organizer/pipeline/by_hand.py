@@ -1,7 +1,7 @@
 """Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: ports, identity, book, compose, decide, drafts, roster, walked
+Imports: ports, identity, book, brought, compose, decide, drafts, roster, walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -19,6 +19,7 @@ import numpy as np
 from face_organizer.identity.laid import About, Around, Laid, Meaning, Target, meaning_of
 from face_organizer.identity.placement import numbered_person
 from face_organizer.pipeline.book import Book, living_person
+from face_organizer.pipeline.brought import drop_brought
 from face_organizer.pipeline.compose import Composition
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
@@ -63,6 +64,9 @@ class ByHand:
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
             around = Around(self._persons(txn, seen), walked.folders.keys(), left, renamed, walked.known)
+            gone_by = [each for each in seen if each.laid_in and each.laid_in not in around.persons]
+            drop_brought(txn, (each.file_id for each in gone_by))  # that folder is nobody's any more
+            seen = [each for each in seen if each not in gone_by] if gone_by else seen
             laid = self._laid(txn, seen)
             meant = meaning_of(laid, around, lambda faces, target: self._closest(txn, faces, target))
             made, failed = Composition(txn, self._decide.drafts, self._roster, self._book.rules.one_face_per_image).of(
@@ -73,6 +77,7 @@ class ByHand:
             answer.unclear += failed.values()
             for each, file in zip(seen, laid, strict=True):
                 self._write_down(made, each, file, meant, failed)
+            drop_brought(txn, (each.file_id for each in seen if each.laid_in and each.file_id in made.files))
             answer.says, answer.files = made.says, len(made.files)
             return made
 
@@ -101,7 +106,11 @@ class ByHand:
 
     def _laid(self, txn: Transaction, seen: Sequence[Sighting]) -> list[Laid]:
         lies = {
-            each.file_id: frozenset(map(folder_of, (*each.stands, *(lying.place for lying in each.came))))
+            each.file_id: frozenset(
+                [each.laid_in]
+                if each.laid_in
+                else map(folder_of, (*each.stands, *(lying.place for lying in each.came)))
+            )
             for each in seen
         }
         laid = []
@@ -112,12 +121,22 @@ class ByHand:
                 file = txn.files.get(other) if other != each.file_id else None
                 if file is not None and not file.missing:
                     twins |= lies.get(other, frozenset(map(folder_of, places_of(file))))
-            lost = each.record.missing
+            lost = each.record.missing or bool(each.laid_in)
             was = frozenset() if lost else frozenset(map(folder_of, places_of(each.record)))
             faces = {face: int(self._roster.person_of[face]) for face in (image.face_ids if image else ())}
             crossed = frozenset(folder_of(lying.place) for lying in each.came if lying.signature.inode in each.inodes)
             laid.append(
-                Laid(each.file_id, was, lies[each.file_id], faces, frozenset(twins), each.comes_back, lost, crossed)
+                Laid(
+                    each.file_id,
+                    was,
+                    lies[each.file_id],
+                    faces,
+                    frozenset(twins),
+                    comes_back=each.comes_back,
+                    was_lost=lost,
+                    crossed=crossed,
+                    is_new=bool(each.laid_in),
+                )
             )
         return laid
 

@@ -183,9 +183,10 @@ class Reembed:
             )
         if self._eyes is None or self._eyes[0] != target.fingerprint:
             self._eyes = (target.fingerprint, target.open_eyes())
-        anew, self._anew = self._anew, False
+        anew = self._anew and model.state == "filling"
         done = self._fill.run(target, self._eyes[1], stop, anew=anew)
         if done and model.state == "filling":
+            self._anew = False
             self._compare(target)
 
     def _compare(self, target: Target) -> None:
