@@ -235,6 +235,10 @@ class Tree(Protocol):
         """What lies at one place; None where nothing does, or a folder. Raises OSError."""
         ...
 
+    def lift(self, nested: str) -> list[str]:
+        """Bring what lies in a folder within a folder up into the outer one; returns the new places. Raises OSError."""
+        ...
+
     def digest(self, place: str) -> bytes:
         """The name of a regular file's content. Raises OSError."""
         ...

@@ -182,7 +182,7 @@ def verify_models(models_dir: Path | None, as_json: bool) -> None:
 def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path | None, as_json: bool) -> None:
     """Fetch one of InsightFace's packs: buffalo_l, buffalo_m, buffalo_s, buffalo_sc, antelopev2.
 
-    They see better than the one that comes along, and are for non-commercial research only. What comes is checked by
+    They are larger than the one that comes along, and for non-commercial research only. What comes is checked by
     its sha256; a download that breaks is gone on with. A new library uses it with faces.pack = NAME in the
     configuration; `face-organizer reembed --pack NAME` moves one that is there.
     """

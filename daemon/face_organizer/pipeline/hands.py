@@ -11,6 +11,7 @@ the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from threading import Event
@@ -191,6 +192,9 @@ class Hands:
         return False
 
     def _understand(self, walked: Walked) -> None:
+        if walked.nested:
+            self._lift(walked.nested)
+            return
         try:
             answer = self._by_hand.understand(walked, self._renamed(walked.folders))
         except NoRoomError:
@@ -201,6 +205,8 @@ class Hands:
         if answer.decision_id:
             self.last = answer
             self._log.info("folders_understood", decision_id=answer.decision_id, says=answer.says, files=answer.files)
+        for file_id in answer.changed:
+            self._log.info("image_changed", file_id=file_id)
         for sentence in answer.unclear:
             if sentence not in self._unclear:
                 self._log.warning("folders_unclear", problem=sentence)
@@ -213,6 +219,15 @@ class Hands:
         self._under_way |= {lying.place for lying in new}
         for lying in new:
             self._take_in(lying)
+
+    def _lift(self, nested: tuple[str, ...]) -> None:
+        """A folder that was dragged into another means what its images mean there."""
+        for folder in nested:
+            with suppress(OSError):  # it is still there at the next walk
+                places = self._tree.lift(folder)
+                self._stir.ours([*places, folder])
+                self._log.info("folder_lifted", folder=folder, images=len(places))
+        self._again_at = self._clock() + self.patience.settle_s
 
     def _end(self, walked: Walked, outline: frozenset[object]) -> None:
         """All that a walk found was answered."""

@@ -51,14 +51,16 @@ class Sighting:
 @dataclass
 class Walked:
     """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
-    rewritten: (file, what lies at its place now). left: of each folder in which some do not, how many files lie as they
-    should; known: in all. folders: that stand."""
+    rewritten: (file, signature and digest of what lies at its places now). left: of each folder in which some do not,
+    how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
+    others now."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
-    rewritten: list[tuple[int, Lying]] = field(default_factory=list)
+    rewritten: list[tuple[int, Signature, bytes]] = field(default_factory=list)
     left: Mapping[str, int] = field(default_factory=dict)
     folders: Mapping[str, Signature] = field(default_factory=dict)
+    nested: tuple[str, ...] = ()
     known: int = 0
 
     def outline(self) -> frozenset[object]:
@@ -103,6 +105,8 @@ class Walker:
             self._brought(txn, found)
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
         found.left = {folder: left[_key(folder)] for folder in touched}
+        inner = {nested: nested.partition("/")[2] for nested in self._tree.nested}
+        found.nested = tuple(nested for nested in inner if inner[nested] in touched - folders.keys())
         self._look_into_inbox(found)
         return found
 
@@ -126,16 +130,14 @@ class Walker:
             image = txn.images.get(file.image_id) if file and file.image_id else None
             if file is None or image is None:
                 continue
-            for place in places_of(file):
-                lying = self._tree.look(place)
-                if lying is None or lying.kind != "file" or _stamp(lying.signature) == _stamp(file.signature):
-                    continue
-                if (place, lying.signature) in self._same:
-                    continue
-                if self._digest(lying) == image.digest:
-                    self._same.add((place, lying.signature))
-                else:
-                    found.rewritten.append((file_id, lying))
+            lying = [each for place in places_of(file) if (each := self._tree.look(place))]
+            if not lying or any(each.kind != "file" or (each.place, each.signature) in self._same for each in lying):
+                continue
+            digests = {self._digest(each) for each in lying}
+            if digests == {image.digest}:
+                self._same |= {(each.place, each.signature) for each in lying}
+            elif len(digests) == 1 and b"" not in digests:  # else they are several files by now, and nobody knows which
+                found.rewritten.append((file_id, lying[0].signature, digests.pop()))
 
     def _recognise(
         self, txn: Transaction, found: Walked, gone: list[int], strays: list[Lying], pending: frozenset[int]
