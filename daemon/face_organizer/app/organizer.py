@@ -25,16 +25,12 @@ from face_organizer.adapters.readme import renew_readme
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree
-from face_organizer.calls import calls_by_name
-from face_organizer.calls.desk import Desk
-from face_organizer.config import Config
-from face_organizer.devices import make_engine
-from face_organizer.enrol import Enrol
-from face_organizer.errors import NoRoomError
-from face_organizer.figures import figures_of
-from face_organizer.intake import Intake
-from face_organizer.moving import make_reembed
-from face_organizer.parts import (
+from face_organizer.app.devices import make_engine
+from face_organizer.app.enrol import Enrol
+from face_organizer.app.figures import figures_of
+from face_organizer.app.intake import Intake
+from face_organizer.app.moving import make_reembed
+from face_organizer.app.parts import (
     attentive_of,
     attributes_lack,
     library_pack,
@@ -45,7 +41,12 @@ from face_organizer.parts import (
     when_of,
     with_pack,
 )
-from face_organizer.pictures import Pictures
+from face_organizer.app.pictures import Pictures
+from face_organizer.app.status import Status
+from face_organizer.calls import calls_by_name
+from face_organizer.calls.desk import Desk
+from face_organizer.config import Config
+from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.by_hand import ByHand
@@ -72,7 +73,6 @@ from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
-from face_organizer.status import Status
 from face_organizer.types import ImageRef, Lying
 
 README = "readme"
