@@ -1,4 +1,4 @@
-"""The doors between the rooms. A consumer asks for the smallest one; only app.py knows who stands behind it.
+"""The doors between the rooms. A consumer asks for the smallest one; only app/ knows who stands behind it.
 
 Room:    names
 Imports: types, numpy

@@ -13,13 +13,13 @@ import pytest
 from numbered import paint
 from process import files_below, organizer
 
-from face_organizer import devices
 from face_organizer.adapters.models import load_pack
+from face_organizer.app import devices
+from face_organizer.app.devices import SPARE_WORKERS, open_devices
+from face_organizer.app.opening import open_organizer
+from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
-from face_organizer.devices import SPARE_WORKERS, open_devices
 from face_organizer.errors import ModelError
-from face_organizer.opening import open_organizer
-from face_organizer.proving import check_steps, expected_of
 
 
 class Notes:

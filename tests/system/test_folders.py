@@ -21,7 +21,7 @@ from support import wait_until
 from survival import Nest
 
 from face_organizer.adapters.store import open_store
-from face_organizer.commands import answer
+from face_organizer.app.commands import answer
 from face_organizer.types import STATE_FOLDER
 
 SETTINGS = """

@@ -1,7 +1,7 @@
 """Out to other programs, and in from them: tables, sidecars, names.
 
 Room:    cli (talks)
-Imports: shared, outside
+Imports: shared, app
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ from pathlib import Path
 
 import click
 
+from face_organizer.app.outside import (
+    Format,
+    export_copies,
+    export_faces,
+    export_persons,
+    export_sidecars,
+    import_names,
+)
 from face_organizer.cli.shared import FOLDER, NEW_FILE, exits, json_option, library_option, main, print_answer
-from face_organizer.outside import Format, export_copies, export_faces, export_persons, export_sidecars, import_names
 
 
 @main.command()

@@ -15,10 +15,10 @@ import msgspec
 
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.reading import read_now
+from face_organizer.app.devices import open_devices
+from face_organizer.app.parts import AUTO, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
-from face_organizer.devices import open_devices
 from face_organizer.errors import FaceOrganizerError, StoreError
-from face_organizer.parts import AUTO, pack_of, rules_of, when_of, with_pack
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target

@@ -26,7 +26,7 @@ from face_organizer.adapters.sidecars import (
 from face_organizer.adapters.tables import Format as Format
 from face_organizer.adapters.tables import Kind, open_table
 from face_organizer.adapters.xmp import Region, packet
-from face_organizer.commands import answers_of
+from face_organizer.app.commands import answers_of
 from face_organizer.identity.regions import as_stored
 from face_organizer.vision.decode import orientation_of
 
