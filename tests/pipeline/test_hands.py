@@ -205,6 +205,17 @@ def test_a_new_photo_is_handed_over_once_and_again_only_when_it_has_changed(benc
     wait_until(lambda: bench.after(31) == [] and len(bench.taken) == 2)
 
 
+def test_a_folder_that_cannot_be_anybody_is_told_and_the_rest_is_decided(bench: Bench) -> None:
+    bench.after(0)
+    bench.drag(f"{ANN}/1.jpg", "456")
+    bench.drag(f"{BOB}/4.jpg", ANN)
+
+    wait_until(lambda: bench.after(31) == ["assign"])
+
+    assert bench.desk.persons() == [1, 1, 1, 1, 2, 2]
+    assert any("is a number" in sentence for sentence in bench.hands.unclear())
+
+
 def test_what_was_not_understood_is_told_until_it_is_put_right(bench: Bench) -> None:
     bench.after(0)
     bench.drag(f"{ANN}/1.jpg", "123")
