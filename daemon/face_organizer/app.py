@@ -73,6 +73,7 @@ from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
 from face_organizer.status import Status
+from face_organizer.types import ImageRef, Lying
 
 README = "readme"
 """The note that says which text the library's README.txt had when it was written."""
@@ -183,7 +184,7 @@ class Organizer:
             self._log,
             monotonic,
             self._placer.wake,
-            self._intake.done,
+            self._images_left,
             self._space,
             self._timings.observe,
         )
@@ -264,7 +265,17 @@ class Organizer:
             self._log,
             monotonic,
             attentive_of(self.config, once=False),
+            self._take_in,
         )
+
+    def _take_in(self, lying: Lying) -> None:
+        path = self.config.library_path / lying.place
+        self._pipeline.submit(ImageRef(path, lying.signature, lying.place))
+
+    def _images_left(self, refs: list[ImageRef]) -> None:
+        """The pipeline."""
+        self._intake.done([ref for ref in refs if not ref.laid_in])
+        self._hands.taken_in(refs)
 
     def _make_calls(self) -> None:
         """What commands may ask for, and the door that they come through."""
@@ -522,7 +533,7 @@ class Organizer:
 
     def _chores(self) -> None:
         """What has to be done now and then, in the re-clustering's thread while it has nothing better to do."""
-        self._keeper.tend()
+        self._keeper.tend(at_leisure=self._intake.is_open)
         if monotonic() >= self._readers_at:
             self._readers_at = monotonic() + READERS_EVERY_S
             if dead := self._store.clear_dead_readers():

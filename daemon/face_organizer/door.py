@@ -26,7 +26,7 @@ from face_organizer.ports import Log
 if TYPE_CHECKING:
     from face_organizer.web.server import WebServer
 
-SHARE = 0.05
+SHARE = 0.04
 """Of each processor: what looking may take while images are on their way."""
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
+from face_organizer.adapters.reading import read_settled
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
 from face_organizer.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
@@ -31,6 +32,17 @@ from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
 from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, SeenFace, SeenImage, Signature
+
+
+class Reader:
+    """The port ImageReader over the inbox, and over what people laid into the library themselves."""
+
+    def __init__(self, inbox: FolderInbox, library: Path, size_max_bytes: int) -> None:
+        self._inbox, self._library, self._size_max_bytes = inbox, library, size_max_bytes
+
+    def read(self, ref: ImageRef) -> bytes:
+        """See read_settled."""
+        return read_settled(self._library, ref, self._size_max_bytes) if ref.laid_in else self._inbox.read(ref)
 
 
 class Intake:
@@ -61,8 +73,9 @@ class Intake:
         self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
         inbox.start()
         self._engine.start()
+        reader = Reader(inbox, config.library_path, config.watch.size_max_bytes)
         decoders = [
-            Decode(inbox, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+            Decode(reader, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
             for _ in range(flow.decoders)
         ]
         patience = patience_of(config, once=once)
@@ -150,6 +163,10 @@ class Intake:
     def reject(self, item: ImageRef | DecodedImage, error: ItemError) -> Rejected | Skipped:
         """What becomes of an input that a stage refused."""
         ref = item if isinstance(item, ImageRef) else item.ref
+        if ref.laid_in:
+            problem = f"{ref.laid_in}: {error}; it was left where you laid it"
+            self._log.warning("folders_unclear", problem=problem)
+            return Skipped(ref)
         if isinstance(error, GoneError):
             return Skipped(ref)
         if self._ingest is not None:

@@ -6,7 +6,7 @@ Imports: types, numpy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -135,9 +135,9 @@ class GrowingIndex(Index, Protocol):
         ...
 
     def needs_tuning(self) -> bool: ...
-    def tune(self, face_ids: Int64, probes: Float32) -> Any:
-        """Find out how much a thorough search has to look at, by these stored faces. Any thread. The result has
-        `nprobe` and `recall`."""
+    def tune(self, face_ids: Int64, probes: Float32, step: Callable[[], object] = ...) -> Any:
+        """Find out how much a thorough search has to look at, by these stored faces. Any thread. step: called at every
+        step. The result has `nprobe` and `recall`."""
         ...
 
     def swap(self, new: Any, delta_ids: Int64, delta_vectors: Float32) -> None:
@@ -233,6 +233,10 @@ class Tree(Protocol):
 
     def look(self, place: str) -> Lying | None:
         """What lies at one place; None where nothing does, or a folder. Raises OSError."""
+        ...
+
+    def lift(self, nested: str) -> list[str]:
+        """Bring what lies in a folder within a folder up into the outer one; returns the new places. Raises OSError."""
         ...
 
     def digest(self, place: str) -> bytes:

@@ -125,7 +125,11 @@ class Status:
         if not self.intake.is_open or not self.hands.patience.is_on:
             return None
         told, last = _state_told(self.hands.state) or {}, self.hands.last
-        return told | {"decision_id": last.decision_id or None, "says": last.says or None}
+        return (
+            told
+            | {"decision_id": last.decision_id or None, "says": last.says or None}
+            | {"unclear": [answers.printable(problem) for problem in self.hands.unclear()]}
+        )
 
     def _index(self) -> Answer:
         """nprobe, recall: None until they are known; an index without lists is exact."""
@@ -142,7 +146,7 @@ class Status:
 
     def problems(self) -> list[str]:
         """What cannot be done for now in this library, in sentences for people."""
-        problems = {*self.placer.problems.values(), *self.intake.problems(), *self.hands.problems()}
+        problems = {*self.placer.problems.values(), *self.intake.problems()}
         shown = sorted(map(answers.printable, problems))
         return shown[:PROBLEMS_SHOWN] + [f"and {len(shown) - PROBLEMS_SHOWN} more"] * (len(shown) > PROBLEMS_SHOWN)
 

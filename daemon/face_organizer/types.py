@@ -54,10 +54,14 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """A settled file in the inbox. path may hold surrogate escapes (a name that is not UTF-8)."""
+    """A settled file in the inbox. path may hold surrogate escapes (a name that is not UTF-8).
+
+    laid_in: its place in the library, for one that somebody laid into a person's folder himself; else "".
+    """
 
     path: Path
     signature: Signature
+    laid_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)

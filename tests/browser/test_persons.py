@@ -215,6 +215,24 @@ def test_who_is_hidden_is_shown_only_on_demand(visit: Callable[..., Visit], serv
     assert served.people() == before
 
 
+def test_the_keyboard_stays_with_its_person_when_others_come_and_go(
+    visit: Callable[..., Visit], served: Served
+) -> None:
+    page = visit()
+    first, second = served.get("people")["people"][:2]
+    page.find(".grid").focus()
+    page.press("ArrowRight")
+    expect(page.find(".cell.active .caption")).to_have_text(second["name"])
+
+    hidden = served.decide(kind="hide", person=first["person_id"])  # elsewhere
+
+    expect(page.cell(first["name"])).to_have_count(0)
+    expect(page.find(".cell.active .caption")).to_have_text(second["name"])
+    expect(page.find(".cell.active")).to_have_attribute("aria-posinset", "1")
+    served.decide(kind="undo", decision_id=hidden["decision_id"])
+    expect(page.find(".cell.active")).to_have_attribute("aria-posinset", "2")
+
+
 def test_somebody_is_found_by_name(visit: Callable[..., Visit], served: Served) -> None:
     page = visit("map")
     name = list(served.people())[2]

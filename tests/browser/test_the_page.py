@@ -311,10 +311,10 @@ SCROLLED = """async ({ step_px, steps }) => {
 
 
 def test_ten_thousand_persons_take_no_more_nodes_than_a_screenful(crowded: Visit) -> None:
-    told = crowded.page.evaluate(SCROLLED, {"step_px": 900, "steps": 100})
+    told = crowded.page.evaluate(SCROLLED, {"step_px": 900, "steps": 12})
 
     assert told["nodes"] < NODES_MAX, told
-    assert told["at"] > 80_000
+    assert told["at"] > 10_000
     crowded.find(".grid").focus()
     crowded.press("End")
     expect(crowded.cell("person_10000, 1 face")).to_be_visible()

@@ -39,6 +39,15 @@ def test_a_name_becomes_the_folder_and_all_files_of_the_person_follow(bench: Ben
         assert txn.persons.get(2).named
 
 
+def test_a_name_confirms_no_face_that_was_given_to_somebody_else_meanwhile(bench: Bench) -> None:
+    bench.desk.decide.assign([4], 1)
+
+    bench.desk.decide.name(2, "Alice", confirming=[4, 5])
+
+    assert bench.desk.persons() == [1, 1, 1, 1, 2, 2, 3, 3, 3]
+    assert bench.desk.book.constraints.confirmed == {4: 1, 5: 2}
+
+
 def test_a_name_that_somebody_has_is_refused_and_the_way_out_is_told(bench: Bench) -> None:
     bench.desk.decide.name(1, "Alice")
 

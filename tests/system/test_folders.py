@@ -77,6 +77,10 @@ class House:
         wait_until(lambda: answer(self.library, "status")["pending"] == 0, within_s)
         assert answer(self.library, "check")["findings"] == []
 
+    def is_well_but(self, *strays: str) -> None:
+        wait_until(lambda: answer(self.library, "status")["pending"] == 0, 20)
+        assert [row["what"] for row in answer(self.library, "check")["findings"]] == list(strays)
+
 
 @pytest.fixture(scope="module")
 def sorted_once(tmp_path_factory: pytest.TempPathFactory) -> House:
@@ -196,7 +200,7 @@ def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: 
 
     assert house.kinds() == ["assign"]
     assert (house.library / ANN / "link.png").is_symlink()
-    assert answer(house.library, "status")["problems"] == []
+    assert answer(house.library, "status")["folders"]["unclear"] == []
 
 
 def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) -> None:
@@ -220,6 +224,65 @@ def test_the_library_explains_itself_and_nobody_takes_that_for_an_image(house: H
 
     assert not text.exists()
     house.is_well()
+
+
+def test_a_folder_dragged_into_another_folder_is_a_merge(house: House) -> None:
+    daemon = house.begin()
+    (house.library / CAT).rename(house.library / BOB / CAT)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.kinds() == ["merge"]
+    assert {"20.png", "10.png", "both.png"} <= house.names_in(BOB)
+    assert not (house.library / BOB / CAT).exists()
+
+
+def test_an_image_that_is_edited_where_it_lies_keeps_its_person(house: House) -> None:
+    daemon = house.begin()
+    (house.library / ANN / "00.png").unlink()  # as most editors do, and not to change what other tests begin with
+    paint(house.library / ANN / "00.png", [0], 500)
+    daemon.wait_for("image_changed")
+    house.drag(f"{ANN}/00.png", to=BOB)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.kinds() == ["assign"]
+    assert "00.png" in house.names_in(BOB)
+
+
+def lay_new(house: House) -> House:
+    """Photos that were never in the inbox, in the folders of those whom they show; one is no photo."""
+    paint(house.library / ANN / "new.png", [30], 77)
+    paint(house.library / BOB / "group.png", [0, 31], 78)
+    (house.library / BOB / "notes.txt").write_text("no photo")
+    return house
+
+
+def test_new_photos_that_are_laid_into_a_persons_folder_show_that_person(house: House) -> None:
+    daemon = lay_new(house).begin()
+    daemon.wait_for("folders_understood")
+    house.is_well_but(f"{BOB}/notes.txt")
+
+    assert house.kinds() == ["assign"]
+    assert {"new.png", "group.png"} <= house.names_in(ANN)  # of the group, Ann was known
+    assert {"group.png", "notes.txt"} <= house.names_in(BOB)
+    assert not (house.library / "quarantine").exists()
+    answer(house.library, "undo")
+    house.is_well_but(f"{BOB}/notes.txt")
+    assert {"new.png"} <= house.names_in("outliers")
+
+
+def test_new_photos_with_nobody_or_in_nobodys_folder_are_left_and_told(house: House) -> None:
+    paint(house.library / ANN / "empty.png", [], 79)
+    paint(house.library / "Yan" / "yan.png", [33], 80)
+    paint(house.library / "outliers" / "late.png", [34], 81)
+
+    house.once()
+
+    assert house.kinds() == []
+    found = {row["what"] for row in answer(house.library, "check")["findings"]}
+    assert {"Yan/yan.png", "outliers/late.png"} <= found
+    assert "empty.png" in house.names_in(ANN)
 
 
 def test_it_can_be_turned_off(house: House) -> None:
@@ -257,7 +320,8 @@ def thousands(house: House, people: int, each: int, rounds: int) -> None:
     wait_until(lambda: not any(house.inbox.iterdir()) and answer(house.library, "status")["pending"] == 0, 300)
     rows = {row["folder"]: row["person_id"] for row in answer(house.library, "people")}
     persons = [rows[folder_with(house, f"{who}-0.png")] for who in range(20, 20 + people)]
-    dragged = {name for name in sorted(mine) if name.endswith(("3.png", "7.png"))}
+    odd = ("3.png", "7.png") if each < 100 else ("1.png", "3.png", "5.png", "7.png", "9.png")
+    dragged = {name for name in sorted(mine) if name.endswith(odd)}
     waiting = sorted(dragged)
 
     def rename() -> None:
@@ -326,7 +390,7 @@ def test_hundreds_of_our_moves_are_not_taken_for_theirs_while_they_drag(house: H
 @pytest.mark.long
 def test_thousands_of_our_moves_are_not_taken_for_theirs_while_they_drag_hundreds(house: House) -> None:
     house.begin()
-    thousands(house, people=4, each=300, rounds=5)
+    thousands(house, people=5, each=600, rounds=5)
 
 
 # killed
@@ -383,6 +447,28 @@ def test_killed_between_seeing_deciding_and_placing_it_is_decided_once_and_nothi
     died = killed(nests[0], sorted_once, KILLED, tmp_path)
 
     assert died.total() == len(KILLED), died
+
+
+@pytest.mark.timeout(600)
+def test_killed_while_a_new_photo_is_taken_in_it_is_taken_in_once_and_shows_whom_it_was_laid_with(
+    nests: list[Nest], sorted_once: House, tmp_path: Path
+) -> None:
+    for number, moment in enumerate(
+        [
+            ("batch_enrolled", "before", 1),
+            ("batch_enrolled", "after", 1),
+            ("folders_understood", "before", 2),
+            ("folders_composed", "after", 2),
+            ("change_finished", "before", 1),
+        ]
+    ):
+        house = lay_new(copy_of(sorted_once, make(tmp_path / str(number))))
+        arm = dict(zip(("step", "when", "nth"), moment, strict=True))
+        assert nests[0].run("run", "--once", *house.arguments, painted=True, arm=arm).happened, moment
+        assert nests[0].run("run", "--once", *house.arguments, painted=True).code == 0
+        house.is_well_but(f"{BOB}/notes.txt")
+        assert house.kinds() == ["assign"], moment
+        assert "new.png" in house.names_in(ANN) and "group.png" in house.names_in(BOB)
 
 
 @pytest.mark.long

@@ -180,6 +180,14 @@ def test_a_library_that_is_gutted_is_an_accident_and_other_moves_still_count() -
     assert said.assigns == {990: 2}
 
 
+def test_a_new_photo_shows_whoever_it_was_laid_with_rather_a_face_that_nobody_has() -> None:
+    new = {"was_lost": True, "is_new": True}
+    assert meant(laid(1, "", BOB, {1: 1, 2: 0}, **new)).assigns == {2: 2}
+    assert meant(laid(1, "", BOB, {1: 1}, **new)).assigns == {1: 2}
+    assert meant(laid(1, "", BOB, {1: 2, 2: 0}, **new)).assigns == {}
+    assert 1 in meant(laid(1, "", BOB, {}, **new)).unclear
+
+
 FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_face"]), max_size=3)
 
 

@@ -68,6 +68,13 @@ def test_strangers_in_a_person_are_one_question_and_who_they_are_is_told() -> No
     assert first.likely > 0.9
 
 
+def test_two_halves_of_a_person_are_one_question() -> None:
+    vectors, _ = faces_of([1, 1, 6])
+    person = np.array([0, 0, *[1] * 6])
+
+    assert [len(rows) for rows, _ in strangers(vectors, person)] == [1]
+
+
 def test_a_library_in_order_raises_no_question() -> None:
     vectors, who = faces_of([20, 12, 8, 5])
 

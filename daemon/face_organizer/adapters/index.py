@@ -19,7 +19,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,14 +143,15 @@ class FaceIndex:
         """Was it never tuned as it is, or for half as many faces?"""
         return self.trained_on > 0 and (self.tuned is None or self.count > _RETUNED_AFTER * self.tuned.faces)
 
-    def tune(self, face_ids: Int64, probes: Float32) -> Tuned:
+    def tune(self, face_ids: Int64, probes: Float32, step: Callable[[], object] = lambda: None) -> Tuned:
         """Find out how many lists a thorough search needs, and what it finds then. Seconds; any thread.
 
-        face_ids: int64 (n,), of stored faces; probes: float32 (n, d), their vectors.
+        face_ids: int64 (n,), of stored faces; probes: float32 (n, d), their vectors; step: called at every step.
         """
         live, needed = self._live, [np.empty(0, np.int64)]
         for start in range(0, len(probes), PROBES_AT_ONCE):
             part = slice(start, start + PROBES_AT_ONCE)
+            step()
             with self._lock.reading():
                 self._limit_threads()
                 needed.append(lists_needed(live.index, probes[part], face_ids[part]))

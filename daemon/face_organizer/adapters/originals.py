@@ -40,7 +40,8 @@ class Originals:
         wanted = [(self._library, self._library / os.fsdecode(place)) for place in places]
         wanted += [(self._inbox, Path(os.fsdecode(source))) for source in sources]
         for root, path in wanted:
-            if path.is_relative_to(root) and (found := _opened(root, path)) is not None:
+            is_below = path.is_relative_to(root) and ".." not in path.parts
+            if is_below and (found := _opened(root, path)) is not None:
                 return found
         raise RequestError("its file is not where it was put; `face-organizer check` says more")
 
@@ -54,9 +55,8 @@ def _opened(root: Path, path: Path) -> Original | None:
             os.close(above)
     except OSError:
         return None
-    file = os.fdopen(descriptor, "rb")
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        file.close()
+        os.close(descriptor)
         return None
-    return Original(file, path.name, found.st_size)
+    return Original(os.fdopen(descriptor, "rb"), path.name, found.st_size)

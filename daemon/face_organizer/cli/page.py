@@ -186,7 +186,8 @@ def _intruders(report: Answer, draw: _Drawing) -> Iterable[str]:
         count, ids = len(question["faces"]), " ".join(map(str, question["faces"]))
         what = f"{question['similarity']:.2f}" + (f", {count} faces" if count > 1 else "")
         other = draw.person(question["other"]) if question["other"] else ""
-        rather = f"<div class=verdict>rather<br>{question['other_similarity']:.2f}</div>" if other else ""
+        nearer = "rather" if other and question["other_similarity"] > question["similarity"] else "next is"
+        rather = f"<div class=verdict>{nearer}<br>{question['other_similarity']:.2f}</div>" if other else ""
         suspect = draw.face(question["face"], what, "suspect")
         yield (
             f"<div class=row>{draw.person(question['person'])}{suspect}{rather}{other}"

@@ -182,8 +182,9 @@ def verify_models(models_dir: Path | None, as_json: bool) -> None:
 def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path | None, as_json: bool) -> None:
     """Fetch one of InsightFace's packs: buffalo_l, buffalo_m, buffalo_s, buffalo_sc, antelopev2.
 
-    They see better than the one that comes along, and are for non-commercial research only. What comes is checked by
-    its sha256; a download that breaks is gone on with. Afterwards set faces.pack to the name.
+    They are larger than the one that comes along, and for non-commercial research only. What comes is checked by
+    its sha256; a download that breaks is gone on with. A new library uses it with faces.pack = NAME in the
+    configuration; `face-organizer reembed --pack NAME` moves one that is there.
     """
     with exits():
         terms = terms_of(name)
@@ -192,7 +193,11 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
             raise click.UsageError("the terms were not accepted: pass --accept-licence once you have read them")
         with bytes_bar(name) as tick:
             pulled = pull_pack(name, models_dir, source, tick)
-        print_answer(pulled, f'{name} lies in {pulled["folder"]}. Use it with faces.pack = "{name}"', as_json)
+        print_answer(
+            pulled,
+            f'{name} lies in {pulled["folder"]}. Use it with faces.pack = "{name}", or `reembed` a library',
+            as_json,
+        )
 
 
 def _accepted() -> bool:

@@ -38,7 +38,7 @@ class Laid:
     was: the folders truth put it in; lies: those where it lies now. faces: of its image, in their order, with their
     persons. twins: where other files of the image lie. comes_back: it was put into the inbox, to be sorted anew.
     was_lost: it was given up as missing, and has appeared. crossed: folders where it lies as one file with what truth
-    put elsewhere: no copy, but dragged there while we were moving it.
+    put elsewhere: no copy, but dragged there while we were moving it. is_new: it was never anywhere else.
     """
 
     file_id: int
@@ -49,6 +49,7 @@ class Laid:
     comes_back: bool = False
     was_lost: bool = False
     crossed: frozenset[str] = frozenset()
+    is_new: bool = False
 
     @property
     def is_gone(self) -> bool:
@@ -182,6 +183,8 @@ def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: C
     }
     if file.was_lost:
         came, left = _reappeared(file, persons, came)
+    if file.is_new:
+        left = {}
     for folder in came:
         target: Target = persons.get(folder, folder)
         faces = left.pop(next(iter(left))) if left else _candidates(file, meant, closest, target)

@@ -125,14 +125,17 @@ def likely_strangers(
     vectors: float32 (n, d), unit rows, in the order of `suspects`; person: int64 (n,), each one's row in sums;
     founder: bool (n,); sums: float32 (p, d), of the founders' embeddings; sizes: int64 (p,), of how many
     """
-    found = []
+    found, halves = [], set[int]()
     for rows in _alike(vectors, person, bound.beyond(ALIKE_ABOVE)):
-        linked = _with_the_rest(vectors[rows], founder[rows], int(person[rows[0]]), sums, sizes)
-        if linked is None:
+        whose = int(person[rows[0]])
+        linked = _with_the_rest(vectors[rows], founder[rows], whose, sums, sizes)
+        if linked is None or whose in halves:
             continue
         stranger = 1 - float(likely_one(np.array([linked], np.float32), bound)[0])
         if stranger >= LIKELY_MIN:
-            found.append((rows, int(person[rows[0]]), linked, stranger))
+            found.append((rows, whose, linked, stranger))
+            if 2 * len(rows) >= sizes[whose]:
+                halves.add(whose)  # the other half would be the same question
     nearest = _nearest_other(vectors, [rows for rows, *_ in found], person, sums)
     return [Stranger(*each, *other) for each, other in zip(found, nearest, strict=True)]
 

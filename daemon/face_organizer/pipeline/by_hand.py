@@ -1,7 +1,7 @@
 """Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: ports, identity, book, compose, decide, drafts, roster, walked
+Imports: types, ports, identity, book, brought, compose, decide, drafts, roster, walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -19,18 +19,21 @@ import numpy as np
 from face_organizer.identity.laid import About, Around, Laid, Meaning, Target, meaning_of
 from face_organizer.identity.placement import numbered_person
 from face_organizer.pipeline.book import Book, living_person
+from face_organizer.pipeline.brought import drop_brought
 from face_organizer.pipeline.compose import Composition
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.walked import Sighting, Walked, folder_of, places_of
 from face_organizer.ports import Transaction, Tree
+from face_organizer.types import Signature
 
 
 @dataclass
 class Understood:
     """What became of it. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
-    was left alone, and why, in sentences. spoiled: something changed meanwhile. gutted: see identity/laid.py."""
+    was left alone, and why, in sentences. spoiled: something changed meanwhile. gutted: see identity/laid.py. changed:
+    files with another content, edited where they lie."""
 
     decision_id: int = 0
     says: str = ""
@@ -38,6 +41,7 @@ class Understood:
     unclear: list[str] = field(default_factory=list)
     spoiled: bool = False
     gutted: int = 0
+    changed: list[int] = field(default_factory=list)
 
 
 class ByHand:
@@ -63,6 +67,9 @@ class ByHand:
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
             around = Around(self._persons(txn, seen), walked.folders.keys(), left, renamed, walked.known)
+            gone_by = [each for each in seen if each.laid_in and each.laid_in not in around.persons]
+            drop_brought(txn, (each.file_id for each in gone_by))  # that folder is nobody's any more
+            seen = [each for each in seen if each not in gone_by] if gone_by else seen
             laid = self._laid(txn, seen)
             meant = meaning_of(laid, around, lambda faces, target: self._closest(txn, faces, target))
             made, failed = Composition(txn, self._decide.drafts, self._roster, self._book.rules.one_face_per_image).of(
@@ -73,7 +80,9 @@ class ByHand:
             answer.unclear += failed.values()
             for each, file in zip(seen, laid, strict=True):
                 self._write_down(made, each, file, meant, failed)
+            drop_brought(txn, (each.file_id for each in seen if each.laid_in and each.file_id in made.files))
             answer.says, answer.files = made.says, len(made.files)
+            answer.changed = [each[0] for each in walked.rewritten if _renew(txn, made, *each)]
             return made
 
         answer.decision_id = self._decide.make(draft)
@@ -101,7 +110,11 @@ class ByHand:
 
     def _laid(self, txn: Transaction, seen: Sequence[Sighting]) -> list[Laid]:
         lies = {
-            each.file_id: frozenset(map(folder_of, (*each.stands, *(lying.place for lying in each.came))))
+            each.file_id: frozenset(
+                [each.laid_in]
+                if each.laid_in
+                else map(folder_of, (*each.stands, *(lying.place for lying in each.came)))
+            )
             for each in seen
         }
         laid = []
@@ -112,12 +125,22 @@ class ByHand:
                 file = txn.files.get(other) if other != each.file_id else None
                 if file is not None and not file.missing:
                     twins |= lies.get(other, frozenset(map(folder_of, places_of(file))))
-            lost = each.record.missing
+            lost = each.record.missing or bool(each.laid_in)
             was = frozenset() if lost else frozenset(map(folder_of, places_of(each.record)))
             faces = {face: int(self._roster.person_of[face]) for face in (image.face_ids if image else ())}
             crossed = frozenset(folder_of(lying.place) for lying in each.came if lying.signature.inode in each.inodes)
             laid.append(
-                Laid(each.file_id, was, lies[each.file_id], faces, frozenset(twins), each.comes_back, lost, crossed)
+                Laid(
+                    each.file_id,
+                    was,
+                    lies[each.file_id],
+                    faces,
+                    frozenset(twins),
+                    comes_back=each.comes_back,
+                    was_lost=lost,
+                    crossed=crossed,
+                    is_new=bool(each.laid_in),
+                )
             )
         return laid
 
@@ -151,6 +174,21 @@ class ByHand:
             made.again.add(seen.file_id)
         places = tuple(os.fsencode(place) for place in lies)
         made.files[seen.file_id] = replace(seen.record, places=places, missing=False)
+
+
+def _renew(txn: Transaction, made: Draft, file_id: int, signature: Signature, digest: bytes) -> bool:
+    """The file was edited where it lies: the image has another content now, and shows whom it showed."""
+    file = txn.files.get(file_id)
+    image = txn.images.get(file.image_id) if file else None
+    if file is None or image is None or file_id in made.files or txn.pending(1, file_id) == [file_id]:
+        return False
+    if image.file_ids != (file_id,) or txn.image_of_content(digest):
+        return False  # other files have the old content, or the new one
+    txn.delete_content(image.digest)
+    txn.put_content(digest, file.image_id)
+    txn.images.put(file.image_id, replace(image, digest=digest))
+    made.files[file_id] = replace(file, signature=signature)
+    return True
 
 
 def _named(seen: Sequence[Sighting], file_id: int) -> str:

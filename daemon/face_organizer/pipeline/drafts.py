@@ -49,8 +49,10 @@ class Drafts:
         self._roster, self._book = roster, book
 
     def name(self, txn: Transaction, person_id: int, called: Called, confirming: Iterable[int] = ()) -> Draft:
-        """A person's name. confirming: faces that are this person for sure."""
+        """A person's name. confirming: faces that are this person for sure, unless somebody has said otherwise since
+        they were chosen."""
         person = self._living(txn, person_id)
+        confirming = [face_id for face_id in confirming if int(self._roster.person_of[face_id]) == person_id]
         self._is_free(txn, called.name, person_id)
         after = self._book.called(txn, person_id, person, called)
         return Draft(

@@ -2,8 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, errors, ports, identity, book, flow, messages, pulse, roster, space,
-         timing
+Imports: types, errors, ports, identity, book, brought, flow, messages, pulse, roster, space, timing
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
@@ -25,6 +24,7 @@ import numpy as np
 from face_organizer.errors import FaceOrganizerError, NoRoomError, StoreError
 from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, wanted_folders
+from face_organizer.pipeline.brought import add_brought
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.pulse import beat
@@ -34,6 +34,7 @@ from face_organizer.pipeline.timing import Observe, unobserved
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
 from face_organizer.types import (
     NOBODY,
+    STATE_FOLDER,
     Assignment,
     FaceRecord,
     FileRecord,
@@ -210,6 +211,12 @@ class Gallery:
     def _new_file(self, txn: Transaction, ref: ImageRef, image_id: int, reason: str = "") -> int:
         file_id = txn.new_id("files")
         name, source = os.fsencode(ref.path.name), os.fsencode(ref.path)
+        if ref.laid_in:  # it stays where it is until it is decided whom it shows; it came from nowhere
+            nowhere = os.fsencode(ref.path.parents[1] / STATE_FOLDER / "nowhere" / ref.path.name)
+            places = (os.fsencode(ref.laid_in),)
+            txn.files.put(file_id, FileRecord(image_id, name, nowhere, ref.signature, places))
+            add_brought(txn, file_id, ref.laid_in.partition("/")[0])
+            return file_id
         txn.files.put(file_id, FileRecord(image_id, name, source, ref.signature, reason=reason))
         txn.put_source(source, file_id)
         txn.set_pending(file_id, True)

@@ -10,7 +10,8 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from threading import Event
@@ -22,7 +23,7 @@ from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.walked import Walked, Walker
 from face_organizer.ports import Clock, Log, Tree
-from face_organizer.types import InboxState, Signature
+from face_organizer.types import ImageRef, InboxState, Lying, Signature
 
 LOOK_S = 0.2
 STEADY_S = 3.0
@@ -49,7 +50,10 @@ class Attentive:
 
 
 class Hands:
-    """See the module's text. last: what was understood last. looked: how many walks have ended."""
+    """See the module's text. take_in(lying): enrol a photo from where somebody laid it.
+
+    last: what was understood last. looked: how many walks have ended.
+    """
 
     def __init__(
         self,
@@ -60,10 +64,13 @@ class Hands:
         log: Log,
         clock: Clock,
         patience: Attentive,
+        take_in: Callable[[Lying], None],
     ) -> None:
         self._tree, self._walker, self._by_hand, self._stir = tree, walker, by_hand, stir
         self._log, self._clock = log, clock
-        self.patience = patience
+        self.patience, self._take_in = patience, take_in
+        self._taken: dict[str, Signature] = {}
+        self._under_way: set[str] = set()
         self._before: Mapping[str, Signature] = {}
         self._times: tuple[Mapping[str, Signature], float] = {}, inf
         self._seen: tuple[frozenset[object], float] = frozenset(), inf
@@ -79,7 +86,7 @@ class Hands:
     def state(self) -> InboxState:
         return self._tree.state
 
-    def problems(self) -> list[str]:
+    def unclear(self) -> list[str]:
         """What was left alone in the folders, and why, in sentences for people."""
         told = list(self._unclear)
         if self._gutted:
@@ -91,7 +98,14 @@ class Hands:
 
     def is_idle(self) -> bool:
         """Everything that there was at the start has been looked at, and understood or left."""
-        return not self.patience.is_on or (self.looked > 0 and self._again_at == inf)
+        return not self.patience.is_on or (self.looked > 0 and self._again_at == inf and not self._under_way)
+
+    def taken_in(self, refs: Iterable[ImageRef]) -> None:
+        """These images were enrolled, or will not be. Any thread."""
+        before = len(self._under_way)
+        self._under_way -= {ref.laid_in for ref in refs}
+        if before and not self._under_way:
+            self._again_at = self._clock()
 
     def first(self, job: Job) -> Job:
         """A job that begins when everything that there was at the start has been looked at."""
@@ -178,6 +192,9 @@ class Hands:
         return False
 
     def _understand(self, walked: Walked) -> None:
+        if walked.nested:
+            self._lift(walked.nested)
+            return
         try:
             answer = self._by_hand.understand(walked, self._renamed(walked.folders))
         except NoRoomError:
@@ -188,6 +205,8 @@ class Hands:
         if answer.decision_id:
             self.last = answer
             self._log.info("folders_understood", decision_id=answer.decision_id, says=answer.says, files=answer.files)
+        for file_id in answer.changed:
+            self._log.info("image_changed", file_id=file_id)
         for sentence in answer.unclear:
             if sentence not in self._unclear:
                 self._log.warning("folders_unclear", problem=sentence)
@@ -195,6 +214,20 @@ class Hands:
             self._log.warning("folders_gutted", images=answer.gutted)
         self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
         self._end(walked, frozenset() if answer.spoiled else walked.outline())
+        new = [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
+        self._taken = {lying.place: lying.signature for lying in walked.foreign}
+        self._under_way |= {lying.place for lying in new}
+        for lying in new:
+            self._take_in(lying)
+
+    def _lift(self, nested: tuple[str, ...]) -> None:
+        """A folder that was dragged into another means what its images mean there."""
+        for folder in nested:
+            with suppress(OSError):  # it is still there at the next walk
+                places = self._tree.lift(folder)
+                self._stir.ours([*places, folder])
+                self._log.info("folder_lifted", folder=folder, images=len(places))
+        self._again_at = self._clock() + self.patience.settle_s
 
     def _end(self, walked: Walked, outline: frozenset[object]) -> None:
         """All that a walk found was answered."""

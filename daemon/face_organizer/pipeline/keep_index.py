@@ -80,13 +80,14 @@ class IndexKeeper:
         with self._store.read() as txn:
             return GENERATION + int(txn.note(OUTDATED) or b"0")
 
-    def tend(self) -> None:
-        """Train a larger index when it is time; save when the last save is old."""
+    def tend(self, *, at_leisure: bool = True) -> None:
+        """Train a larger index when it is time; save when the last save is old. at_leisure: nobody waits for the end
+        of this process, so that there is time to tune the index too."""
         if self._index.needs_training():
             self._train()
             self._saved_count = -1
             self.save()
-        elif self._index.needs_tuning():
+        elif at_leisure and self._index.needs_tuning():
             self._tune()
             self._saved_count = -1
             self.save()
@@ -130,7 +131,7 @@ class IndexKeeper:
             drawn = np.unique(np.random.default_rng(PROBES_SEED).integers(1, txn.last_id("faces") + 1, 2 * PROBES))
             face_ids = [face_id for face_id in drawn.tolist() if txn.faces.get(face_id) is not None]
             face_ids = face_ids[:: max(1, len(face_ids) // PROBES)]
-            tuned = self._index.tune(np.array(face_ids, np.int64), txn.vectors(face_ids))
+            tuned = self._index.tune(np.array(face_ids, np.int64), txn.vectors(face_ids), beat)
         self._log.info(
             "index_tuned",
             faces=self._index.count,

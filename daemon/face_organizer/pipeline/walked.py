@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, pulse
+Imports: types, ports, identity, brought, pulse
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from face_organizer.identity.placement import folded
+from face_organizer.pipeline.brought import brought
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Store, Transaction, Tree
 from face_organizer.types import FileRecord, Lying, Signature
@@ -31,7 +32,8 @@ UNSTAMPED = 0
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A file of ours that does not lie as truth has it. record: as truth had it; stands: the recorded places that hold
-    something; came: where else its content lies. comes_back: the inbox holds it. inodes: of what stands."""
+    something; came: where else its content lies. comes_back: the inbox holds it. inodes: of what stands. laid_in: the
+    folder that somebody laid it in himself, for one that was taken in from there."""
 
     file_id: int
     record: FileRecord
@@ -39,6 +41,7 @@ class Sighting:
     came: tuple[Lying, ...] = ()
     comes_back: bool = False
     inodes: frozenset[int] = frozenset()
+    laid_in: str = ""
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -47,21 +50,23 @@ class Sighting:
 
 @dataclass
 class Walked:
-    """What one walk found. sightings: files of ours. foreign: things that were never ours. rewritten: (file, what lies
-    at its place now). left: of each folder in which some do not, how many files lie as they should; known: in all.
-    folders: that stand."""
+    """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
+    rewritten: (file, signature and digest of what lies at its places now). left: of each folder in which some do not,
+    how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
+    others now."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
-    rewritten: list[tuple[int, Lying]] = field(default_factory=list)
+    rewritten: list[tuple[int, Signature, bytes]] = field(default_factory=list)
     left: Mapping[str, int] = field(default_factory=dict)
     folders: Mapping[str, Signature] = field(default_factory=dict)
+    nested: tuple[str, ...] = ()
     known: int = 0
 
     def outline(self) -> frozenset[object]:
         """What tells it from another: two walks with the same one have seen the same."""
-        seen: set[object] = {(each.file_id, each.stands, each.came) for each in self.sightings}
-        return frozenset(seen | set(self.rewritten))
+        seen: set[object] = {(each.file_id, each.stands, each.came, each.laid_in) for each in self.sightings}
+        return frozenset(seen | set(self.rewritten) | set(self.foreign))
 
 
 class Walker:
@@ -71,10 +76,11 @@ class Walker:
         self._store, self._tree, self._in_inbox = store, tree, in_inbox
         self._digests: dict[str, tuple[Signature, bytes]] = {}
         self._same: set[tuple[str, Signature]] = set()
+        self._folders: set[str] | None = None
 
     def walk(self) -> Walked:
         """Walk, and compare. Raises OSError where the library is away."""
-        folders = self._tree.folders()
+        folders, self._folders = self._tree.folders(), None
         lying = np.fromiter(self._entries(), ENTRY)
         closed = np.array([_key(folder) for folder in self._tree.closed], np.int64)
         with self._store.read() as txn:
@@ -96,8 +102,11 @@ class Walker:
                 changed = stands & ~ours & (stamp != placed["stamp"]) & (stamp != UNSTAMPED)
                 self._rewritten(txn, found, np.unique(placed["file_id"][changed]).tolist())
             self._recognise(txn, found, sorted(set(gone.tolist())), self._strays(strange), frozenset(pending.tolist()))
+            self._brought(txn, found)
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
         found.left = {folder: left[_key(folder)] for folder in touched}
+        inner = {nested: nested.partition("/")[2] for nested in self._tree.nested}
+        found.nested = tuple(nested for nested in inner if inner[nested] in touched - folders.keys())
         self._look_into_inbox(found)
         return found
 
@@ -121,16 +130,14 @@ class Walker:
             image = txn.images.get(file.image_id) if file and file.image_id else None
             if file is None or image is None:
                 continue
-            for place in places_of(file):
-                lying = self._tree.look(place)
-                if lying is None or lying.kind != "file" or _stamp(lying.signature) == _stamp(file.signature):
-                    continue
-                if (place, lying.signature) in self._same:
-                    continue
-                if self._digest(lying) == image.digest:
-                    self._same.add((place, lying.signature))
-                else:
-                    found.rewritten.append((file_id, lying))
+            lying = [each for place in places_of(file) if (each := self._tree.look(place))]
+            if not lying or any(each.kind != "file" or (each.place, each.signature) in self._same for each in lying):
+                continue
+            digests = {self._digest(each) for each in lying}
+            if digests == {image.digest}:
+                self._same |= {(each.place, each.signature) for each in lying}
+            elif len(digests) == 1 and b"" not in digests:  # else they are several files by now, and nobody knows which
+                found.rewritten.append((file_id, lying[0].signature, digests.pop()))
 
     def _recognise(
         self, txn: Transaction, found: Walked, gone: list[int], strays: list[Lying], pending: frozenset[int]
@@ -146,7 +153,7 @@ class Walker:
             beat()
             file_id = by_signature.get(lying.signature) or self._by_content(txn, lying, lost)
             if not file_id:
-                found.foreign.append(lying)
+                self._strange(txn, found, lying)
             elif file_id not in pending:
                 came[file_id].append(lying)
                 lost[file_id] = lost.get(file_id, 0) - 1
@@ -158,6 +165,24 @@ class Walker:
             if each.came or each.gone:
                 found.sightings.append(each)
         self._digests = {each.place: self._digests[each.place] for each in strays if each.place in self._digests}
+
+    def _strange(self, txn: Transaction, found: Walked, lying: Lying) -> None:
+        """A photo that was laid into a person's folder, unless it shows somebody who is to be forgotten."""
+        if self._folders is None:
+            alive = {record.person_id for _, record in txn.assignments.items()}
+            persons = (person for id_, person in txn.persons.items() if id_ in alive and not person.hidden)
+            self._folders = {person.folder for person in persons}
+        is_theirs = folder_of(lying.place) in self._folders and not txn.is_forgotten(os.fsencode(lying.place))
+        if lying.kind == "file" and is_theirs:
+            found.foreign.append(lying)
+
+    def _brought(self, txn: Transaction, found: Walked) -> None:
+        """Photos that were taken in from where they were laid."""
+        seen = {each.file_id for each in found.sightings}
+        for file_id, folder in brought(txn).items():
+            file = txn.files.get(file_id)
+            if file is not None and not file.missing and file_id not in seen and txn.pending(1, file_id) != [file_id]:
+                found.sightings.append(replace(self._sighting(file_id, file, ()), laid_in=folder))
 
     def _sighting(self, file_id: int, file: FileRecord, came: tuple[Lying, ...]) -> Sighting:
         """Where case does not count, a place has two names: what is there by one of them did not come."""

@@ -89,7 +89,6 @@ export const image = (id) => get(`images/${id}`);
 export const decisions = (values) => get("decisions", values);
 export const decide = (kind, values) => post("decisions", { kind, ...values });
 export const runs = (values) => get("runs", values);
-export const run = (id) => get(`runs/${id}`);
 export const act = (action, run_id) => post("runs", run_id ? { action, run_id } : { action });
 export const proposal = () => get("proposal");
 export const review = (limit) => get("review", { limit });

@@ -6,6 +6,7 @@ export class Choice {
     this.grid = grid;
     this.rows = new Map();
     this.active = -1;
+    this.key_of_active = null;
     this.anchor = 0;
   }
 
@@ -59,10 +60,22 @@ export class Choice {
     this.grid.chosen();
   }
 
-  /** The list has changed: whoever is gone is not selected any more (as far as it is known), and nobody is beyond the end. */
+  /** The list has changed: the keyboard stays with its row, wherever that is now; of one that is gone, at its place. */
   settle() {
-    this.active = Math.min(this.active, this.grid.pages.total - 1);
+    const { pages, keyOf } = this.grid;
+    const here = pages.peek(this.active);
+    if (this.key_of_active !== null && (here === undefined || keyOf(here) !== this.key_of_active)) {
+      const moved = pages.find((row) => keyOf(row) === this.key_of_active);
+      if (moved >= 0) this.active = moved;
+    }
+    this.active = Math.min(this.active, pages.total - 1);
+    this.remember();
     this.point();
+  }
+
+  remember() {
+    const row = this.active >= 0 ? this.grid.pages.peek(this.active) : undefined;
+    this.key_of_active = row === undefined ? null : this.grid.keyOf(row);
   }
 
   focused() {
@@ -74,6 +87,7 @@ export class Choice {
     this.active = Math.max(0, Math.min(grid.pages.total - 1, index));
     grid.scrollTo(this.active);
     grid.draw();
+    this.remember();
     this.point();
   }
 

@@ -29,6 +29,12 @@ export class Pages {
     return this.rows.get(index);
   }
 
+  /** The index of the first row that is there and passes a test, -1 if none does. */
+  find(passes) {
+    for (const [index, row] of this.rows) if (passes(row)) return index;
+    return -1;
+  }
+
   /** All rows from first to last, fetched if they must be. */
   async range(first, last) {
     const pages = [];

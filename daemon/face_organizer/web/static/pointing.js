@@ -36,6 +36,7 @@ function clicked(grid, event, index, state) {
   const { choice } = grid;
   const ticked = event.target.closest(".tick");
   choice.active = index;
+  choice.remember();
   if (event.shiftKey) choice.extend(index);
   else if (ticked || event.ctrlKey || event.metaKey || choice.size) choice.toggle(index);
   else choice.opened(index);

@@ -2,11 +2,11 @@
 
 import * as api from "./api.js";
 import { counted, h, iconButton } from "./dom.js";
+import { Plane } from "./plane.js";
 
 const REACH_PX = 14;
 const RADIUS_MIN_PX = 2.5;
 const RADIUS_MAX_PX = 34;
-const STRETCH_MAX = 1.7;
 const KEPT_MAX = 400; // pictures of faces in memory
 const FACES_FROM_PX = 10; // discs larger than that show the face
 
@@ -36,6 +36,7 @@ export function mapView(host) {
 
 class PeopleMap {
   constructor(host) {
+    this.plane = new Plane();
     this.points = [];
     this.chosen = null;
     this.faces = new Map();
@@ -85,59 +86,34 @@ class PeopleMap {
       this.chosen = this.points.find(({ person_id }) => person_id === this.chosen?.person_id) ?? null;
       this.count.textContent = counted(points.length, "person", "people");
       this.message.replaceChildren(...(points.length ? [] : [h("h2", {}, "Nobody is here yet")]));
-      this.fit();
+      if (this.plane.scale) this.draw(); // whoever looks closely stays where they are
+      else this.fit();
     } catch (error) {
       this.message.replaceChildren(h("h2", {}, "There is no map"), h("p", {}, error.message));
     }
   }
 
-  // where things are: screen = (point - centre) * scale + middle
-
   fit() {
     const { width, height } = this.stage.getBoundingClientRect();
     if (!width || !this.points.length) return;
-    Object.assign(this, { width, height });
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = width * ratio;
-    this.canvas.height = height * ratio;
-    this.ratio = ratio;
-    const xs = this.points.map(({ x }) => x);
-    const ys = this.points.map(({ y }) => y);
-    const span = (values) => [Math.min(...values), Math.max(...values)];
-    const [[x1, x2], [y1, y2]] = [span(xs), span(ys)];
-    const room = (from, to, px) => (px - 100) / Math.max(to - from, 1e-6);
-    this.centre = { x: (x1 + x2) / 2, y: (y1 + y2) / 2 };
-    this.scale = room(x1, x2, width);
-    // not quite true to scale where the screen is high or wide: the places are for looking
-    this.stretch = Math.min(STRETCH_MAX, Math.max(1 / STRETCH_MAX, room(y1, y2, height) / this.scale));
-    this.scale = Math.min(this.scale, room(y1, y2, height) / this.stretch);
-    this.closest = this.scale;
+    this.ratio = window.devicePixelRatio || 1;
+    this.canvas.width = width * this.ratio;
+    this.canvas.height = height * this.ratio;
+    this.plane.fit(this.points, width, height);
     this.draw();
   }
 
-  zoom(by, at = { x: this.width / 2, y: this.height / 2 }) {
-    const before = this.onPlane(at);
-    this.scale = Math.min(this.closest * 60, Math.max(this.closest * 0.7, this.scale * by));
-    const after = this.onPlane(at);
-    this.centre = { x: this.centre.x + before.x - after.x, y: this.centre.y + before.y - after.y };
+  zoom(by, at) {
+    this.plane.zoom(by, at);
     this.draw();
-  }
-
-  onPlane({ x, y }) {
-    const { scale, stretch, centre } = this;
-    return { x: (x - this.width / 2) / scale + centre.x, y: (y - this.height / 2) / (scale * stretch) + centre.y };
-  }
-
-  onScreen({ x, y }) {
-    const { scale, stretch, centre } = this;
-    return { x: (x - centre.x) * scale + this.width / 2, y: (y - centre.y) * scale * stretch + this.height / 2 };
   }
 
   /** Of a disc, px: as there is room on the whole, larger for who has more faces, growing more slowly than the map. */
   radius({ faces }) {
-    const room = Math.sqrt((this.width * this.height) / this.points.length);
+    const { width, height, closeness } = this.plane;
+    const room = Math.sqrt((width * height) / this.points.length);
     const share = 0.4 + 0.6 * (Math.log2(1 + faces) / Math.log2(1 + this.points[0].faces));
-    return Math.max(RADIUS_MIN_PX, Math.min(RADIUS_MAX_PX, 0.3 * room * share) * Math.sqrt(this.scale / this.closest));
+    return Math.max(RADIUS_MIN_PX, Math.min(RADIUS_MAX_PX, 0.3 * room * share) * Math.sqrt(closeness));
   }
 
   // drawing
@@ -148,18 +124,18 @@ class PeopleMap {
   }
 
   paint() {
-    if (!this.scale) return;
+    if (!this.plane.scale) return;
     const pen = this.canvas.getContext("2d");
     const colour = (name) => getComputedStyle(this.stage).getPropertyValue(name);
     const [disc, named, ink] = [colour("--map-disc"), colour("--map-named"), colour("--map-ink")];
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    pen.clearRect(0, 0, this.width, this.height);
+    pen.clearRect(0, 0, this.plane.width, this.plane.height);
     const placed = [];
     const chosenLast = [...this.points.filter((point) => point !== this.chosen), this.chosen].filter(Boolean);
     for (const point of chosenLast) {
-      const { x, y } = this.onScreen(point);
+      const { x, y } = this.plane.onScreen(point);
       const r = this.radius(point);
-      if (x < -r || y < -r || x > this.width + r || y > this.height + r) continue;
+      if (x < -r || y < -r || x > this.plane.width + r || y > this.plane.height + r) continue;
       pen.fillStyle = pen.strokeStyle = point.named ? named : disc;
       pen.beginPath();
       pen.arc(x, y, r, 0, 2 * Math.PI);
@@ -199,7 +175,7 @@ class PeopleMap {
     pen.fillStyle = ink;
     pen.textAlign = "center";
     for (const { point, x, y, r } of this.placed) {
-      if (!point.named && this.scale < 4 * this.closest) continue;
+      if (!point.named && this.plane.closeness < 4) continue;
       const half = pen.measureText(point.name).width / 2;
       const box = [x - half, y + r + 2, x + half, y + r + 17];
       if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
@@ -244,9 +220,9 @@ class PeopleMap {
         h("small", {}, counted(chosen.faces, "face")),
       );
     }
-    const { x, y } = this.onScreen(chosen);
-    const left = Math.min(this.width - 180, Math.max(0, x + this.radius(chosen) + 10));
-    this.card.style.setProperty("transform", `translate(${left}px, ${Math.min(this.height - 90, Math.max(0, y - 40))}px)`);
+    const { x, y } = this.plane.onScreen(chosen);
+    const left = Math.min(this.plane.width - 180, Math.max(0, x + this.radius(chosen) + 10));
+    this.card.style.setProperty("transform", `translate(${left}px, ${Math.min(this.plane.height - 90, Math.max(0, y - 40))}px)`);
   }
 
   // mouse, fingers, keys
@@ -285,8 +261,7 @@ class PeopleMap {
   }
 
   pan(before, now) {
-    this.centre.x -= (now.x - before.x) / this.scale;
-    this.centre.y -= (now.y - before.y) / (this.scale * this.stretch);
+    this.plane.pan(now.x - before.x, now.y - before.y);
     this.draw();
   }
 
@@ -329,19 +304,19 @@ class PeopleMap {
 
   /** To the nearest one that way; the further aside, the further away. */
   step(dx, dy) {
-    const from = this.onScreen(this.chosen);
+    const from = this.plane.onScreen(this.chosen);
     let best = null;
     let least = Infinity;
     for (const point of this.points) {
-      const { x, y } = this.onScreen(point);
+      const { x, y } = this.plane.onScreen(point);
       const ahead = (x - from.x) * dx + (y - from.y) * dy;
       const aside = Math.abs((x - from.x) * dy) + Math.abs((y - from.y) * dx);
       if (ahead > 1 && ahead + 2 * aside < least) [least, best] = [ahead + 2 * aside, point];
     }
     if (!best) return;
     this.chosen = best;
-    const { x, y } = this.onScreen(best);
-    if (x < 0 || y < 0 || x > this.width || y > this.height) this.centre = { x: best.x, y: best.y };
+    const { x, y } = this.plane.onScreen(best);
+    if (x < 0 || y < 0 || x > this.plane.width || y > this.plane.height) this.plane.centre = { x: best.x, y: best.y };
     this.draw();
   }
 }

@@ -33,7 +33,7 @@ const keyOf = (question) =>
 
 class Review {
   constructor(host) {
-    this.card = h("section", { class: "question", "aria-live": "polite" });
+    this.card = h("section", { class: "question", tabIndex: -1, "aria-live": "polite", "aria-label": "Question" });
     this.count = h("span", { class: "count" });
     this.skipped = [];
     this.answered = 0;
@@ -76,7 +76,8 @@ class Review {
     this.shown = key;
     this.question = question;
     this.card.replaceChildren(...(question ? this.asked(question) : this.nothing()));
-    this.card.querySelector(".yes")?.focus({ preventScroll: true });
+    // not a button: Space and Enter must not answer what nobody has looked at
+    if (!document.querySelector("dialog[open]")) this.card.focus({ preventScroll: true });
   }
 
   nothing() {
@@ -103,7 +104,7 @@ class Review {
       h(
         "div",
         { class: "answers" },
-        button("Yes", () => this.answer(true), { key: "y", kind: "primary yes" }),
+        button("Yes", () => this.answer(true), { key: "y", kind: "primary" }),
         button("No", () => this.answer(false), { key: "n" }),
         button("Skip", () => this.skip(), { key: "s", kind: "quiet" }),
       ),
@@ -160,14 +161,20 @@ class Review {
   async answer(yes) {
     const { question } = this;
     if (!question || this.busy) return;
-    this.busy = true;
+    this.wait(true);
     const answers = await acts.decide([stepOf(question, yes)]);
-    this.busy = false;
+    this.wait(false);
     if (!answers) return;
     this.answered += 1;
     this.put_right += question.gain ?? 0;
     this.queue = this.queue.filter((each) => each !== question);
     this.show();
+  }
+
+  /** A decision takes as long as files have to move. */
+  wait(busy) {
+    this.busy = busy;
+    this.card.classList.toggle("busy", busy);
   }
 
   skip() {
