@@ -1,4 +1,4 @@
-"""Moving to another model, part by part; the whole of it is in tests/system/test_reembed.py."""
+"""Moving to another model, part by part; the whole of it is in tests/system/test_another_model.py."""
 
 from __future__ import annotations
 

@@ -293,6 +293,7 @@ def test_a_configuration_that_names_another_pack_is_refused_with_the_command_tha
     assert f"face-organizer reembed --pack {OTHER}" in refused.err
 
 
+@pytest.mark.long
 def test_a_library_holds_two_models_at_most(home: Home) -> None:
     assert "already" in home.nest_run("reembed", "--pack", FIRST, expect=1).err
     assert "no model pack" in home.nest_run("reembed", "--pack", "none", expect=2).err
