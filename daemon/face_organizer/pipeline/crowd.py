@@ -134,7 +134,8 @@ def _counts(picture: Picture) -> tuple[dict[int, int], dict[int, int]]:
     with_person = picture.person_of > 0
     persons, images = picture.person_of[with_person], picture.image_of[with_person]
     beyond = int(images.max(initial=0)) + 1
-    pairs = np.unique(persons * beyond + images)  # as one number each: ten times as quick as rows
+    pairs = np.sort(persons * beyond + images)  # each as one number: np.unique of rows takes ten times as long
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     found, faces = np.unique(persons, return_counts=True)
     _, in_images = np.unique(pairs // beyond, return_counts=True)
     return dict(zip(found.tolist(), faces.tolist(), strict=True)), dict(

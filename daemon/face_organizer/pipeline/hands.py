@@ -26,6 +26,7 @@ from face_organizer.ports import Clock, Log, Tree
 from face_organizer.types import ImageRef, InboxState, Lying, Signature
 
 LOOK_S = 0.2
+AWAY_S = 0.5
 STEADY_S = 3.0
 """Names came and went so long ago that the next change must have another time (FAT: two seconds)."""
 
@@ -123,16 +124,18 @@ class Hands:
         """The service: until stop, turn what people do into decisions."""
         while not stop.is_set():
             beat()
-            if not self.patience.is_on:
-                wait(stop, 0.5)
-                continue
-            if not self._tree.check():
-                self._is_steady, self._seen = False, (frozenset(), inf)
-                wait(stop, 0.5)
-                continue
-            self._stir.hinted(self._tree.hints(within_s=LOOK_S))
-            if self._is_due():
-                self._look()
+            if not self.patience.is_on or not self.step():
+                wait(stop, AWAY_S)
+
+    def step(self) -> bool:
+        """Listen for LOOK_S, and look if it is time. False where the library is away."""
+        if not self._tree.check():
+            self._is_steady, self._seen = False, (frozenset(), inf)
+            return False
+        self._stir.hinted(self._tree.hints(within_s=LOOK_S))
+        if self._is_due():
+            self._look()
+        return True
 
     def _is_due(self) -> bool:
         now, patience = self._clock(), self.patience
