@@ -84,7 +84,7 @@ class Bench:
             lambda pack: self.target,
             "first",
             lambda: Margin(0.2, 200, 0.1),
-            list,
+            lambda target: [],
             0,
             log,
         )

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,8 @@ from support import wait_until
 from survival import Ended, Nest, library_of, opened, truth_of
 
 from face_organizer.adapters.models import load_pack
+from face_organizer.config import Config
+from face_organizer.parts import pack_of
 from face_organizer.types import STATE_FOLDER
 
 ALICE, BOB, CARL, STRANGER, DORA, EVE, ODD = 11, 12, 13, 77, 88, 99, 66
@@ -300,6 +303,24 @@ def test_a_library_holds_two_models_at_most(home: Home) -> None:
     assert "no other model" in home.nest_run("reembed", "--switch", expect=1).err
     assert "one model only" in home.nest_run("reembed", "--discard", expect=1).err
     home.nest_run("reembed", "--switch", "--discard", expect=2)
+
+
+@pytest.mark.long
+def test_a_library_of_an_older_versions_model_is_moved_to_todays(tmp_path: Path, nest: Nest) -> None:
+    with tarfile.open(Path(__file__).parents[1] / "data" / "library-schema-1.tar.xz") as archive:
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # type: ignore[arg-type]
+    home = Home(tmp_path, nest)
+    before = home.json("people")
+    if model_of(home.library)[0] == pack_of(Config().faces).fingerprint:
+        pytest.skip("it is of today's model")
+
+    told = home.json("reembed", "--pack", FIRST)
+
+    assert told["in_use"] == FIRST
+    assert model_of(home.library)[0] == pack_of(Config().faces).fingerprint
+    now = home.json("people")
+    assert [(each["name"], each["faces"]) for each in now] == [(each["name"], each["faces"]) for each in before]
+    home.must_be_clean()
 
 
 def test_forget_reaches_both_models_and_the_face_is_not_found_again(home: Home) -> None:
