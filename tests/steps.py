@@ -158,7 +158,7 @@ REEMBEDDING = _steps(
     model_switched="pipeline.reembed_switch:switch",
     store_reopened="app.opening:_switched",
 )
-"""See test_reembed.py."""
+"""See test_another_model.py."""
 
 WRITES = {
     f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)

@@ -1,4 +1,4 @@
-"""Moving to another model, part by part; the whole of it is in tests/system/test_reembed.py."""
+"""Moving to another model, part by part; the whole of it is in tests/system/test_another_model.py."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Bench:
             lambda pack: self.target,
             "first",
             lambda: Margin(0.2, 200, 0.1),
-            list,
+            lambda target: [],
             0,
             log,
         )
