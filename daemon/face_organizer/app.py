@@ -21,6 +21,7 @@ from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.originals import Originals
+from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.readme import renew_readme
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
@@ -53,6 +54,7 @@ from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.edits import Edits
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Job, Pipeline, Service, Stage
 from face_organizer.pipeline.forget import Forget
@@ -257,6 +259,18 @@ class Organizer:
         """Who follows what people do in the folders."""
         self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
         self._tree = FolderTree(self.config.library_path, self._log, monotonic)
+        config = self.config
+        self._edits = Edits(
+            self._store,
+            self._tree,
+            lambda ref: read_settled(config.library_path, ref, config.watch.size_max_bytes),
+            config.library_path,
+            self._in_gallery,
+            self.pictures.drop,
+            self._log,
+            pixels_max=config.watch.pixels_max,
+            side_max_px=config.faces.decode_side_max_px,
+        )
         self._hands = Hands(
             self._tree,
             Walker(self._store, self._tree, self._intake.contents),
@@ -266,6 +280,7 @@ class Organizer:
             monotonic,
             attentive_of(self.config, once=False),
             self._take_in,
+            self._edits.follow,
         )
 
     def _take_in(self, lying: Lying) -> None:
@@ -322,6 +337,7 @@ class Organizer:
             rejected=rejected,
             log=self._log,
             attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
+            edits=self._edits,
         )
         self._calls: dict[str, Callable[..., Any]] = {
             **calls_by_name(desk),

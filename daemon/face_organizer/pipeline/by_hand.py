@@ -89,7 +89,8 @@ class ByHand:
             return False
         look = self._tree.look
         try:
-            gone = not any(look(place) for place in seen.gone) and all(look(place) for place in seen.stands)
+            instead = {lying.place: lying for lying in seen.instead}
+            gone = all(look(place) == instead.get(place) for place in seen.gone) and all(map(look, seen.stands))
             return gone and all(look(lying.place) == lying for lying in seen.came)
         except OSError:
             return False
