@@ -32,8 +32,8 @@ import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 
 from face_organizer.adapters.models import Pack, load_pack
+from face_organizer.app.parts import decode_photo, make_eyes, open_detectors, open_recognisers
 from face_organizer.config import Config
-from face_organizer.parts import decode_photo, make_eyes, open_detectors, open_recognisers
 from face_organizer.pipeline.see import See
 
 CORES = len(os.sched_getaffinity(0))

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.choice import choose_devices
 from face_organizer.adapters.manifest import BOUNDS, shipped
 from face_organizer.adapters.models import Pack, load_pack
+from face_organizer.app.parts import decode_photo, make_eyes, open_detectors, open_recognisers
 from face_organizer.config import Config
 from face_organizer.identity.calibrate import deviation_at
-from face_organizer.parts import decode_photo, make_eyes, open_detectors, open_recognisers
 from face_organizer.types import Impostors
 
 RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 from face_organizer.adapters.choice import choose_devices
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
+from face_organizer.app.parts import decode_photo, make_eyes, open_detectors
 from face_organizer.config import Config
-from face_organizer.parts import decode_photo, make_eyes, open_detectors
 from face_organizer.pipeline.see import See
 from face_organizer.types import SeenImage
 

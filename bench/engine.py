@@ -44,9 +44,9 @@ from face_organizer.adapters.models import Pack, load_pack
 from face_organizer.adapters.nvml import Cards
 from face_organizer.adapters.runtime import is_gpu, kind_of, number_of
 from face_organizer.adapters.session import open_sessions
+from face_organizer.app.devices import GPU_WORKERS
+from face_organizer.app.parts import make_eyes, open_detectors
 from face_organizer.config import FacesConfig
-from face_organizer.devices import GPU_WORKERS
-from face_organizer.parts import make_eyes, open_detectors
 from face_organizer.pipeline.engine import Device, Engine
 from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.traits import Scaling

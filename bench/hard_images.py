@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
+from face_organizer.app.parts import make_eyes, open_detectors
 from face_organizer.config import FacesConfig
-from face_organizer.parts import make_eyes, open_detectors
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session
 from face_organizer.types import DecodedImage, Float32, ImageRef, Signature

@@ -33,8 +33,8 @@ from bench.clustering.scores import Scores, scores
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import open_store
+from face_organizer.app.parts import pack_of, rules_of, when_of
 from face_organizer.config import Config
-from face_organizer.parts import pack_of, rules_of, when_of
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.changes import Changes

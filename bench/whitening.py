@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "daemon"))
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
+from face_organizer.app.parts import make_eyes
 from face_organizer.config import FacesConfig
-from face_organizer.parts import make_eyes
 from face_organizer.types import DecodedImage, ImageRef, Signature, Whitening
 
 RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)

@@ -11,7 +11,7 @@ from typing import Any
 
 from numbered import Painted
 
-from face_organizer import devices
+from face_organizer.app import devices
 from face_organizer.cli import main as command
 from face_organizer.errors import DeviceError
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from process import Daemon
 from support import wait_until
 
-from face_organizer.commands import answer
+from face_organizer.app.commands import answer
 
 Start = Callable[..., Daemon]
 

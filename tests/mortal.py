@@ -30,7 +30,7 @@ from typing import Any
 import numbered
 from steps import ALL, PACKAGE, Step, found
 
-IMPORTED = ("cli", "serve", "opening", "commands", "app")
+IMPORTED = ("cli", "app.serve", "app.opening", "app.commands", "app.organizer")
 PASSED_THROUGH = frozenset({"pathlib", "contextlib", __name__})
 DIRECT = {name: getattr(os, name) for name in ("open", "write", "close", "kill", "getpid")}
 """As they are before anything is wrapped."""

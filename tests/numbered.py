@@ -84,10 +84,10 @@ def install() -> None:
     """Put it in the place of the networks, wherever they have been taken from already."""
     import msgspec
 
-    import face_organizer.parts as parts
+    import face_organizer.app.parts as parts
 
     try:
-        import face_organizer.devices as devices
+        import face_organizer.app.devices as devices
     except ImportError:  # an older version
         parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
         return

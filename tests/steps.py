@@ -36,7 +36,7 @@ OPENING = _steps(
     lock_taken="adapters.lock:LibraryLock.__init__",
     store_opened="adapters.store:open_store",
     store_agreed="adapters.schema:agree",
-    settings_noted="opening:_remembering",
+    settings_noted="app.opening:_remembering",
     index_opened="pipeline.keep_index:IndexKeeper.open",
     index_loaded="adapters.index:FaceIndex.load",
     socket_bound="adapters.control:ControlServer.__init__",
@@ -156,9 +156,9 @@ REEMBEDDING = _steps(
     graph_completed="pipeline.reembed_switch:_complete_graph",
     faces_adopted="pipeline.reembed_switch:_adopt",
     model_switched="pipeline.reembed_switch:switch",
-    store_reopened="opening:_switched",
+    store_reopened="app.opening:_switched",
 )
-"""See test_reembed.py."""
+"""See test_another_model.py."""
 
 WRITES = {
     f"{call}_in_{owner.rpartition('.')[2]}": Step(f"os:{call}", owner)

@@ -28,9 +28,10 @@ def _save(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, NDArray[np
     onnx.save(model, str(path))
 
 
-def scrfd(path: Path, *, batch_axis: bool = True, landmarks: bool = True, seed: int = 0) -> None:
+def scrfd(path: Path, *, batch_axis: bool = True, landmarks: bool = True, fixed: bool = False, seed: int = 0) -> None:
     """Nine outputs (six without landmarks) for strides 8, 16, 32, two anchors a cell; exported for one picture of 640
-    px. Without the batch axis as older exports are: the batch between the cells, then one long list."""
+    px, and fixed: for that size only. Without the batch axis as older exports are: the batch between the cells, then
+    one long list."""
     rng = np.random.default_rng(seed)
     nodes, weights, outputs = [], {}, {}
     for stride in STRIDES_PX:
@@ -43,7 +44,7 @@ def scrfd(path: Path, *, batch_axis: bool = True, landmarks: bool = True, seed: 
         for stride in STRIDES_PX:
             name, cells = f"{head}_{stride}", (640 // stride) ** 2 * 2
             weights[f"{name}_w"] = rng.normal(0, 0.5, (2 * width, 4, 1, 1)).astype(np.float32)
-            weights[f"{name}_s"] = np.array([1, -1, width] if batch_axis else [-1, width], np.int64)
+            weights[f"{name}_s"] = np.array([1, cells if fixed else -1, width] if batch_axis else [-1, width], np.int64)
             raw = f"{name}_raw" if head == "score" else name
             nodes += [
                 helper.make_node("Conv", [f"f{stride}", f"{name}_w"], [f"{name}_c"]),

@@ -1,4 +1,4 @@
-"""The doors between the rooms. A consumer asks for the smallest one; only app.py knows who stands behind it.
+"""The doors between the rooms. A consumer asks for the smallest one; only app/ knows who stands behind it.
 
 Room:    names
 Imports: types, numpy
@@ -233,6 +233,10 @@ class Tree(Protocol):
 
     def look(self, place: str) -> Lying | None:
         """What lies at one place; None where nothing does, or a folder. Raises OSError."""
+        ...
+
+    def lift(self, nested: str) -> list[str]:
+        """Bring what lies in a folder within a folder up into the outer one; returns the new places. Raises OSError."""
         ...
 
     def digest(self, place: str) -> bytes:

@@ -220,6 +220,14 @@ def test_a_batch_through_a_real_scrfd_is_as_good_as_single_runs(tmp_path: Path, 
             np.testing.assert_allclose(together, apart, atol=2e-5)
 
 
+def test_a_detector_for_pictures_of_one_size_is_refused(tmp_path: Path) -> None:
+    tiny.scrfd(tmp_path / "det.onnx", fixed=True)
+    tiny.recogniser(tmp_path / "r.onnx")
+
+    with pytest.raises(ModelError, match=r"one size only|does not run"):
+        load_pack(str(tmp_path), tmp_path / "models")
+
+
 def test_a_recogniser_that_mixes_its_pictures_is_sent_one_at_a_time(tmp_path: Path) -> None:
     tiny.scrfd(tmp_path / "det.onnx")
     tiny.recogniser(tmp_path / "r.onnx", fixed=True)

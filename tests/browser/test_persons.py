@@ -120,6 +120,22 @@ def test_faces_that_are_not_the_person_go_and_come_back(visit: Callable[..., Vis
     expect(page.cells).to_have_count(faces)
 
 
+def test_a_key_that_is_pressed_twice_decides_once(visit: Callable[..., Visit], served: Served) -> None:
+    name, faces = next(iter(served.people().items()))
+    before = served.get("decisions")["total"]
+    page = visit()
+    page.cell(name).click()
+    expect(page.cells).to_have_count(faces)
+
+    page.find(".grid").focus()
+    page.press("End", "x", "x", "x")
+
+    expect(page.cells).to_have_count(faces - 1)
+    assert served.get("decisions")["total"] == before + 1
+    page.undo()
+    expect(page.cells).to_have_count(faces)
+
+
 def test_a_face_becomes_somebody_new_by_typing_a_name(visit: Callable[..., Visit], served: Served) -> None:
     name, faces = next(iter(served.people().items()))
     page = visit()

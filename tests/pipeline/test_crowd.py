@@ -51,13 +51,13 @@ def test_everybody_is_counted_and_has_a_cover_that_is_theirs(desk: Desk) -> None
     assert [row["person_id"] for row in looked.crowd.look().called("PERSON_0002", everybody=False)] == [2]
 
 
-def test_looking_again_is_free_for_ten_times_as_long_as_it_took_unless_something_was_decided(desk: Desk) -> None:
+def test_looking_again_is_free_for_twenty_times_as_long_as_it_took_unless_something_was_decided(desk: Desk) -> None:
     desk.drop(3)
     looked = Looked(desk)
     looked.crowd.look()
     desk.drop(3)
 
-    looked.now += 9.0
+    looked.now += 19.0
     assert looked.crowd.look().rows == []
     looked.now += 2.0
     (row,) = looked.crowd.look().rows

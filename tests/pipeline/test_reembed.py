@@ -1,4 +1,4 @@
-"""Moving to another model, part by part; the whole of it is in tests/system/test_reembed.py."""
+"""Moving to another model, part by part; the whole of it is in tests/system/test_another_model.py."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from numbered import OTHER_D, D, Painted, paint
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.reading import read_now
 from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.app.parts import pack_of, rules_of
 from face_organizer.config import Config
 from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.identity.diff import Margin
-from face_organizer.parts import pack_of, rules_of
 from face_organizer.pipeline.gallery import as_stored, face_record
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
@@ -84,7 +84,7 @@ class Bench:
             lambda pack: self.target,
             "first",
             lambda: Margin(0.2, 200, 0.1),
-            list,
+            lambda target: [],
             0,
             log,
         )

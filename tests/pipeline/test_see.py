@@ -14,8 +14,8 @@ from pictures import LFW_DEV, NO_LFW, decoded, draw_face, drawn_face, lfw_pictur
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import open_sessions
+from face_organizer.app.parts import make_eyes
 from face_organizer.config import FacesConfig
-from face_organizer.parts import make_eyes
 from face_organizer.pipeline.find import DETECTION_BATCH_PX
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session

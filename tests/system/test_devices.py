@@ -13,12 +13,13 @@ import pytest
 from numbered import paint
 from process import files_below, organizer
 
-from face_organizer import devices
 from face_organizer.adapters.models import load_pack
+from face_organizer.app import devices
+from face_organizer.app.devices import SPARE_WORKERS, open_devices
+from face_organizer.app.opening import open_organizer
+from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
-from face_organizer.devices import SPARE_WORKERS, open_devices
 from face_organizer.errors import ModelError
-from face_organizer.proving import check_steps, expected_of
 
 
 class Notes:
@@ -93,6 +94,22 @@ def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(mo
     assert stand_in.name == "openvino"
     assert "cuda:0 is not used: detector.onnx does not run on cuda:0" in stand_in.notices[0]
     assert [line["device"] for line in log.of("device_refused")] == ["cuda:0"]
+
+
+def test_every_status_says_that_the_processor_stands_in_for_a_gpu(models_dir: Path, tmp_path: Path) -> None:
+    faces = FacesConfig(devices="cuda:0", allow_cpu_fallback=True, models_dir=str(models_dir))
+    settings = Config(inbox=str(tmp_path / "inbox"), library=str(tmp_path / "library"), people="auto", faces=faces)
+    organizer_there = open_organizer(settings, Notes())
+    try:
+        organizer_there.start(watching=True)
+
+        told = organizer_there.status.answer()
+        assert told["device"] == "openvino"
+        assert [each["device"] for each in told["devices"]] == ["openvino"]
+        assert told["notices"][0].startswith("cuda:0 is not used: ")
+        assert organizer_there.status.line().startswith("on openvino only (cuda:0 is not used: ")
+    finally:
+        organizer_there.stop()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from process import COMMAND, NUMBERED, Daemon, as_json, environment, organizer
 from support import wait_until
 
-from face_organizer.commands import answer
+from face_organizer.app.commands import answer
 
 SETTINGS = "[watch]\nsettle_s = 0.05\n[folders]\nsettle_s = 0.3\n"
 ANN, BOB = "person_0001", "person_0002"

@@ -21,7 +21,7 @@ from support import wait_until
 from survival import Nest
 
 from face_organizer.adapters.store import open_store
-from face_organizer.commands import answer
+from face_organizer.app.commands import answer
 from face_organizer.types import STATE_FOLDER
 
 SETTINGS = """
@@ -226,6 +226,30 @@ def test_the_library_explains_itself_and_nobody_takes_that_for_an_image(house: H
     house.is_well()
 
 
+def test_a_folder_dragged_into_another_folder_is_a_merge(house: House) -> None:
+    daemon = house.begin()
+    (house.library / CAT).rename(house.library / BOB / CAT)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.kinds() == ["merge"]
+    assert {"20.png", "10.png", "both.png"} <= house.names_in(BOB)
+    assert not (house.library / BOB / CAT).exists()
+
+
+def test_an_image_that_is_edited_where_it_lies_keeps_its_person(house: House) -> None:
+    daemon = house.begin()
+    (house.library / ANN / "00.png").unlink()  # as most editors do, and not to change what other tests begin with
+    paint(house.library / ANN / "00.png", [0], 500)
+    daemon.wait_for("image_edited")
+    house.drag(f"{ANN}/00.png", to=BOB)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.kinds() == ["assign"]
+    assert "00.png" in house.names_in(BOB)
+
+
 def lay_new(house: House) -> House:
     """Photos that were never in the inbox, in the folders of those whom they show; one is no photo."""
     paint(house.library / ANN / "new.png", [30], 77)
@@ -296,7 +320,8 @@ def thousands(house: House, people: int, each: int, rounds: int) -> None:
     wait_until(lambda: not any(house.inbox.iterdir()) and answer(house.library, "status")["pending"] == 0, 300)
     rows = {row["folder"]: row["person_id"] for row in answer(house.library, "people")}
     persons = [rows[folder_with(house, f"{who}-0.png")] for who in range(20, 20 + people)]
-    dragged = {name for name in sorted(mine) if name.endswith(("3.png", "7.png"))}
+    odd = ("3.png", "7.png") if each < 100 else ("1.png", "3.png", "5.png", "7.png", "9.png")
+    dragged = {name for name in sorted(mine) if name.endswith(odd)}
     waiting = sorted(dragged)
 
     def rename() -> None:
@@ -365,19 +390,21 @@ def test_hundreds_of_our_moves_are_not_taken_for_theirs_while_they_drag(house: H
 @pytest.mark.long
 def test_thousands_of_our_moves_are_not_taken_for_theirs_while_they_drag_hundreds(house: House) -> None:
     house.begin()
-    thousands(house, people=4, each=300, rounds=5)
+    thousands(house, people=5, each=600, rounds=5)
 
 
 # killed
 
 
 KILLED = (
-    *((step, when, 1) for step in FOLDERS for when in ("before", "after")),
+    ("folders_walked", "after", 1),
+    ("folders_understood", "before", 1),
+    ("folders_composed", "after", 1),
     ("truth_committed", "after", 1),
     ("change_begun", "after", 1),
     ("change_finished", "after", 1),
-    ("decision_made", "after", 1),
     ("placed_recorded", "before", 1),
+    ("folders_answered", "before", 1),
 )
 
 
@@ -422,6 +449,25 @@ def test_killed_between_seeing_deciding_and_placing_it_is_decided_once_and_nothi
     died = killed(nests[0], sorted_once, KILLED, tmp_path)
 
     assert died.total() == len(KILLED), died
+
+
+@pytest.mark.timeout(600)
+def test_killed_while_a_new_photo_is_taken_in_it_is_taken_in_once_and_shows_whom_it_was_laid_with(
+    nests: list[Nest], sorted_once: House, tmp_path: Path
+) -> None:
+    for number, moment in enumerate(
+        [
+            ("batch_enrolled", "after", 1),
+            ("folders_composed", "after", 2),
+        ]
+    ):
+        house = lay_new(copy_of(sorted_once, make(tmp_path / str(number))))
+        arm = dict(zip(("step", "when", "nth"), moment, strict=True))
+        assert nests[0].run("run", "--once", *house.arguments, painted=True, arm=arm).happened, moment
+        assert nests[0].run("run", "--once", *house.arguments, painted=True).code == 0
+        house.is_well_but(f"{BOB}/notes.txt")
+        assert house.kinds() == ["assign"], moment
+        assert "new.png" in house.names_in(ANN) and "group.png" in house.names_in(BOB)
 
 
 @pytest.mark.long

@@ -16,8 +16,8 @@ from numbered import paint
 from process import NUMBERED, Daemon, as_json, files_below, organizer
 from support import wait_until
 
+from face_organizer.app.opening import open_existing, open_organizer
 from face_organizer.config import load
-from face_organizer.opening import open_existing, open_organizer
 
 Start = Callable[..., Daemon]
 

@@ -13,10 +13,10 @@ from process import Daemon, as_json, drop, organizer
 from support import wait_until
 from watchdog.utils import BaseThread
 
-from face_organizer import libraries, serve
 from face_organizer.adapters.log import open_log
+from face_organizer.app import libraries, serve
+from face_organizer.app.opening import open_organizer
 from face_organizer.config import load
-from face_organizer.opening import open_organizer
 
 HANG = Path(__file__).parents[1] / "hang.py"
 

@@ -62,7 +62,7 @@ THREADS = [
     pytest.param("ingest", "face_organizer.adapters.inbox:FolderInbox.check", nothing, id="ingest"),
     pytest.param("recluster", "face_organizer.pipeline.keep_index:IndexKeeper.tend", nothing, id="recluster"),
     pytest.param("control", "face_organizer.adapters.control:_Server.service_actions", nothing, id="control"),
-    pytest.param("call status", "face_organizer.status:Status.answer", ask, id="call"),
+    pytest.param("call status", "face_organizer.app.status:Status.answer", ask, id="call"),
 ]
 
 
@@ -106,7 +106,7 @@ def test_whichever_thread_hangs_the_daemon_is_started_again(
 
 @pytest.mark.long
 def test_a_hung_main_loop_gets_the_daemon_started_again(lab: Lab, images: Path) -> None:
-    with hanging(lab, "face_organizer.status:Status.line"):
+    with hanging(lab, "face_organizer.app.status:Status.line"):
         restarted_by_the_watchdog(lab, nothing, images)
 
 
@@ -128,7 +128,7 @@ def test_a_reclustering_that_takes_three_times_the_watchdogs_period_is_let_live(
 def starting(lab: Lab, hung_after_s: float, seconds: str) -> Iterator[None]:
     """The service stopped, its next start to hang for so long, and systemd impatient."""
     impatient = f"/run/systemd/system/{UNIT}.d/time.conf"
-    with hanging(lab, "face_organizer.app:load_roster", hung_after_s):
+    with hanging(lab, "face_organizer.app.organizer:load_roster", hung_after_s):
         lab.run("systemctl", "stop", UNIT)
         lab.write(impatient, "[Service]\nTimeoutStartSec=5\nTimeoutStopSec=5\n")
         lab.run("systemctl", "daemon-reload")

@@ -13,7 +13,7 @@ ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 MAY_KNOW_THE_TIME_OF_DAY = {
-    "app.py": "hands it to those who write down when something was done",
+    "app/house.py": "hands it to those who write down when something was done",
     "cli/page.py": "writes the date of a run for people",
     "cli/report.py": "dates the page",
 }

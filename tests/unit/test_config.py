@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from face_organizer.adapters.models import list_packs
+from face_organizer.app.parts import DEFAULT_PACK
 from face_organizer.config import (
     OWN,
     RELOADABLE,
@@ -25,7 +26,6 @@ from face_organizer.config import (
     load_libraries,
 )
 from face_organizer.errors import ConfigError
-from face_organizer.parts import DEFAULT_PACK
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "face-organizer.toml"
 

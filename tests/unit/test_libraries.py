@@ -11,12 +11,12 @@ import pytest
 import structlog
 from support import wait_until
 
-from face_organizer import libraries
+from face_organizer.app import libraries
+from face_organizer.app.libraries import Libraries
+from face_organizer.app.serve import Watch
 from face_organizer.config import Config
 from face_organizer.errors import ConfigError, ModelError, StoreError
-from face_organizer.libraries import Libraries
 from face_organizer.pipeline.pulse import Pulses
-from face_organizer.serve import Watch
 
 NAMES = ("one", "two", "three")
 

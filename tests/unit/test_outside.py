@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from face_organizer.adapters.xmp import regions_in
+from face_organizer.app.outside import _packet
 from face_organizer.identity.regions import upright
-from face_organizer.outside import _packet
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

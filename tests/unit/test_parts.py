@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import tiny
 
+from face_organizer.app.parts import attributes_lack, pack_of, rules_of
 from face_organizer.config import Config, FacesConfig, PeopleConfig
-from face_organizer.parts import attributes_lack, pack_of, rules_of
 
 PACK = pack_of(Config().faces)
 

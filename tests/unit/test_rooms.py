@@ -31,30 +31,11 @@ MAY_IMPORT = {
     "health": NAMES,
     "adapters": NAMES,  # touches
     "pipeline": NAMES | {"vision", "identity"},  # moves
-    "parts": NAMES | {"vision", "identity", "adapters", "pipeline"},  # wires
-    "calls": NAMES | {"pipeline"},
-    "proving": NAMES | {"vision", "adapters", "parts"},
-    "devices": NAMES | {"adapters", "pipeline", "parts", "proving"},
-    "intake": NAMES | {"adapters", "pipeline", "parts"},
-    "status": NAMES | {"adapters", "pipeline", "calls", "intake"},
-    "pictures": NAMES | {"vision", "adapters"},
-    "enrol": NAMES | {"intake", "pipeline"},
-    "figures": {"calls", "pipeline"},
-    "moving": NAMES | {"adapters", "pipeline", "parts", "devices"},
-    "app": NAMES
-    | {"adapters", "pipeline", "parts", "devices", "calls", "intake", "status", "pictures", "enrol", "figures"}
-    | {"moving"},
-    "opening": NAMES | {"adapters", "pipeline", "parts", "app", "moving"},
+    "calls": NAMES | {"pipeline"},  # wires
+    "app": NAMES | {"vision", "identity", "health", "adapters", "pipeline", "calls", "web"},
     "web": NAMES,  # talks
-    "door": NAMES | {"adapters", "pipeline", "app", "web"},
-    "libraries": NAMES | {"adapters", "pipeline", "parts", "devices", "app", "door", "opening"},
-    "serve": NAMES | {"adapters", "pipeline", "app", "libraries"},
-    "shown": NAMES | {"vision", "adapters"},
-    "commands": NAMES | {"health", "adapters", "opening", "app", "shown"},
-    "follow": NAMES | {"adapters", "pipeline", "commands", "app"},
-    "outside": NAMES | {"vision", "identity", "adapters", "commands"},
     "demo": {"errors"},  # talks
-    "cli": NAMES | {"commands", "follow", "outside", "serve", "demo"},
+    "cli": NAMES | {"app", "demo"},
     "__main__": {"cli"},
 }
 ONLY_IN = {  # library -> the files or rooms that may import it
@@ -68,12 +49,12 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
-        "parts.py",
-        "moving.py",
+        "app/parts.py",
+        "app/moving.py",
         "traits.py",
         "adapters/tables.py",
-        "opening.py",
-        "libraries.py",
+        "app/opening.py",
+        "app/libraries.py",
         "cli/",
         "adapters/transaction.py",
         "adapters/columns.py",
@@ -102,20 +83,28 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/thumbnails.py",
         "adapters/unpack.py",
     ),
-    "signal": ("__main__.py", "serve.py"),
+    "signal": ("__main__.py", "app/serve.py"),
     "subprocess": ("adapters/sidecars.py", "adapters/examine.py", "adapters/install.py"),
     "socket": (
         "adapters/control.py",
         "adapters/journal.py",
         "adapters/systemd.py",
         "adapters/listening.py",
-        "door.py",
+        "app/door.py",
         "web/server.py",
     ),
     "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
     "tensorrt": ("adapters/onnx_runtime.py",),
-    "threading": ("pipeline/", "adapters/", "intake.py", "libraries.py", "serve.py", "door.py", "web/clerks.py"),
+    "threading": (
+        "pipeline/",
+        "adapters/",
+        "app/intake.py",
+        "app/libraries.py",
+        "app/serve.py",
+        "app/door.py",
+        "web/clerks.py",
+    ),
     "urllib": ("adapters/pull.py", "web/"),
     "uvicorn": ("web/server.py",),
     "watchdog": ("adapters/watching.py",),
@@ -177,7 +166,7 @@ def test_every_file_stays_in_its_room(file: Path) -> None:
         ("identity/cluster.py", "from face_organizer import pipeline", "must not import"),
         ("pipeline/place.py", "import face_organizer.adapters.library", "must not import"),
         ("adapters/store.py", "from face_organizer.identity import graph", "must not import"),
-        ("app.py", "from face_organizer.cli import main", "must not import"),
+        ("app/organizer.py", "from face_organizer.cli import main", "must not import"),
         ("vision/embed.py", "def late():\n    import onnxruntime", "onnxruntime belongs in"),
         ("pipeline/gallery.py", "from lmdb import open", "lmdb belongs in"),
         ("identity/graph.py", "import faiss.contrib", "faiss belongs in"),
@@ -199,10 +188,10 @@ def test_the_map_catches_an_import_that_leaves_its_room(place: str, source: str,
             "pipeline/gallery.py",
             "from face_organizer.identity.assign import nearest\nfrom face_organizer.ports import Index",
         ),
-        ("app.py", "import math\nfrom face_organizer.adapters.index import FaceIndex"),
+        ("app/organizer.py", "import math\nfrom face_organizer.adapters.index import FaceIndex"),
         (
             "cli/ask.py",
-            "import click\nfrom face_organizer import __version__\nfrom face_organizer.commands import answer",
+            "import click\nfrom face_organizer import __version__\nfrom face_organizer.app.commands import answer",
         ),
         ("vision/align.py", "import cv2\nfrom face_organizer.vision.detect import decode"),
     ],
@@ -265,6 +254,18 @@ def test_thinking_and_touching_never_import_each_other() -> None:
         "cli",
     }
     assert not MAY_IMPORT["adapters"] & {"vision", "identity", "health", "pipeline", "app", "cli"}
+
+
+def test_the_files_that_wire_stand_one_above_the_other() -> None:
+    left = {
+        file.stem: {name.split(".")[2] for name in imports_of(file.read_text()) if ".app." in name}
+        for file in FILES
+        if room_of(file.relative_to(ROOT)) == "app"
+    }
+    while lowest := {name for name, above in left.items() if not above}:
+        left = {name: above - lowest for name, above in left.items() if name not in lowest}
+
+    assert left == {}, "these import each other in a circle"
 
 
 FORKS = frozenset({"fork", "forkpty", "fork_exec", "ProcessPoolExecutor", "multiprocessing"})

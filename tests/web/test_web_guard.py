@@ -112,6 +112,8 @@ def test_headers_without_end_are_refused_and_a_body_without_a_form_is_read_no_fu
     with closing(connect(web)) as line:
         line.sendall(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 60_000)
         assert b"400" in line.recv(100)
+    large = web.client.post("/api/decisions", content=b"[" * 2_000_000, headers={"Content-Type": "application/json"})
+    assert (large.status_code, large.json()["error"]) == (413, "more than the allowed 1.0 MB")
     refused = web.client.post("/api/images", content=b"x" * 100, headers={"Content-Type": "image/png"})
     assert refused.status_code == 415
 

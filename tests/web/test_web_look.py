@@ -45,6 +45,20 @@ def test_a_person_has_a_cover_that_is_one_of_the_faces(web: Web) -> None:
         assert face["explain"]["because"]
 
 
+def test_a_persons_faces_come_most_similar_first_or_newest_first(web: Web) -> None:
+    similar, newest = (web.get("/api/people/1/faces", order=order)["faces"] for order in ("similarity", "newest"))
+
+    assert [face["similarity"] for face in similar] == sorted((face["similarity"] for face in similar), reverse=True)
+    assert [face["face_id"] for face in newest] == sorted((face["face_id"] for face in similar), reverse=True)
+    assert web.get("/api/people/1/faces", offset=1, limit=2)["faces"] == similar[1:3]
+
+
+def test_questions_a_map_and_a_report_are_there(web: Web) -> None:
+    assert isinstance(web.get("/api/review"), list)
+    assert {point["person_id"] for point in web.get("/api/map")["points"]} == {1, 2, 3}
+    assert web.get("/api/report")
+
+
 def test_an_image_of_two_persons_tells_of_both_and_where_it_lies(web: Web) -> None:
     together = web.post("/api/search", files={"together": (None, "1, 2")})
     image = web.get(f"/api/images/{together[0]['image_id']}")

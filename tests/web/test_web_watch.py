@@ -89,6 +89,7 @@ def test_prometheus_finds_every_figure(web: Web) -> None:
     assert figure("queue_length", queue="sink") == 0
     assert figure("taken_in") >= status["images"]
     assert figure("http_requests", route="/api/status", status="200") >= 1
+    assert families["face_organizer_device_images"].samples[0].value >= status["images"]
     steps = families["face_organizer_step_seconds"].samples
     assert {sample.labels["step"] for sample in steps} == {"decode", "see", "commit", "place"}
     counted = {sample.labels["step"]: sample.value for sample in steps if sample.name.endswith("_count")}

@@ -4,7 +4,7 @@ Room:    adapters (touches the control socket)
 Owns:    the threads of its server
 Imports: errors, msgspec, stdlib
 
-Only the owner of the state folder gets in (folder 0700, socket 0600). Calls go by name to the functions that app.py
+Only the owner of the state folder gets in (folder 0700, socket 0600). Calls go by name to the functions that app/
 hands over; an answer is {"value": ...} or {"error": sentence, "kind": class of the error}.
 """
 

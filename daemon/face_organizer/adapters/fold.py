@@ -98,12 +98,14 @@ def _free_the_heads(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], constan
         if len(axes) != 2 or node is None or node.op_type != "Reshape":
             continue
         turn = made_by.get(node.input[0])
-        if turn is None or turn.op_type != "Transpose" or not axes[1].dim_value:
+        shape = constants.get(node.input[1], np.zeros(0, np.int64))
+        width = axes[1].dim_value or (int(shape[-1]) if len(shape) == 2 else 0)
+        if turn is None or turn.op_type != "Transpose" or width <= 0:
             continue
         del turn.attribute[:]
         turn.attribute.append(helper.make_attribute("perm", [0, 2, 3, 1]))
         node.input[1] = f"{value.name}_shape"
-        constants[node.input[1]] = np.array([0, -1, axes[1].dim_value], np.int64)
+        constants[node.input[1]] = np.array([0, -1, width], np.int64)
         axes.insert(0, onnx.TensorShapeProto.Dimension(dim_value=1))
 
 

@@ -13,7 +13,7 @@ from face_organizer.errors import ConfigError
 
 
 def listening_on(host: str, port: int) -> socket.socket:
-    """Bound; port 0: any that is free. Raises ConfigError."""
+    """Bound and listening; port 0: any that is free. Raises ConfigError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
@@ -23,6 +23,7 @@ def listening_on(host: str, port: int) -> socket.socket:
                 with suppress(OSError):
                     found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             found.bind(address)
+            found.listen()  # who hears of us may come at once, and waits until somebody serves
         except BaseException:
             found.close()
             raise

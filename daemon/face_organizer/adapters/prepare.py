@@ -40,6 +40,9 @@ EQUAL = 1e-4
 """A network in other words is the same if no value differs by more than this share of the largest."""
 
 
+_ONE_SIZE = "is a detector for pictures of one size only, or of a form that is not known here: export it with free axes"
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What a pack is made from. address: its name, or the path of its folder. read: the bytes of an original, checked;
@@ -127,7 +130,23 @@ def _made(recipe: Recipe, file: str, source: Source) -> dict[str, Any]:
             f"{source.file} of the model pack {recipe.manifest.pack} is no sound network: {error}"
         ) from error
     write_atomically(path, data)
+    if file == DETECTOR and not recipe.proven:
+        _check_sizes(path, source.file)
     return {"sha256": hashlib.sha256(data).hexdigest(), "batches": recipe.proven or batch_is_single_runs(path)}
+
+
+def _check_sizes(path: Path, name: str) -> None:
+    """A detector must take pictures of any size, and answer a row for each cell. Raises ModelError."""
+    (session,) = open_sessions(path, processor(), count=1, batch_max=1)
+    try:
+        small, large = (session.run(np.zeros((1, 3, side, side), np.float32)) for side in (128, 256))
+        fits = all(
+            one.ndim == 3 and other.shape[1] == 4 * one.shape[1] for one, other in zip(small, large, strict=True)
+        )
+    except Exception as error:  # the runtimes raise classes of their own
+        raise ModelError(f"{name} {_ONE_SIZE}") from error
+    if not fits:
+        raise ModelError(f"{name} {_ONE_SIZE}")
 
 
 def _quick(recipe: Recipe) -> dict[str, Any] | None:

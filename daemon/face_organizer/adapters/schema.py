@@ -51,8 +51,9 @@ def backups_of(folder: Path) -> list[Path]:
 def agree(
     env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int, *, any_model: bool = False
 ) -> tuple[str, int, Path | None]:
-    """Write what a new store is for, or check that an old one is for the same (unless any_model), and bring it up to
-    date. Returns (fingerprint, dimension, the copy of the old one if there was something to do). Raises StoreError."""
+    """Write what a new store is for, or check that an old one is for the same, and bring it up to date. any_model: it
+    may be for another if it tells which. Returns (fingerprint, dimension, the copy of the old one if there was
+    something to do). Raises StoreError."""
     meta = env.open_db(META)
     with env.begin(db=meta, write=True) as txn:
         if txn.get(b"schema") is None:
@@ -67,12 +68,22 @@ def agree(
         raise StoreError(
             f"the store {folder} was made by a newer Face Organizer (schema {schema}, this knows {SCHEMA})"
         )
-    if fingerprint and known != fingerprint and not any_model:
+    if fingerprint and known != fingerprint and not (any_model and _tells_its_model(env)):
         raise StoreError(
             f"the store {folder} holds embeddings of the model {known}, not of {fingerprint}: they cannot be compared; "
             f"`face-organizer reembed --pack PACK` moves a library to another model; or choose the old one (faces.pack)"
         )
     return known, known_dimension, migrate(env, folder, schema) if schema < SCHEMA else None
+
+
+def _tells_its_model(env: lmdb.Environment) -> bool:
+    """Is it written down which model pack it goes by?"""
+    try:
+        models = env.open_db(b"models", create=False)
+    except lmdb.NotFoundError:
+        return False
+    with env.begin() as txn:
+        return int(txn.stat(models)["entries"]) > 0
 
 
 def migrate(env: lmdb.Environment, folder: Path, schema: int) -> Path:

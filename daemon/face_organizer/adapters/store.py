@@ -197,7 +197,7 @@ def open_store(
     """Open or create the store in `folder` for the embeddings of one model; one of an older schema is migrated.
 
     fingerprint "": only one that is there, of whatever model (for commands that embed nothing). any_model: one that is
-    there may be of another model. map_size_bytes:
+    there may be of another model, if it tells which pack that is. map_size_bytes:
     to begin with, MAP_SIZE_BYTES if None.
     Raises StoreError: another model's store, a newer schema, a folder that cannot be used. NoRoomError: a new store
     finds no room; one that is there opens on a full disk too.

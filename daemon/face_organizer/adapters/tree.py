@@ -1,6 +1,6 @@
 """The library's folders as people leave them: what lies where now, whoever put it there.
 
-Room:    adapters (touches the library, and changes nothing)
+Room:    adapters (touches the library; changes it only in lift())
 Imports: types, ports, adapters.actual, adapters.attention, adapters.files, adapters.inbox, adapters.reasons,
          adapters.watching, stdlib
 
@@ -11,6 +11,7 @@ as everywhere in the library: once, not through a link.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from face_organizer.adapters.actual import is_plain, open_in, open_root
 from face_organizer.adapters.attention import Attention
-from face_organizer.adapters.files import Spot, digest_of, status, target_of
+from face_organizer.adapters.files import Spot, digest_of, numbered, rename_new, status, target_of
 from face_organizer.adapters.inbox import is_candidate_name
 from face_organizer.adapters.reasons import ENDING as REASON_ENDING
 from face_organizer.adapters.watching import REARRANGEMENTS
@@ -118,6 +119,25 @@ class FolderTree:
             return target_of(spot) if spot else None
         return None
 
+    def lift(self, nested: str) -> list[str]:
+        """Bring what lies in a folder within a folder up into the outer one, under a free name, and remove the inner
+        one if that empties it; returns the new places. Raises OSError."""
+        outer, _, inner = nested.partition("/")
+        places = []
+        with contextlib.ExitStack() as opened:
+            above = open_in(open_root(self._root, opened), outer, opened)
+            below = open_in(above, inner, opened) if above is not None else None
+            if above is None or below is None:
+                return []
+            for name in sorted(os.listdir(below)):
+                source = Spot(below, self._root / outer / inner / name)
+                found = status(source)
+                if found is not None and not stat.S_ISDIR(found.st_mode) and not name.startswith("."):
+                    places.append(f"{outer}/{_lifted(source, Spot(above, self._root / outer / name))}")
+            with contextlib.suppress(OSError):  # folders within it, or hidden files
+                os.rmdir(inner, dir_fd=above)
+        return places
+
     @contextlib.contextmanager
     def _spot(self, place: str) -> Iterator[Spot | None]:
         """A place in its open folder; None where there is no such folder."""
@@ -127,6 +147,18 @@ class FolderTree:
         with contextlib.ExitStack() as opened:
             found = open_in(open_root(self._root, opened), folder, opened)
             yield Spot(found, self._root / folder / name) if found is not None else None
+
+
+def _lifted(source: Spot, target: Spot) -> str:
+    """Give a file the first free name in the target's folder; returns it."""
+    for number in itertools.count(1):
+        name = numbered(target.name, number)
+        try:
+            rename_new(source, target.beside(name))
+        except FileExistsError:
+            continue
+        return name
+    raise AssertionError
 
 
 def _lying(place: str, entry: os.DirEntry[str]) -> Lying | None:

@@ -1,7 +1,7 @@
 """What is asked: status, people, search, explain, review, history, runs, check.
 
 Room:    cli (talks)
-Imports: errors, commands, shared, watch, words
+Imports: errors, app, shared, watch, words
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from face_organizer.app.commands import answer, daemon_answer, link_images, picture, write_montage
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
@@ -25,7 +26,6 @@ from face_organizer.cli.shared import (
 )
 from face_organizer.cli.watch import watch_in_terminal
 from face_organizer.cli.words import face_in_words, pairs_in_words, question_in_words, rows_in_words, run_in_words
-from face_organizer.commands import answer, daemon_answer, link_images, picture, write_montage
 from face_organizer.errors import FaceOrganizerError
 
 

@@ -1,7 +1,7 @@
 """What is decided: each decision holds for ever, in every re-clustering, until it is undone.
 
 Room:    cli (talks)
-Imports: commands, shared, words
+Imports: app, shared, words
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from face_organizer.app.commands import answer, picture
 from face_organizer.cli.shared import exits, json_option, library_option, main, print_answer
 from face_organizer.cli.words import forget_in_words, run_in_words
-from face_organizer.commands import answer, picture
 
 LATEST = 0
 

@@ -1,7 +1,7 @@
 """What ails this machine, and what helps: doctor.
 
 Room:    cli (talks)
-Imports: commands, config, facts, shared
+Imports: app, config, facts, shared
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
+from face_organizer.app.commands import examined
 from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer
-from face_organizer.commands import examined
 from face_organizer.config import load_libraries
 from face_organizer.facts import Finding, Machine, Trial
 

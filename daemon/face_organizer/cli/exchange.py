@@ -1,7 +1,7 @@
 """Out to other programs, and in from them: tables, sidecars, names.
 
 Room:    cli (talks)
-Imports: shared, outside
+Imports: shared, app
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from face_organizer.cli.shared import FOLDER, NEW_FILE, exits, json_option, library_option, main, print_answer
-from face_organizer.outside import (
+from face_organizer.app.outside import (
     Format,
     count_images,
     export_copies,
@@ -22,6 +21,7 @@ from face_organizer.outside import (
     export_sidecars,
     import_names,
 )
+from face_organizer.cli.shared import FOLDER, NEW_FILE, exits, json_option, library_option, main, print_answer
 
 INTO_THE_IMAGES = "//"
 """What --write-metadata stands for without a folder: no path that anybody types."""

@@ -1,7 +1,7 @@
 """What sets up: install-service.
 
 Room:    cli (talks)
-Imports: commands, shared
+Imports: app, shared
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
+from face_organizer.app.commands import install_service as install
 from face_organizer.cli.shared import FOLDER, exits, main
-from face_organizer.commands import install_service as install
 
 
 @main.command(name="install-service")

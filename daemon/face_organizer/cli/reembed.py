@@ -1,7 +1,7 @@
 """Another model for a library that is there.
 
 Room:    cli (talks)
-Imports: commands, follow, shared, words
+Imports: app, shared, words
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from face_organizer.app.commands import answer
+from face_organizer.app.follow import Call, reembed
 from face_organizer.cli.shared import EXIT_FAILURE, exits, json_option, library_option, main, print_answer
 from face_organizer.cli.words import reembed_in_words
-from face_organizer.commands import answer
-from face_organizer.follow import Call, reembed
 
 
 @main.command(name="reembed")

@@ -1,7 +1,7 @@
 """How far a library is to be trusted, for people as a page with pictures, for programs as JSON.
 
 Room:    cli (talks)
-Imports: commands, shared, page
+Imports: app, shared, page
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from face_organizer.app.commands import answer, pictures_of, write_result
 from face_organizer.cli.page import faces_in, page
 from face_organizer.cli.shared import NEW_FILE, exits, json_option, library_option, main, print_answer
-from face_organizer.commands import answer, pictures_of, write_result
 
 
 @main.command()

@@ -1,7 +1,7 @@
 """What begins: run, demo, models.
 
 Room:    cli (talks)
-Imports: commands, serve, demo, config, shared, words
+Imports: app, demo, config, shared, words
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from face_organizer.app.commands import packs, pull_pack, terms_of, verify_packs
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
@@ -35,7 +36,6 @@ from face_organizer.cli.shared import (
     printable,
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
-from face_organizer.commands import packs, pull_pack, terms_of, verify_packs
 from face_organizer.config import WEB_ADDRESS, Config, load, load_libraries
 
 
@@ -89,7 +89,7 @@ def run(
     SIGHUP reads the configuration again and re-clusters. With [[library]] tables in it, one process sorts several
     libraries.
     """
-    from face_organizer.serve import open_log, run_daemon, run_once
+    from face_organizer.app.serve import open_log, run_daemon, run_once
 
     def configured() -> dict[str, Config]:
         return load_libraries(
@@ -125,8 +125,8 @@ def run(
 @click.option("--people", type=PeopleType(), default="auto", show_default=True)
 def demo(folder: Path, people: int | str) -> None:
     """Sort some real faces that come with installed packages, and print the tree."""
+    from face_organizer.app.serve import open_log, run_once
     from face_organizer.demo import write_demo_images
-    from face_organizer.serve import open_log, run_once
 
     with exits():
         inbox, library = folder / "inbox", folder / "library"
@@ -182,7 +182,7 @@ def verify_models(models_dir: Path | None, as_json: bool) -> None:
 def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path | None, as_json: bool) -> None:
     """Fetch one of InsightFace's packs: buffalo_l, buffalo_m, buffalo_s, buffalo_sc, antelopev2.
 
-    They see better than the one that comes along, and are for non-commercial research only. What comes is checked by
+    They are larger than the one that comes along, and for non-commercial research only. What comes is checked by
     its sha256; a download that breaks is gone on with. A new library uses it with faces.pack = NAME in the
     configuration; `face-organizer reembed --pack NAME` moves one that is there.
     """

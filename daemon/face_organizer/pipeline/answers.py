@@ -31,15 +31,16 @@ def counts(txn: Transaction, roster: Roster, rejected_files: RejectedFiles | Non
     """How many of everything. In the gallery's thread: the roster is its own."""
     n = txn.last_id("faces") + 1
     images, persons = roster.image_of[:n], roster.person_of[:n]
-    with_faces = np.unique(images[images > 0])
-    with_persons = np.unique(images[(images > 0) & (persons != NOBODY)])
+    # Half a million are counted so in 2 ms; np.unique takes 400, in which nothing is enrolled.
+    with_faces = int(np.count_nonzero(np.bincount(images)[1:]))
+    with_persons = int(np.count_nonzero(np.bincount(images[persons != NOBODY])[1:]))
     rejected = len((rejected_files or RejectedFiles()).ids(txn))
     return {
         "images": txn.images.count(),
         "faces": txn.faces.count(),
         "persons": len(roster.faces_of),
-        "outliers": len(with_faces) - len(with_persons),
-        NO_FACE: txn.images.count() - len(with_faces),
+        "outliers": with_faces - with_persons,
+        NO_FACE: txn.images.count() - with_faces,
         "quarantined": rejected,
         "duplicates": txn.files.count() - rejected - txn.images.count(),
         "pending": txn.pending_count(),

@@ -17,7 +17,7 @@ import numpy as np
 from face_organizer.errors import RequestError
 from face_organizer.identity.assign import nearest
 from face_organizer.identity.constraints import allowed
-from face_organizer.identity.placement import folded, plain_name
+from face_organizer.identity.placement import folded, plain_name, safe_folder_name
 from face_organizer.pipeline.book import Book, Called
 from face_organizer.pipeline.review import APART
 from face_organizer.pipeline.roster import Roster
@@ -166,6 +166,7 @@ class Drafts:
     def found(self, txn: Transaction, face_ids: Sequence[int], called: Called, unborn: int = UNBORN) -> Draft:
         """A new person with this name, who these faces are. unborn: the id until there is one."""
         self._is_free(txn, called.name, NOBODY)
+        safe_folder_name(called.name)  # raises where it cannot be one
         says = f"{_faces_in_words(face_ids)} {_are(face_ids)} {plain_name(called.name)}, who is new"
         made = Draft("assign", says, [Verdict(tuple(face_ids), unborn)], born_as={unborn: called})
         made.goes = self._displaced(txn, face_ids, unborn) | dict.fromkeys(face_ids, unborn)

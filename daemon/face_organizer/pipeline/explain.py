@@ -30,6 +30,7 @@ RULES = {
     "below_bound": "no person was similar enough when it arrived",
     "no_person_yet": "there was no person yet when it arrived",
     "taken_by_another_face": "another face of its image is the person it resembles, and nobody is twice in an image",
+    "first_seen_by_another_model": "only the model that the library was moved to found it",
     "name": "a human named the person",
     "merge": "a human said that two persons are one",
     "split": "a human said that a person was several",

@@ -11,11 +11,12 @@ the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from threading import Event
 
-from face_organizer.errors import NoRoomError
+from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.by_hand import ByHand, Understood
 from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.flow import Job
@@ -26,6 +27,7 @@ from face_organizer.ports import Clock, Log, Tree
 from face_organizer.types import ImageRef, InboxState, Lying, Signature
 
 LOOK_S = 0.2
+AWAY_S = 0.5
 STEADY_S = 3.0
 """Names came and went so long ago that the next change must have another time (FAT: two seconds)."""
 
@@ -76,7 +78,7 @@ class Hands:
         self._times: tuple[Mapping[str, Signature], float] = {}, inf
         self._seen: tuple[frozenset[object], float] = frozenset(), inf
         self._answered: frozenset[object] = frozenset()
-        self._is_steady = False
+        self._is_steady = self._is_behind = False
         self._ended, self._took_s, self._again_at = -inf, 0.0, inf
         self._unclear: dict[str, None] = {}
         self._gutted = 0
@@ -98,8 +100,10 @@ class Hands:
         return told
 
     def is_idle(self) -> bool:
-        """Everything that there was at the start has been looked at, and understood or left."""
-        return not self.patience.is_on or (self.looked > 0 and self._again_at == inf and not self._under_way)
+        """Everything that there was at the start has been looked at, and understood or left, or cannot be for now."""
+        if not self.patience.is_on or self._tree.state.kind == "lost" or self._is_behind:
+            return True
+        return self.looked > 0 and self._again_at == inf and not self._under_way
 
     def taken_in(self, refs: Iterable[ImageRef]) -> None:
         """These images were enrolled, or will not be. Any thread."""
@@ -124,16 +128,18 @@ class Hands:
         """The service: until stop, turn what people do into decisions."""
         while not stop.is_set():
             beat()
-            if not self.patience.is_on:
-                wait(stop, 0.5)
-                continue
-            if not self._tree.check():
-                self._is_steady, self._seen = False, (frozenset(), inf)
-                wait(stop, 0.5)
-                continue
-            self._stir.hinted(self._tree.hints(within_s=LOOK_S))
-            if self._is_due():
-                self._look()
+            if not self.patience.is_on or not self.step():
+                wait(stop, AWAY_S)
+
+    def step(self) -> bool:
+        """Listen for LOOK_S, and look if it is time. False where the library is away."""
+        if not self._tree.check():
+            self._is_steady, self._seen = False, (frozenset(), inf)
+            return False
+        self._stir.hinted(self._tree.hints(within_s=LOOK_S))
+        if self._is_due():
+            self._look()
+        return True
 
     def _is_due(self) -> bool:
         now, patience = self._clock(), self.patience
@@ -155,8 +161,10 @@ class Hands:
                 self._ended = began
                 return
             walked = self._walker.walk()
-        except OSError:
-            return  # the library is away: check() says so
+        except OSError:  # the library is away (check() says so), or may not be looked into
+            self._ended = self._clock()
+            self.looked += 1
+            return
         self._ended = self._clock()
         self._took_s = self._ended - began
         outline = walked.outline()
@@ -193,18 +201,35 @@ class Hands:
         return False
 
     def _understand(self, walked: Walked) -> None:
+        if walked.nested:
+            self._lift(walked.nested)
+            return
+        followed = Followed()
         try:
             followed = self._follow(walked.rewritten)
             answer = self._by_hand.understand(walked, self._renamed(walked.folders))
         except NoRoomError:
-            self._again_at = self._clock() + RETRY_S
+            self._again_at, self._is_behind = self._clock() + RETRY_S, True
             return
+        except RequestError as error:  # nobody's doing in the folders may end the daemon
+            answer = Understood(unclear=[f"what was done in the folders could not be decided: {error}"])
+        self._is_behind = False
         answer.unclear += followed.unclear
         self._walker.others |= {(lying.place, lying.signature) for lying in followed.others}
         if followed.others:
             self._again_at = self._clock()
         elif answer.spoiled or followed.spoiled:
             self._again_at = self._clock() + self.patience.settle_s
+        self._tell(answer)
+        self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
+        self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
+        new = [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
+        self._taken = {lying.place: lying.signature for lying in walked.foreign}
+        self._under_way |= {lying.place for lying in new}
+        for lying in new:
+            self._take_in(lying)
+
+    def _tell(self, answer: Understood) -> None:
         if answer.decision_id:
             self.last = answer
             self._log.info("folders_understood", decision_id=answer.decision_id, says=answer.says, files=answer.files)
@@ -213,13 +238,15 @@ class Hands:
                 self._log.warning("folders_unclear", problem=sentence)
         if answer.gutted and not self._gutted:
             self._log.warning("folders_gutted", images=answer.gutted)
-        self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
-        self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
-        new = [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
-        self._taken = {lying.place: lying.signature for lying in walked.foreign}
-        self._under_way |= {lying.place for lying in new}
-        for lying in new:
-            self._take_in(lying)
+
+    def _lift(self, nested: tuple[str, ...]) -> None:
+        """A folder that was dragged into another means what its images mean there."""
+        for folder in nested:
+            with suppress(OSError):  # it is still there at the next walk
+                places = self._tree.lift(folder)
+                self._stir.ours([*places, folder])
+                self._log.info("folder_lifted", folder=folder, images=len(places))
+        self._again_at = self._clock() + self.patience.settle_s
 
     def _end(self, walked: Walked, outline: frozenset[object]) -> None:
         """All that a walk found was answered."""

@@ -43,12 +43,12 @@ class Reembed:
         target_of: Callable[[str], Target],
         pack: str,
         margin: Callable[[], Margin],
-        objections: Callable[[], Sequence[str]],
+        objections: Callable[[Target], Sequence[str]],
         seed: int,
         log: Log,
     ) -> None:
         """target_of(pack): raises ConfigError, ModelError. pack: the one in use. margin(): how much may change
-        unasked. objections(): what else keeps it from switching unasked, in sentences."""
+        unasked. objections(target): what else keeps it from switching unasked, in sentences."""
         self._store, self._fill, self._find, self._in_gallery = store, fill, find, in_gallery
         self._target_of, self.pack, self._margin, self._objections = target_of, pack, margin, objections
         self._seed, self._log = seed, log
@@ -196,7 +196,7 @@ class Reembed:
             compared = compare(self._store, target, self._find, self._in_gallery, margin, self._seed)
         finally:
             self.comparing = False
-        why = [compared.run.waits, *self._objections()]
+        why = [compared.run.waits, *self._objections(target)]
         if compared.unread:
             why.append(f"{compared.unread} images that show a face cannot be read now: the log names them")
 

@@ -55,13 +55,15 @@ class Sighting:
 class Walked:
     """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
     rewritten: (file, what lies at its place now, with a content that is new). left: of each folder in which some do
-    not, how many files lie as they should; known: in all. folders: that stand."""
+    not, how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
+    others now."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
     rewritten: list[tuple[int, Lying]] = field(default_factory=list)
     left: Mapping[str, int] = field(default_factory=dict)
     folders: Mapping[str, Signature] = field(default_factory=dict)
+    nested: tuple[str, ...] = ()
     known: int = 0
 
     def outline(self) -> frozenset[object]:
@@ -120,6 +122,8 @@ class Walker:
             self._brought(txn, found)
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
         found.left = {folder: left[_key(folder)] for folder in touched}
+        inner = {nested: nested.partition("/")[2] for nested in self._tree.nested}
+        found.nested = tuple(nested for nested in inner if inner[nested] in touched - folders.keys())
         self._look_into_inbox(found)
         return found
 

@@ -81,7 +81,7 @@ class Guard:
             return
         if scope["path"] != "/health":
             await self._admit()
-        await self._app(scope, _bounded(receive, self._house.file_max_bytes), send)
+        await self._app(scope, _bounded(receive, _bound(headers, self._house.file_max_bytes)), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence, None if the request may pass."""
@@ -100,8 +100,9 @@ class Guard:
             if not by_bearer and CHANGING not in headers:
                 return 403, "what changes something needs the header X-Face-Organizer: 1, or a bearer token"
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > house.file_max_bytes + FORM_BYTES:
-            return 413, too_large(house.file_max_bytes)
+        bytes_max = _bound(headers, house.file_max_bytes)
+        if length.isdecimal() and int(length) > bytes_max + FORM_BYTES:
+            return 413, too_large(bytes_max)
         return None
 
     def _has_bearer(self, headers: Headers) -> bool:
@@ -125,8 +126,15 @@ def _host(header: str) -> str:
         return header
 
 
+def _bound(headers: Headers, file_max_bytes: int) -> int:
+    """Of a body, beside FORM_BYTES: a form holds files, nothing else has any."""
+    return file_max_bytes if headers.get("content-type", "").startswith("multipart/form-data") else 0
+
+
 def too_large(bytes_max: int) -> str:
-    return f"more than the allowed {bytes_max / 1e6:,.1f} MB (watch.size_max_bytes)"
+    """bytes_max: of the files in it."""
+    of = f"{bytes_max / 1e6:,.1f} MB (watch.size_max_bytes)" if bytes_max else f"{FORM_BYTES / 1e6:,.1f} MB"
+    return f"more than the allowed {of}"
 
 
 def _bounded(receive: Receive, file_max_bytes: int) -> Receive:

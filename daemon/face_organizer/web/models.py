@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 ID_MAX = 2**53 - 1
-Id = Annotated[int, Field(ge=1, le=ID_MAX)]
+
+
+def _number(value: Any) -> Any:
+    """1 and 1.0 are numbers in JSON; true and "1" are none, and nobody means face 1 by them."""
+    if isinstance(value, bool | str):
+        raise ValueError("a number is wanted")
+    return value
+
+
+Id = Annotated[int, Field(ge=1, le=ID_MAX), BeforeValidator(_number)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -183,7 +192,7 @@ class Merge(Decision):
     kind: Literal["merge"]
     person: Id
     into: Id
-    together: bool = False
+    together: StrictBool = False
 
 
 class Split(Decision):
@@ -191,7 +200,7 @@ class Split(Decision):
 
     kind: Literal["split"]
     person: Id
-    parts: Annotated[int, Field(ge=2, le=100)] | None = None
+    parts: Annotated[int, Field(ge=2, le=100), BeforeValidator(_number)] | None = None
 
 
 class Apart(Decision):

@@ -1,4 +1,4 @@
-"""What the web server serves, as the doors it needs. Who stands behind them, only door.py knows.
+"""What the web server serves, as the doors it needs. Who stands behind them, only app/door.py knows.
 
 Room:    web (talks)
 Imports: stdlib

@@ -48,7 +48,7 @@ class WebServer:
         self._closing = False
         self._socket = listening
         host, port = listening.getsockname()[:2]
-        self._budget = Budget(share, at_once_s=1.0, clock=monotonic)
+        self._budget = Budget(share, at_once_s=0.75, clock=monotonic)
         self._clerks = Clerks(self._budget)
         house = House(LOOPBACK if host in LOOPBACK else frozenset(), token, served.file_max_bytes)
         app = web_application(served, self._clerks, self._budget, house, log, lambda: self._closing)

@@ -9,13 +9,30 @@ import { askPerson } from "./names.js";
 export const changes = new EventTarget();
 export const changed = () => changes.dispatchEvent(new Event("changed"));
 
+let deciding = false; // a second press of a key, while files still move, would mean faces that have just gone
+
+/** Run one thing that decides, unless another still does; null then. Meanwhile the page says that it is at it. */
+async function alone(run) {
+  if (deciding) return null;
+  deciding = true;
+  document.body.classList.add("deciding");
+  try {
+    return await run();
+  } finally {
+    deciding = false;
+    document.body.classList.remove("deciding");
+  }
+}
+
 const undoable = []; // decisions of this page that can be taken back, in groups that were one act: [[id, ...], ...]
 
 /**
  * Decide one or several things as one act: [[kind, values], ...]. Tells of it and offers to undo. Returns the answers,
  * null if one was refused (those before it stand, and can be undone).
  */
-export async function decide(steps, sentence = "") {
+export const decide = (steps, sentence = "") => alone(() => decideAll(steps, sentence));
+
+async function decideAll(steps, sentence) {
   const answers = [];
   try {
     for (const [kind, values] of steps) answers.push(await api.decide(kind, values));
@@ -33,10 +50,13 @@ export async function decide(steps, sentence = "") {
 
 /** Take back what was decided last: here, or else by anybody. */
 export async function undo() {
+  if (deciding) return;
   const ids = undoable.pop();
   try {
     if (ids) {
-      for (const id of ids.toReversed()) await takeBack(id);
+      await alone(async () => {
+        for (const id of ids.toReversed()) await takeBack(id);
+      });
       return;
     }
     const { decisions } = await api.decisions({ limit: 20 });

@@ -128,6 +128,8 @@ export class Grid {
     );
     for (const [index, cell] of this.cells) {
       if (index < first || index >= last) {
+        const picture = cell.node.querySelector("img");
+        if (picture && !picture.complete) picture.removeAttribute("src"); // nobody waits for it any more
         cell.node.remove();
         this.cells.delete(index);
       }

@@ -31,7 +31,7 @@ export class Live {
     }
     if (!yes && !this.away) this.say("The daemon cannot be reached. This page goes on by itself as soon as it is back.");
     this.away = !yes;
-    if (this.away) this.soon("look", () => this.look(), RETRY_MS[2]);
+    if (this.away) this.soon("look", () => this.look(), RETRY_MS[1]);
   }
 
   say(sentence) {

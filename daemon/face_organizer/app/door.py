@@ -1,7 +1,7 @@
 """The door for browsers and other programs: the web server over an organizer, while the daemon runs.
 
 Room:    app (wires)
-Imports: adapters, pipeline, app, web (only when it is on), names
+Imports: adapters, pipeline, organizer, web (only when it is on), names
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from face_organizer.adapters.listening import listening_on
 from face_organizer.adapters.private import write_private
 from face_organizer.adapters.systemd import passed_socket, passed_sockets
-from face_organizer.app import Organizer
+from face_organizer.app.organizer import Organizer
 from face_organizer.config import LOOPBACK, Config, host_and_port
 from face_organizer.errors import ConfigError
 from face_organizer.pipeline.flow import Service
@@ -26,7 +26,7 @@ from face_organizer.ports import Log
 if TYPE_CHECKING:
     from face_organizer.web.server import WebServer
 
-SHARE = 0.05
+SHARE = 0.04
 """Of each processor: what looking may take while images are on their way."""
 
 

@@ -15,10 +15,10 @@ import msgspec
 
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.reading import read_now
+from face_organizer.app.devices import open_devices
+from face_organizer.app.parts import AUTO, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
-from face_organizer.devices import open_devices
 from face_organizer.errors import FaceOrganizerError, StoreError
-from face_organizer.parts import AUTO, pack_of, rules_of, when_of, with_pack
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
@@ -51,7 +51,7 @@ def make_reembed(
         target_of,
         pack,
         lambda: when_of(config()).margin,
-        lambda: _objections(config()),
+        lambda target: _objections(config(), target),
         config().recluster.seed,
         log,
     )
@@ -111,10 +111,10 @@ def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
     return Target(named.address, named.fingerprint, named.dimension, rules_of(own, named), eyes)
 
 
-def _objections(config: Config) -> list[str]:
+def _objections(config: Config, target: Target) -> list[str]:
     """What in the configuration was meant for the old model."""
     found = []
-    if config.faces.pack != AUTO:
+    if config.faces.pack != AUTO and pack_of(config.faces).fingerprint != target.fingerprint:
         found.append(f'faces.pack = "{config.faces.pack}" in the configuration names the old model: set it to "{AUTO}"')
     if own := [key for key in OWN_BOUNDS if getattr(config.persons, key) is not None]:
         found.append(f"{' and '.join(own)} in [persons] were chosen for the old model: take them out, or choose anew")

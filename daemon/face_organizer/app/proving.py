@@ -1,6 +1,6 @@
 """What a device has to show before it is trusted: that it runs the networks, and sees what the processor sees.
 
-Room:    proving (wires)
+Room:    app (wires)
 Imports: parts, vision, adapters, names
 """
 
@@ -18,8 +18,8 @@ from face_organizer.adapters.onnx_runtime import PROVIDERS
 from face_organizer.adapters.proofs import read_proof, write_proof
 from face_organizer.adapters.runtime import WAY_OUT, Steps, kind_of
 from face_organizer.adapters.session import is_offered
+from face_organizer.app.parts import open_recognisers
 from face_organizer.errors import ModelError
-from face_organizer.parts import open_recognisers
 from face_organizer.ports import Session
 from face_organizer.types import Float32
 from face_organizer.vision.embed import network_input

@@ -1,7 +1,7 @@
 """The libraries that one process serves: opened, changed and closed while the others go on.
 
-Room:    libraries (wires)
-Imports: errors, ports, config, adapters, pipeline, parts, devices, app, door, opening, stdlib
+Room:    app (wires)
+Imports: errors, ports, config, adapters, pipeline, parts, devices, organizer, door, opening, stdlib
 
 A library whose own truth is in danger (its disk is lost, its folder was taken away, somebody else holds it) is closed,
 loudly, and the others go on; SIGHUP tries it again. Where it was the last one, and after anything else that kills a
@@ -17,13 +17,13 @@ from time import monotonic
 import msgspec
 
 from face_organizer.adapters.log import log_of as log_of_library
-from face_organizer.app import Organizer
+from face_organizer.app.devices import make_engine
+from face_organizer.app.door import Door
+from face_organizer.app.opening import open_organizer
+from face_organizer.app.organizer import Organizer
+from face_organizer.app.parts import AUTO, with_pack
 from face_organizer.config import Config, changes, check_libraries
-from face_organizer.devices import make_engine
-from face_organizer.door import Door
 from face_organizer.errors import AlreadyRunningError, FaceOrganizerError, ModelError
-from face_organizer.opening import open_organizer
-from face_organizer.parts import AUTO, with_pack
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, pause

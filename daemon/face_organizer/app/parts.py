@@ -1,7 +1,7 @@
 """Makes the parts of an organizer from its configuration.
 
 Room:    app (wires)
-Imports: everything but cli and app
+Imports: everything but cli and organizer
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The process: signals, the main loop, what systemd and the terminal hear. Signals only set flags.
 
 Room:    app (wires)
-Imports: errors, ports, config, adapters, pipeline, app, libraries, stdlib
+Imports: errors, ports, config, adapters, pipeline, organizer, libraries, stdlib
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from face_organizer.adapters.log import flush_log
 from face_organizer.adapters.log import open_log as open_log
 from face_organizer.adapters.systemd import notify, watchdog_period_s
-from face_organizer.app import Organizer
+from face_organizer.app.libraries import Libraries
+from face_organizer.app.organizer import Organizer
 from face_organizer.config import Config
 from face_organizer.errors import ConfigError, FaceOrganizerError
-from face_organizer.libraries import Libraries
 from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import Hung
 from face_organizer.ports import Log

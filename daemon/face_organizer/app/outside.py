@@ -28,7 +28,7 @@ from face_organizer.adapters.sidecars import (
 from face_organizer.adapters.tables import Format as Format
 from face_organizer.adapters.tables import Kind, open_table
 from face_organizer.adapters.xmp import Region, packet
-from face_organizer.commands import answers_of
+from face_organizer.app.commands import answers_of
 from face_organizer.errors import RequestError
 from face_organizer.identity.regions import OVERLAP_MIN, as_stored, overlaps
 from face_organizer.types import Float32

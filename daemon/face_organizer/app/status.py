@@ -14,10 +14,10 @@ from typing import Any
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import LmdbStore
+from face_organizer.app.intake import Intake
 from face_organizer.calls.ask import proposal
 from face_organizer.calls.desk import Answer
 from face_organizer.config import Config
-from face_organizer.intake import Intake
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.flow import Pipeline
 from face_organizer.pipeline.gallery import Gallery

@@ -1,7 +1,7 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: adapters, pipeline, parts, moving, app, names
+Imports: adapters, pipeline, parts, moving, organizer, names
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from face_organizer.adapters.file_systems import refuse_shared
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, open_store
-from face_organizer.app import Organizer
+from face_organizer.app.moving import switch_if_due
+from face_organizer.app.organizer import Organizer
+from face_organizer.app.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
 from face_organizer.config import Config, People, check_folders
 from face_organizer.errors import NoRoomError, StoreError
-from face_organizer.moving import switch_if_due
-from face_organizer.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log

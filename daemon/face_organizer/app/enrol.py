@@ -11,8 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from face_organizer.app.intake import Intake
 from face_organizer.errors import ItemError, NoRoomError, RequestError
-from face_organizer.intake import Intake
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.book import person_with
 from face_organizer.pipeline.channel import Cancelled

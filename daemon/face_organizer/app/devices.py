@@ -1,6 +1,6 @@
 """Opens what the networks run on, and lets each device prove itself first.
 
-Room:    devices (wires)
+Room:    app (wires)
 Imports: parts, proving, adapters, pipeline, names
 
 A device is used only if the runtime's own account says that it ran every step of weight, and if it sees in the faces of
@@ -22,9 +22,7 @@ from face_organizer.adapters.models import Pack, load_pack
 from face_organizer.adapters.nvml import Cards
 from face_organizer.adapters.runtime import detector_device, is_gpu, kind_of, number_of
 from face_organizer.adapters.session import steps_run
-from face_organizer.config import Config
-from face_organizer.errors import ModelError
-from face_organizer.parts import (
+from face_organizer.app.parts import (
     make_eyes,
     models_folder,
     open_attributes,
@@ -32,10 +30,12 @@ from face_organizer.parts import (
     open_recognisers,
     pack_of,
 )
+from face_organizer.app.proving import answer_of, check_answer, check_steps, expected_of, speed_of, told
+from face_organizer.config import Config
+from face_organizer.errors import ModelError
 from face_organizer.pipeline.engine import Device, Engine
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log
-from face_organizer.proving import answer_of, check_answer, check_steps, expected_of, speed_of, told
 from face_organizer.types import Float32
 
 GPU_WORKERS = 2

@@ -1,7 +1,7 @@
 """Moves a library to another model for one who waits: begins it and follows it, with a daemon or without.
 
 Room:    app (wires)
-Imports: app (its type), commands, adapters, pipeline, names
+Imports: organizer (its type), commands, adapters, pipeline, names
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
-from face_organizer.commands import opened
+from face_organizer.app.commands import opened
 from face_organizer.errors import FaceOrganizerError
 from face_organizer.pipeline.pulse import pause
 from face_organizer.types import STATE_FOLDER
 
 if TYPE_CHECKING:
-    from face_organizer.app import Organizer
+    from face_organizer.app.organizer import Organizer
 
 LOOK_S, REOPENED_WITHIN_S = 0.3, 120.0
 Answer = dict[str, Any]

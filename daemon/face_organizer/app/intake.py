@@ -21,9 +21,9 @@ import numpy as np
 from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.reading import read_settled
+from face_organizer.app.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
-from face_organizer.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Reply, Stage
 from face_organizer.pipeline.ingest import Ingest

@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown (both only when they are needed), app (its type), adapters, health, names
+Imports: opening, shown (both only when they are needed), organizer (its type), adapters, health, names
 
 Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
 """
@@ -29,7 +29,7 @@ from face_organizer.health.diagnose import diagnose
 from face_organizer.types import STATE_FOLDER
 
 if TYPE_CHECKING:
-    from face_organizer.app import Organizer
+    from face_organizer.app.organizer import Organizer
 
 FINISH_WITHIN_S = 86_400.0
 """Nobody waits for a command as systemd waits for a daemon: what it set in motion, it ends."""
@@ -64,7 +64,7 @@ def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
 @contextmanager
 def opened(library: Path) -> Iterator[Organizer]:
     """A library that no daemon serves, for as long as a command needs it."""
-    from face_organizer.opening import open_existing
+    from face_organizer.app.opening import open_existing
 
     organizer = open_existing(library, open_log("auto", "warning"))
     try:
@@ -97,14 +97,14 @@ def picture(path: Path) -> dict[str, str]:
 
 def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
     """A PNG of what a search found. Raises RequestError."""
-    from face_organizer.shown import montage_of
+    from face_organizer.app.shown import montage_of
 
     write_result(path, montage_of(hits))
 
 
 def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:
     """A JPEG of each face that can be read: face id -> picture."""
-    from face_organizer.shown import faces_shown
+    from face_organizer.app.shown import faces_shown
 
     return faces_shown(rows)
 

@@ -1,0 +1,232 @@
+"""When people in the folders are listened to: settling, bursts, polling, our own moves. Real store, folders and events;
+the clock is turned by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import wait_until
+from test_gallery import Desk
+
+from face_organizer.adapters import attention
+from face_organizer.adapters.tree import FolderTree
+from face_organizer.pipeline.by_hand import ByHand
+from face_organizer.pipeline.hands import BURST_MAX, STEADY_S, Attentive, Hands
+from face_organizer.pipeline.stir import OURS_S, Stir
+from face_organizer.pipeline.walked import Walker
+from face_organizer.types import Lying, Signature
+from face_organizer.vision.decode import content_digest
+
+SETTLE_S = 2.0
+ANN, BOB = "person_0001", "person_0002"
+
+
+class Bench:
+    """Two persons of three images each, placed; and whoever follows the folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.desk, self.library = Desk(folder), folder / "library"
+        self.now = 0.0
+        for person in (3, 3, 3, 4, 4, 4):
+            self.desk.drop(person)
+        for number in range(1, 7):
+            place = f"{ANN if number <= 3 else BOB}/{number}.jpg"
+            path = self.library / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(place)
+            self.record(number, place)
+        self.tree = FolderTree(self.library, self.desk.log, lambda: self.now)
+        self.walker = Walker(self.desk.store, self.tree, set)
+        self.stir = Stir(lambda: self.now)
+        by_hand = ByHand(self.desk.decide, self.desk.roster, self.desk.book, self.tree)
+        patience = Attentive(SETTLE_S, rescan_s=30.0, poll_s=5.0)
+        self.taken: list[Lying] = []
+        self.hands = Hands(
+            self.tree, self.walker, by_hand, self.stir, self.desk.log, lambda: self.now, patience, self.taken.append
+        )
+
+    def record(self, number: int, place: str) -> None:
+        path = self.library / place
+        found = path.stat()
+        signature = Signature(found.st_size, found.st_mtime_ns, found.st_ino)
+        with self.desk.store.write() as txn:
+            file, image = txn.files.get(number), txn.images.get(number)
+            assert file is not None and image is not None
+            txn.files.put(number, replace(file, places=(place.encode(),), signature=signature))
+            txn.images.put(number, replace(image, digest=content_digest(path.read_bytes())))
+            txn.put_content(content_digest(path.read_bytes()), number)
+            txn.set_pending(number, False)
+
+    def drag(self, place: str, to: str) -> None:
+        (self.library / to).mkdir(exist_ok=True)
+        (self.library / place).rename(self.library / to / Path(place).name)
+
+    def step_until_heard(self) -> None:
+        wait_until(lambda: self.hands.step() and self.stir.began() != float("inf"))
+
+    def after(self, seconds: float) -> list[str]:
+        """The kinds of decisions there are after one more step, so much later than the last event."""
+        while hints := self.tree.hints(within_s=0.25):
+            self.stir.hinted(hints)
+        self.now += seconds
+        self.hands.step()
+        with self.desk.store.read() as txn:
+            return [decision.kind for _, decision in txn.decisions.items()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.tree.stop()
+    made.desk.store.close()
+
+
+def test_a_burst_is_one_decision_as_soon_as_nobody_has_stirred_for_a_while(bench: Bench) -> None:
+    assert bench.after(0) == []
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    bench.step_until_heard()
+    assert bench.after(SETTLE_S / 2) == []
+    bench.drag(f"{ANN}/2.jpg", "Zoe")
+    bench.now += 0.1
+    wait_until(lambda: bench.hands.step() and bench.stir.last() == bench.now)
+    assert bench.after(SETTLE_S * 0.9) == []
+
+    assert bench.after(SETTLE_S * 0.2) == ["assign"]
+
+    assert bench.desk.persons() == [2, 3, 1, 2, 2, 2]
+    assert bench.after(100) == ["assign"]
+
+
+def test_somebody_who_never_pauses_is_listened_to_all_the_same(bench: Bench) -> None:
+    bench.after(0)
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    bench.step_until_heard()
+    for _ in range(BURST_MAX - 1):
+        bench.stir.hinted([f"{ANN}/busy"])
+        assert bench.after(SETTLE_S * 0.9) == []
+    bench.stir.hinted([f"{ANN}/busy"])
+
+    assert bench.after(SETTLE_S * 3) == ["assign"]
+
+
+def test_where_nobody_tells_of_changes_two_walks_must_see_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "kind_at", lambda _: "nfs4")
+    assert bench.after(0) == []
+    assert bench.hands.state.kind == "polling"
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    assert bench.after(6) == []
+    bench.drag(f"{ANN}/2.jpg", BOB)
+    assert bench.after(SETTLE_S) == [], "it has changed since"
+
+    assert bench.after(SETTLE_S) == ["assign"]
+
+
+def test_our_own_moves_are_no_news_and_what_they_hide_the_next_walk_finds(bench: Bench) -> None:
+    bench.after(0)
+    bench.stir.ours([f"{ANN}/1.jpg", f"{BOB}/1.jpg"])
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    for _ in range(3):
+        assert bench.after(0.1) == []
+    assert bench.stir.began() == float("inf")
+
+    assert bench.after(31) == ["assign"]
+
+
+def test_an_echo_of_ours_is_forgotten_after_a_while_and_taken_back_where_it_came_first(bench: Bench) -> None:
+    bench.stir.hinted(["a/1", "a"])
+    bench.stir.ours(["a/1"])
+    assert bench.stir.began() == float("inf")
+
+    bench.now += OURS_S + 1
+    bench.stir.hinted(["a/1"])
+    assert bench.stir.began() == bench.now
+
+
+def test_a_file_that_is_on_its_way_is_ours_whatever_lies_where(bench: Bench) -> None:
+    with bench.desk.store.write() as txn:
+        txn.set_pending(1, True)
+    bench.drag(f"{ANN}/1.jpg", BOB)
+
+    assert bench.after(0) == []
+    assert bench.after(31) == []
+    bench.record(1, f"{BOB}/1.jpg")
+    assert bench.after(31) == []
+
+
+def test_what_has_changed_between_the_walk_and_the_decision_is_left_for_the_next_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = bench.walker.walk
+
+    def and_then_it_is_dragged_back() -> object:
+        seen = walk()
+        monkeypatch.undo()
+        bench.drag(f"{BOB}/1.jpg", ANN)
+        return seen
+
+    monkeypatch.setattr(bench.walker, "walk", and_then_it_is_dragged_back)
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    assert bench.after(0) == []
+
+    assert bench.after(31) == []
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2]
+
+
+def test_folders_that_nobody_touched_are_not_walked_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        bench.after(31 + STEADY_S)
+    walks: list[int] = []
+    real = bench.walker.walk
+    monkeypatch.setattr(bench.walker, "walk", lambda: walks.append(1) or real())
+
+    bench.after(31)
+    bench.after(31)
+    assert walks == []
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    wait_until(lambda: bench.after(0.5) == ["assign"])
+
+
+def test_a_new_photo_is_handed_over_once_and_again_only_when_it_has_changed(bench: Bench) -> None:
+    bench.after(0)
+    (bench.library / ANN / "new.jpg").write_text("new")
+    (bench.library / "Nobody's").mkdir()
+    (bench.library / "Nobody's" / "other.jpg").write_text("other")
+    wait_until(lambda: bench.after(31) == [] and bool(bench.taken))
+    bench.after(31)
+    assert [each.place for each in bench.taken] == [f"{ANN}/new.jpg"]
+
+    (bench.library / ANN / "new.jpg").write_text("newer")
+    wait_until(lambda: bench.after(31) == [] and len(bench.taken) == 2)
+
+
+def test_a_folder_that_cannot_be_anybody_is_told_and_the_rest_is_decided(bench: Bench) -> None:
+    bench.after(0)
+    bench.drag(f"{ANN}/1.jpg", "456")
+    bench.drag(f"{BOB}/4.jpg", ANN)
+
+    wait_until(lambda: bench.after(31) == ["assign"])
+
+    assert bench.desk.persons() == [1, 1, 1, 1, 2, 2]
+    assert any("is a number" in sentence for sentence in bench.hands.unclear())
+
+
+def test_what_was_not_understood_is_told_until_it_is_put_right(bench: Bench) -> None:
+    bench.after(0)
+    bench.drag(f"{ANN}/1.jpg", "123")
+    bench.drag(f"{ANN}/2.jpg", "123")
+    bench.drag(f"{ANN}/3.jpg", "123")
+    bench.after(31)
+    bench.after(31)
+    assert any("is a number" in sentence for sentence in bench.hands.unclear())
+    assert bench.desk.log.names().count("folders_unclear") == 1
+
+    (bench.library / "123").rename(bench.library / "Zoe 123")
+    bench.after(31)
+    assert bench.after(31) == ["name"]
+    assert bench.hands.unclear() == []

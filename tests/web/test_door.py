@@ -1,0 +1,35 @@
+"""The door where the extra [web] is missing."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from face_organizer.app.door import Door
+from face_organizer.config import load_libraries
+from face_organizer.errors import ConfigError
+
+
+def test_without_the_extra_it_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("face_organizer.web.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    config = load_libraries(None, listen="127.0.0.1:0")[""]
+    organizer: Any = SimpleNamespace(pulses=None)
+
+    with pytest.raises(ConfigError, match=r"needs the extra \[web\].*pip install"):
+        Door(organizer, config, organizer)
+
+
+def test_it_stays_closed_unless_it_is_asked_for() -> None:
+    organizer: Any = SimpleNamespace(pulses=None)
+    door = Door(organizer, load_libraries(None)[""], organizer)
+
+    door.start()
+    door.stop()
+    door.close()
+
+    assert door.failure is None
