@@ -229,5 +229,6 @@ def test_writing_names_that_is_killed_loses_nothing_and_is_ended_by_saying_it_ag
     told = as_json("export", "--library", house.library, "--write-metadata", "--yes")
 
     assert told["written"] + told["as_they_are"] == 5
+    assert not list(house.library.glob(".face-organizer-export*"))
     house.is_well()
     assert house.faces() == before
