@@ -49,9 +49,8 @@ def pairs_apart(txn: Transaction, constraints: Constraints) -> set[frozenset[int
     Whoever most of the faces that were looked at then are confirmed to be now, for others may have taken them over.
     """
     pairs: set[frozenset[int]] = set()
-    for _, decision in txn.decisions.items():
-        if decision.kind not in TELLS_APART or decision.undone_by:
-            continue
+    stands = [each for _, each in txn.decisions.items() if each.kind in TELLS_APART and not each.undone_by]
+    for decision in stands:
         persons: set[int] = set()
         for verdict in decision.verdicts:
             now = Counter(filter(None, map(constraints.confirmed.get, verdict.face_ids)))
