@@ -65,13 +65,14 @@ def images_below(paths: list[Path]) -> Iterator[Path]:
             )
 
 
-def named_regions(image: Path) -> list[Region]:
-    """The names that other programs gave to faces in an image: in NAME.jpg.xmp, in NAME.xmp, or in the file itself;
-    the first that has any."""
+def named_regions(image: Path) -> tuple[list[Region], bool]:
+    """The names that were given to faces in an image: in NAME.jpg.xmp, in NAME.xmp, or in the file itself; the first
+    that has any. And: is that a sidecar that we wrote?"""
     for path in (sidecar_of(image), image.with_suffix(SIDECAR_ENDING)):
-        if found := regions_in(_content(path) or b""):
-            return found
-    return regions_within(image)
+        content = _content(path) or b""
+        if found := regions_in(content):
+            return found, is_ours(content)
+    return regions_within(image), False
 
 
 def regions_within(image: Path) -> list[Region]:

@@ -9,6 +9,7 @@ Everything is asked for a page at a time, so that a library of any size goes thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,9 @@ def export_sidecars(library: Path) -> Counts:
     for path in list(stale_sidecars(library, kept)):
         path.unlink()
         counts["removed"] += 1
+        with suppress(OSError):  # else it is not empty
+            if path.parent != library:
+                path.parent.rmdir()
     return counts
 
 
@@ -195,11 +199,12 @@ def import_names(library: Path, paths: Sequence[Path], *, dry_run: bool) -> dict
     told: list[dict[str, Any]] = [
         {
             "digest": digest_at(image).hex(),
-            "regions": [{"name": region.name, "box": list(region.box)} for region in regions],
+            "regions": [{"name": region.name, "box": list(region.box)} for region in found_in[0]],
             "turn": orientation_of(head_of(image)),
+            "ours": found_in[1],
         }
         for image in images_below(list(paths))
-        if (regions := named_regions(image))
+        if (found_in := named_regions(image))[0]
     ]
     found: dict[str, Any] = {"decisions": [], "images": 0, "matched": 0, "unmatched": 0, "unknown": 0}
     with answers_of(library) as asked:
