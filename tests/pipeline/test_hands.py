@@ -246,6 +246,23 @@ def test_a_new_photo_is_handed_over_once_and_again_only_when_it_has_changed(benc
     wait_until(lambda: bench.after(31) == [] and len(bench.taken) == 2)
 
 
+def test_an_image_that_forgetting_left_is_no_copy_of_one_that_was_taken_in_since(bench: Bench) -> None:
+    bench.after(0)
+    (bench.library / "Zoe").mkdir()
+    (bench.library / "Zoe" / "1.jpg").write_bytes((bench.library / ANN / "1.jpg").read_bytes())
+    with bench.desk.store.write() as txn:
+        txn.put_forgotten(b"Zoe/1.jpg")
+    bench.step_until_heard()
+
+    assert bench.after(SETTLE_S) == []
+    assert bench.hands.unclear() == []
+    assert bench.taken == []
+    bench.drag("Zoe/1.jpg", BOB)  # that is somebody's doing
+    bench.step_until_heard()
+    bench.after(SETTLE_S)
+    assert bench.hands.unclear() != []
+
+
 def test_a_folder_that_cannot_be_anybody_is_told_and_the_rest_is_decided(bench: Bench) -> None:
     bench.after(0)
     bench.drag(f"{ANN}/1.jpg", "456")

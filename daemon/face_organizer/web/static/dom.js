@@ -33,6 +33,15 @@ export function icon(name) {
   return svg;
 }
 
+const GONE = "/static/gone.svg";
+
+/** Show in a picture's place that it cannot be had: its file was taken away, or cannot be read any more. */
+export function markGone(picture) {
+  if (picture.src.endsWith(GONE)) return;
+  picture.title = "the picture is gone, or cannot be read";
+  picture.src = GONE;
+}
+
 /** A button with an icon and words; `key` is shown as what the keyboard has for it. */
 export function button(words, run, { key = "", image = "", kind = "", ...props } = {}) {
   const hint = key ? h("kbd", { "aria-hidden": "true" }, key) : null;
