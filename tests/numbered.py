@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Painted:
             faces = self._faces(image.pixels)
             before = [int(each.box[0]) for each in known[row]] if known else []
             ordered = [faces.pop(x) for x in before]
-            ordered += [faces[x] for x in sorted(faces) if faces[x].found]
+            ordered += [faces[x] for x in sorted(faces) if getattr(faces[x], "found", True)]
             seen.append(SeenImage(image.ref, image.digest, image.width_px, image.height_px, tuple(ordered)))
         return seen
 
@@ -75,7 +76,11 @@ class Painted:
                 box = np.array([x, 0, x + 1, 1], np.float32)
                 is_found = x != UNSEEN if self._is_other else red > 0
                 faces[x] = SeenFace(
-                    Detection(box, np.zeros((5, 2), np.float32), 0.9), vector, 0.9, True, found=is_found
+                    Detection(box, np.zeros((5, 2), np.float32), 0.9),
+                    vector,
+                    0.9,
+                    True,
+                    **({} if is_found else {"found": False}),
                 )
         return faces
 
@@ -84,13 +89,15 @@ def install() -> None:
     """Put it in the place of the networks, wherever they have been taken from already."""
     import msgspec
 
-    import face_organizer.app.parts as parts
+    import face_organizer
 
-    try:
-        import face_organizer.app.devices as devices
-    except ImportError:  # an older version
-        parts.open_eyes = lambda config, log, *, workers, **_: ("none", [Painted() for _ in range(workers + 1)])
+    if not (Path(face_organizer.__file__).parent / "app" / "devices.py").exists():  # a version of before
+        parts_then: Any = import_module("face_organizer.parts")
+        parts_then.open_eyes = lambda *_, workers, **__: ("none", [Painted() for _ in range(workers + 1)])
         return
+
+    import face_organizer.app.devices as devices
+    import face_organizer.app.parts as parts
 
     named = parts.pack_of
 

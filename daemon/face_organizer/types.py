@@ -201,6 +201,7 @@ class FileToPlace:
     name: its name in the inbox. digest: of its content, b"" where it was never read (then `signature` identifies it).
     folders: where it should appear, relative to the library, at least one. places: where we put it, relative paths.
     source: its path in the inbox. reason: for quarantine, written beside it; "" elsewhere. wished: places to prefer.
+    former: digests of what it held before somebody edited it; a place that holds that still is brought in line.
     """
 
     file_id: FileId
@@ -212,14 +213,15 @@ class FileToPlace:
     folders: tuple[str, ...]
     reason: str
     wished: tuple[str, ...] = ()
+    former: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
     """What disk says now. places: relative paths. problem: "" or why it could not be done (it will be tried again).
 
-    missing: neither the source nor any place holds the file any more; somebody took it away. no_room: the problem is a
-    full disk.
+    missing: neither the source nor any place holds the file any more; somebody took it away, or edited it: instead, the
+    digests of what its places hold now. no_room: the problem is a full disk.
     """
 
     file_id: FileId
@@ -227,6 +229,7 @@ class Placed:
     problem: str = ""
     missing: bool = False
     no_room: bool = False
+    instead: tuple[bytes, ...] = ()
 
 
 # What truth keeps, one record per id. The store writes them by field name, so a field may be added with a default.
@@ -235,7 +238,8 @@ class Placed:
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One content. Several files may hold it (duplicates); its faces are seen once. look: b"" of one that an older
-    version recorded. closed: somebody in it was forgotten, so no face may be found in it again."""
+    version recorded. closed: somebody in it was forgotten, so no face may be found in it again. former: digests that
+    it had before it was edited; they still lead to it."""
 
     digest: bytes
     width_px: int
@@ -244,6 +248,7 @@ class ImageRecord:
     file_ids: tuple[int, ...]
     look: bytes = b""
     closed: bool = False
+    former: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +258,9 @@ class FileRecord:
     name, source, places are file-system bytes (os.fsencode): names need not be UTF-8.
     places: where it lies, relative to the library. missing: somebody took it away; it is not looked for again.
     wished: where it lay before what is being taken back, to lie there again under just these names.
+    digest: of its content, where that is not its image's (one of two duplicates was edited); b"" elsewhere. former:
+    what it held before it was edited, until all its places hold the same. origin: what its source is, where that is
+    kept and only the places were edited.
     """
 
     image_id: int
@@ -263,6 +271,9 @@ class FileRecord:
     reason: str = ""
     missing: bool = False
     wished: tuple[bytes, ...] = ()
+    digest: bytes = b""
+    former: tuple[bytes, ...] = ()
+    origin: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from test_gallery import Desk
 from face_organizer.adapters import attention
 from face_organizer.adapters.tree import FolderTree
 from face_organizer.pipeline.by_hand import ByHand
+from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.hands import BURST_MAX, STEADY_S, Attentive, Hands
 from face_organizer.pipeline.stir import OURS_S, Stir
 from face_organizer.pipeline.walked import Walker
@@ -45,7 +46,15 @@ class Bench:
         patience = Attentive(SETTLE_S, rescan_s=30.0, poll_s=5.0)
         self.taken: list[Lying] = []
         self.hands = Hands(
-            self.tree, self.walker, by_hand, self.stir, self.desk.log, lambda: self.now, patience, self.taken.append
+            self.tree,
+            self.walker,
+            by_hand,
+            self.stir,
+            self.desk.log,
+            lambda: self.now,
+            patience,
+            self.taken.append,
+            lambda rewritten: Followed(),
         )
 
     def record(self, number: int, place: str) -> None:

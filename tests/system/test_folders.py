@@ -241,7 +241,7 @@ def test_an_image_that_is_edited_where_it_lies_keeps_its_person(house: House) ->
     daemon = house.begin()
     (house.library / ANN / "00.png").unlink()  # as most editors do, and not to change what other tests begin with
     paint(house.library / ANN / "00.png", [0], 500)
-    daemon.wait_for("image_changed")
+    daemon.wait_for("image_edited")
     house.drag(f"{ANN}/00.png", to=BOB)
     daemon.wait_for("folders_understood")
     house.is_well()

@@ -105,6 +105,29 @@ class Actual:
             return Thing(place, spot, found, pointer=True)
         return Thing(place, spot, found) if self._is_it(spot, found, expected=recorded) else None
 
+    def outdated(self, place: str) -> Thing | None:
+        """What stands at a place, if it is what the file was before it was edited. Raises OSError."""
+        spot = self.at(place) if self.file.former else None
+        found = status(spot) if spot else None
+        if spot is None or found is None or not stat.S_ISREG(found.st_mode):
+            return None
+        return Thing(place, spot, found) if self._digest(spot) in self.file.former else None
+
+    def instead(self) -> tuple[bytes, ...]:
+        """The digests of what stands at the recorded places of a file that stands nowhere. Raises OSError."""
+        spots = [spot for place in self.file.places if (spot := self.at(place))] if self.file.digest else []
+        regular = [spot for spot in spots if (found := status(spot)) and stat.S_ISREG(found.st_mode)]
+        return tuple(filter(None, map(self._digest, regular)))
+
+    def _digest(self, spot: Spot) -> bytes:
+        """b"" of what we may not read."""
+        try:
+            return digest_of(spot)
+        except OSError as error:
+            if error.errno in NOT_OURS:
+                return b""
+            raise
+
     def _source_thing(self) -> Thing | None:
         """The source, if it is still the file that truth means."""
         source = self.file.source

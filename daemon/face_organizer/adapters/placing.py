@@ -63,6 +63,7 @@ class Placing:
         except (FileNotFoundError, NotADirectoryError):
             raise CannotPlaceError(f"the library {actual.root} is away") from None
         actual.look()
+        self._renew()
         shown = self._shown()
         if actual.source is None and all(thing.pointer for thing in actual.standing.values()):
             return self._missing()
@@ -86,7 +87,24 @@ class Placing:
     def _missing(self) -> Placed:
         if self._inbox_away() or not self._actual.inbox.is_dir():
             raise CannotPlaceError(f"the inbox {self._actual.inbox} is away")
-        return Placed(self._file.file_id, tuple(self._actual.standing), missing=True)
+        instead = self._actual.instead()
+        return Placed(self._file.file_id, tuple(self._actual.standing), missing=True, instead=instead)
+
+    def _renew(self) -> None:
+        """Where a place still holds what the file was before it was edited, put what it is now."""
+        actual = self._actual
+        for place in dict.fromkeys(self._file.places) if self._file.former else ():
+            solid = [thing for thing in (actual.source, *actual.standing.values()) if thing and not thing.pointer]
+            if place in actual.standing or not solid or not (old := actual.outdated(place)):
+                continue
+            found = status(old.spot)
+            if found is None or Thing(place, old.spot, found).identity != old.identity:
+                continue
+            unlink(old.spot)  # what it is now stands elsewhere, and after a crash here is shown anew
+            self._bring(old.spot, [], last=False)
+            if found := status(old.spot):
+                actual.standing[place] = Thing(place, old.spot, found)
+                self._made.add(place)
 
     # where it is shown already, and where it could be
 

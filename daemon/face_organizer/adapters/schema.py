@@ -20,7 +20,7 @@ from face_organizer.adapters.disk import flush, free_bytes
 from face_organizer.adapters.private import keep_private, make_private_folder
 from face_organizer.errors import StoreError
 
-SCHEMA = 3
+SCHEMA = 4
 META = b"meta"
 DATA = "data.mdb"
 ROOM_FACTOR = 1.1
@@ -34,6 +34,7 @@ def _adds_tables_only(txn: lmdb.Transaction[bytes]) -> None:
 MIGRATIONS: Mapping[int, Callable[[lmdb.Transaction[bytes]], None]] = {
     1: _adds_tables_only,  # decisions, changes, former
     2: _adds_tables_only,  # forgotten; an older program would take in again what was forgotten
+    3: _adds_tables_only,  # models and a second set of faces; an older program would read the set that is not in use
 }
 """{from: what turns it into the next}. tests/data holds a store of each that was made by the program of its time."""
 

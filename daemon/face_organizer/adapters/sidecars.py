@@ -71,11 +71,16 @@ def named_regions(image: Path) -> tuple[list[Region], bool]:
         content = _content(path) or b""
         if found := regions_in(content):
             return found, is_ours(content)
+    return regions_within(image), False
+
+
+def regions_within(image: Path) -> list[Region]:
+    """The names that are in the file itself."""
     try:
         with image.open("rb") as file:
-            return regions_in(file.read(HEAD_BYTES)), False
+            return regions_in(file.read(HEAD_BYTES))
     except OSError:
-        return [], False
+        return []
 
 
 def head_of(image: Path) -> bytes:
@@ -87,20 +92,28 @@ def head_of(image: Path) -> bytes:
         return b""
 
 
-def copy_with(image: Path, target: Path, packet: str) -> None:
-    """A copy of the image that has the regions in itself, by exiftool. What else it says of itself stays.
-
-    Raises RequestError.
-    """
+def exiftool() -> str:
+    """The program's path. Raises RequestError."""
     program = shutil.which("exiftool")
     if program is None:
         raise RequestError(
             "--write-metadata needs exiftool, which is not installed: apt install libimage-exiftool-perl (or --xmp,"
             " which writes sidecars and needs nothing)"
         )
+    return program
+
+
+def copy_with(image: Path, target: Path, packet: str) -> None:
+    """A copy of the image that has the regions in itself, by exiftool. What else it says of itself stays. The target
+    may be the image: it is the old file or the new one, whole, whatever happens.
+
+    Raises RequestError.
+    """
+    program = exiftool()
     staged, source = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.xmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        before = image.stat()
         shutil.copy2(image, staged)
         source.write_text(packet, encoding="utf-8")
         done = subprocess.run(
@@ -113,6 +126,12 @@ def copy_with(image: Path, target: Path, packet: str) -> None:
         )
         if done.returncode:
             raise RequestError(f"exiftool cannot write to {target.name}: {done.stderr.strip()}")
+        with staged.open("rb") as file:
+            os.fsync(file.fileno())
+        source.unlink()
+        now = image.stat()
+        if (before.st_ino, before.st_size, before.st_mtime_ns) != (now.st_ino, now.st_size, now.st_mtime_ns):
+            raise RequestError(f"{image} was changed meanwhile: say it again")
         os.replace(staged, target)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RequestError(f"cannot write {target}: {error}") from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -50,6 +50,17 @@ class ThumbnailFolder:
             self._sizes, self._bytes = OrderedDict(), 0
             with suppress(FileNotFoundError):
                 shutil.rmtree(self._folder)
+
+    def drop(self, begins: Iterable[str]) -> None:
+        """Delete those whose names begin so, up to the "-"."""
+        gone = set(begins)
+        with self._lock:
+            self._erased += 1
+            known = self._known()
+            for name in [name for name in known if name.partition("-")[0] in gone]:
+                self._bytes -= known.pop(name)
+                with suppress(OSError):
+                    self._path(name).unlink(missing_ok=True)
 
     # under the lock
 

@@ -20,6 +20,7 @@ from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.originals import Originals
+from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree
@@ -51,6 +52,7 @@ from face_organizer.pipeline.catch_up import CatchUp
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.edits import Edits
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.pipeline.forget import Forget
@@ -244,6 +246,18 @@ class House:
         """Who follows what people do in the folders."""
         self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
         self.tree = FolderTree(self.config.library_path, self.log, monotonic)
+        config = self.config
+        self._edits = Edits(
+            self.store,
+            self.tree,
+            lambda ref: read_settled(config.library_path, ref, config.watch.size_max_bytes),
+            config.library_path,
+            self.threads.in_gallery,
+            self.pictures.drop,
+            self.log,
+            pixels_max=config.watch.pixels_max,
+            side_max_px=config.faces.decode_side_max_px,
+        )
         self.hands = Hands(
             self.tree,
             Walker(self.store, self.tree, self.intake.contents),
@@ -253,6 +267,7 @@ class House:
             monotonic,
             attentive_of(self.config, once=False),
             self._take_in,
+            self._edits.follow,
         )
 
     def _take_in(self, lying: Lying) -> None:
@@ -309,6 +324,7 @@ class House:
             rejected=rejected,
             log=self.log,
             attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
+            edits=self._edits,
         )
         self.calls: dict[str, Callable[..., Any]] = {
             **calls_by_name(desk),

@@ -228,7 +228,7 @@ class Intake:
             if txn.is_forgotten(os.fsencode(path), signature):
                 return True
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
-        return file is not None and file.signature == signature and not file.missing
+        return file is not None and signature in (file.signature, file.origin) and not file.missing
 
     # questions
 

@@ -1,7 +1,7 @@
 """What goes out to the files of other programs and comes in from them.
 
 Room:    app (wires)
-Imports: adapters, vision, commands, identity
+Imports: adapters, vision, commands, identity, errors, types
 
 Everything is asked for a page at a time, so that a library of any size goes through in the memory of one page.
 """
@@ -18,9 +18,11 @@ import numpy as np
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.sidecars import (
     copy_with,
+    exiftool,
     head_of,
     images_below,
     named_regions,
+    regions_within,
     stale_sidecars,
     write_sidecar,
 )
@@ -28,7 +30,9 @@ from face_organizer.adapters.tables import Format as Format
 from face_organizer.adapters.tables import Kind, open_table
 from face_organizer.adapters.xmp import Region, packet
 from face_organizer.app.commands import answers_of
-from face_organizer.identity.regions import as_stored
+from face_organizer.errors import RequestError
+from face_organizer.identity.regions import OVERLAP_MIN, as_stored, overlaps
+from face_organizer.types import Float32
 from face_organizer.vision.decode import orientation_of
 
 Counts = dict[str, int]
@@ -66,6 +70,9 @@ PERSON_COLUMNS: dict[str, Kind] = {
     "cover": "int",
     "folder": "text",
 }
+AT_ONCE = 16
+"""Images that are written into before whoever owns the library is told."""
+
 TOLD_AT_ONCE = 200
 """Images whose regions are told in one call: what a name is given to should be seen from many images at once."""
 
@@ -124,6 +131,67 @@ def export_copies(library: Path, folder: Path) -> Counts:
     return counts
 
 
+def export_into_images(library: Path) -> Counts:
+    """The regions into the library's own images that show a person with a name, file by file; whoever owns the library
+    follows. What other programs named elsewhere in an image stays. Links are left alone: what they lead to is not the
+    library's. Doing it twice changes nothing. Raises RequestError, in the end for images that could not be written."""
+    exiftool()
+    counts = dict.fromkeys(("written", "as_they_are", "left_alone", "gone"), 0)
+    refused: list[str] = []
+    with answers_of(library) as asked:
+        for rows in _pages(asked, "export_regions", asked("export_regions", limit=AT_ONCE), limit=AT_ONCE):
+            try:
+                for row in rows:
+                    _write_into(library, row, counts, refused)
+            finally:
+                if rows:
+                    asked("follow_edits", image_ids=[row["image_id"] for row in rows])
+    if refused:
+        raise RequestError(f"{counts['written']} images were written, {len(refused)} could not be: {refused[0]}")
+    return counts
+
+
+def count_images(library: Path) -> int:
+    """How many images show a person with a name."""
+    with answers_of(library) as asked:
+        return sum(len(rows) for rows in _pages(asked, "export_regions", asked("export_regions")))
+
+
+def _write_into(library: Path, row: dict[str, Any], counts: Counts, refused: list[str]) -> None:
+    """Each file of one image once, however many places link to it."""
+    done: set[tuple[int, int]] = set()
+    for path in (library / place for place in row["places"]):
+        if path.is_symlink() or not path.is_file():
+            counts["left_alone" if path.is_symlink() else "gone"] += 1
+            continue
+        told = path.stat()
+        if (told.st_dev, told.st_ino) in done:
+            continue
+        done.add((told.st_dev, told.st_ino))
+        there, (ours, size) = regions_within(path), _regions(row, orientation_of(head_of(path)))
+        shared = overlaps(_boxes(there), _boxes(ours)).max(axis=1)
+        wanted = [*ours, *(each for each, of_ours in zip(there, shared, strict=True) if of_ours < OVERLAP_MIN)]
+        if _is_alike(there, wanted):
+            counts["as_they_are"] += 1
+            continue
+        try:
+            copy_with(path, path, packet(wanted, *size))
+            counts["written"] += 1
+        except RequestError as error:
+            refused.append(str(error))
+
+
+def _boxes(regions: Sequence[Region]) -> Float32:
+    return np.array([each.box for each in regions], np.float32).reshape(-1, 4)
+
+
+def _is_alike(some: Sequence[Region], others: Sequence[Region]) -> bool:
+    def rounded(regions: Sequence[Region]) -> list[tuple[Any, ...]]:
+        return sorted((each.name, *(round(side, 2) for side in each.box)) for each in regions)
+
+    return rounded(some) == rounded(others)
+
+
 def import_names(library: Path, paths: Sequence[Path], *, dry_run: bool) -> dict[str, Any]:
     """Names that other programs gave to faces in these files and folders, as decisions; see calls/exchange.py."""
     told: list[dict[str, Any]] = [
@@ -155,14 +223,19 @@ def _packets(library: Path, below: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _packet(row: dict[str, Any], orientation: int) -> str:
-    """Regions are told of the image as it is stored: so does digiKam, and viewers turn them with it."""
+    regions, size = _regions(row, orientation)
+    return packet(regions, *size)
+
+
+def _regions(row: dict[str, Any], orientation: int) -> tuple[list[Region], tuple[int, int]]:
+    """Regions are told of the image as it is stored, and so is its size: so does digiKam, and viewers turn them."""
     width, height = row["size_px"]
     boxes = np.array([face["box"] for face in row["faces"]], np.float32) / np.array([width, height] * 2)
     stored = np.clip(as_stored(boxes.astype(np.float32), orientation), 0, 1).tolist()
     regions = [Region(face["name"], tuple(box)) for face, box in zip(row["faces"], stored, strict=True)]
     if orientation >= 5:
         width, height = height, width
-    return packet(regions, width, height)
+    return regions, (width, height)
 
 
 def _pages(asked: Callable[..., Any], call: str, page: dict[str, Any], **arguments: Any) -> Iterator[list[Any]]:

@@ -6,7 +6,7 @@ Imports: vision, adapters, errors, ports, types
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from face_organizer.adapters.originals import Original, Originals
 from face_organizer.adapters.thumbnails import ThumbnailFolder
@@ -62,6 +62,10 @@ class Pictures:
     def original(self, image_id: int) -> Original:
         """The file itself, open. Raises RequestError."""
         return self._opened(self._files_of(image_id))
+
+    def drop(self, image_id: int, face_ids: Iterable[int]) -> None:
+        """An image was edited: its thumbnails are of what it was."""
+        self._cache.drop([f"i{image_id}", *(f"f{face_id}" for face_id in face_ids)])
 
     def _made(self, name: str, make: Callable[[], bytes]) -> bytes:
         try:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.decide import Decide
+from face_organizer.pipeline.edits import Edits
 from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.keep_index import IndexKeeper
 from face_organizer.pipeline.recluster import Recluster
@@ -55,6 +56,7 @@ class Desk:
     rejected: RejectedFiles
     log: Log
     attributes_lack: Callable[[], str]
+    edits: Edits
 
     def similarities(self, vector: Float32) -> tuple[Int64, Float32]:
         """Every person's id and how similar its centroid is."""

@@ -35,6 +35,11 @@ class Exchange:
         with self._desk.store.read() as txn:
             return regions_page(txn, self._desk.library, after, _limited(limit))
 
+    def follow_edits(self, image_ids: list[int]) -> Answer:
+        """{"edited", "problems"}: somebody edited these images where they lie; all their places show it in a moment."""
+        followed = self._desk.edits.follow_images(image_ids)
+        return {"edited": followed.edited, "problems": followed.unclear}
+
     def import_names(self, images: list[dict[str, Any]], dry_run: bool = False) -> Answer:
         """Names that other programs gave to faces, as decisions: {"decisions", "images", "matched", "unmatched",
         "unknown"}.

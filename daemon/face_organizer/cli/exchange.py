@@ -13,13 +13,18 @@ import click
 
 from face_organizer.app.outside import (
     Format,
+    count_images,
     export_copies,
     export_faces,
+    export_into_images,
     export_persons,
     export_sidecars,
     import_names,
 )
 from face_organizer.cli.shared import FOLDER, NEW_FILE, exits, json_option, library_option, main, print_answer
+
+INTO_THE_IMAGES = "//"
+"""What --write-metadata stands for without a folder: no path that anybody types."""
 
 
 @main.command()
@@ -38,9 +43,13 @@ from face_organizer.cli.shared import FOLDER, NEW_FILE, exits, json_option, libr
     "--write-metadata",
     "copies",
     type=FOLDER,
-    metavar="FOLDER",
-    help="Copy those images into FOLDER, with the names in the files (needs exiftool). The library is not changed.",
+    is_flag=False,
+    flag_value=INTO_THE_IMAGES,
+    metavar="[FOLDER]",
+    help="Copy those images into FOLDER, with the names in the files (needs exiftool); without FOLDER, write the names"
+    " into the library's own images.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask before the library's own images are changed.")
 @json_option
 def export(
     library: Path,
@@ -50,6 +59,7 @@ def export(
     where: tuple[str, ...],
     xmp: bool,
     copies: Path | None,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Tell other programs who is where: a table of faces or persons, or regions for photo managers.
@@ -57,6 +67,7 @@ def export(
     \b
         face-organizer export --library library --format csv --where "person=Alice" --where "quality>=0.5"
         face-organizer export --library library --xmp        # digiKam, Lightroom and others read these
+        face-organizer export --library library --write-metadata        # into the images themselves: asks first
     """
     if (kind is not None) + xmp + (copies is not None) != 1:
         raise click.UsageError("say one of --format, --xmp and --write-metadata")
@@ -70,13 +81,29 @@ def export(
         raise click.UsageError("Parquet is nothing for a terminal: say --out FILE")
     with exits():
         if kind is None:
-            counts = export_sidecars(library) if copies is None else export_copies(library, copies)
+            if copies == Path(INTO_THE_IMAGES) and not yes:
+                _confirm(library)
+            counts = _regions_out(library, copies)
             told = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in counts.items())
             print_answer(counts, told, as_json)
             return
         rows = export_persons(library, out, kind) if of == "persons" else export_faces(library, out, kind, where)
         if out is not None:
             print_answer({"rows": rows, "file": str(out)}, f"{rows} rows in {out}", as_json)
+
+
+def _confirm(library: Path) -> None:
+    """Raises UsageError where nobody is here to ask."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is here to ask: say --yes to change the images of the library themselves")
+    images = count_images(library)
+    click.confirm(f"Write names into {images} images of the library themselves? Pixels stay as they are.", abort=True)
+
+
+def _regions_out(library: Path, copies: Path | None) -> dict[str, int]:
+    if copies is None:
+        return export_sidecars(library)
+    return export_into_images(library) if copies == Path(INTO_THE_IMAGES) else export_copies(library, copies)
 
 
 @main.command(name="import-names")

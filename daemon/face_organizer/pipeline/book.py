@@ -35,6 +35,7 @@ from face_organizer.types import (
     AssignmentRecord,
     FileRecord,
     Float32,
+    ImageRecord,
     PersonChange,
     PersonId,
     PersonRecord,
@@ -205,6 +206,11 @@ def wanted_folders(
         if person is not None and not person.hidden:
             folders.append(person.folder)
     return desired_folders(folders, has_faces=bool(image.face_ids))
+
+
+def content_of(image: ImageRecord, file: FileRecord) -> bytes:
+    """The digest of what one of an image's files holds."""
+    return file.digest or image.digest
 
 
 def person_with(txn: Transaction, face_id: int) -> PersonRecord | None:

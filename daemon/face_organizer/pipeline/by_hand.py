@@ -1,7 +1,7 @@
 """Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, compose, decide, drafts, roster, walked
+Imports: ports, identity, book, brought, compose, decide, drafts, roster, walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -26,14 +26,12 @@ from face_organizer.pipeline.drafts import Draft
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.walked import Sighting, Walked, folder_of, places_of
 from face_organizer.ports import Transaction, Tree
-from face_organizer.types import Signature
 
 
 @dataclass
 class Understood:
     """What became of it. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
-    was left alone, and why, in sentences. spoiled: something changed meanwhile. gutted: see identity/laid.py. changed:
-    files with another content, edited where they lie."""
+    was left alone, and why, in sentences. spoiled: something changed meanwhile. gutted: see identity/laid.py."""
 
     decision_id: int = 0
     says: str = ""
@@ -41,7 +39,6 @@ class Understood:
     unclear: list[str] = field(default_factory=list)
     spoiled: bool = False
     gutted: int = 0
-    changed: list[int] = field(default_factory=list)
 
 
 class ByHand:
@@ -82,7 +79,6 @@ class ByHand:
                 self._write_down(made, each, file, meant, failed)
             drop_brought(txn, (each.file_id for each in seen if each.laid_in and each.file_id in made.files))
             answer.says, answer.files = made.says, len(made.files)
-            answer.changed = [each[0] for each in walked.rewritten if _renew(txn, made, *each)]
             return made
 
         answer.decision_id = self._decide.make(draft)
@@ -93,7 +89,8 @@ class ByHand:
             return False
         look = self._tree.look
         try:
-            gone = not any(look(place) for place in seen.gone) and all(look(place) for place in seen.stands)
+            instead = {lying.place: lying for lying in seen.instead}
+            gone = all(look(place) == instead.get(place) for place in seen.gone) and all(map(look, seen.stands))
             return gone and all(look(lying.place) == lying for lying in seen.came)
         except OSError:
             return False
@@ -174,21 +171,6 @@ class ByHand:
             made.again.add(seen.file_id)
         places = tuple(os.fsencode(place) for place in lies)
         made.files[seen.file_id] = replace(seen.record, places=places, missing=False)
-
-
-def _renew(txn: Transaction, made: Draft, file_id: int, signature: Signature, digest: bytes) -> bool:
-    """The file was edited where it lies: the image has another content now, and shows whom it showed."""
-    file = txn.files.get(file_id)
-    image = txn.images.get(file.image_id) if file else None
-    if file is None or image is None or file_id in made.files or txn.pending(1, file_id) == [file_id]:
-        return False
-    if image.file_ids != (file_id,) or txn.image_of_content(digest):
-        return False  # other files have the old content, or the new one
-    txn.delete_content(image.digest)
-    txn.put_content(digest, file.image_id)
-    txn.images.put(file.image_id, replace(image, digest=digest))
-    made.files[file_id] = replace(file, signature=signature)
-    return True
 
 
 def _named(seen: Sequence[Sighting], file_id: int) -> str:

@@ -185,7 +185,8 @@ class Forget:
             if left:
                 txn.images.put(image_id, replace(image, face_ids=left, closed=True))
             else:
-                txn.delete_content(image.digest)
+                for digest in (image.digest, *image.former):
+                    txn.delete_content(digest)
                 txn.images.delete(image_id)
         return moving
 
@@ -194,7 +195,7 @@ class Forget:
         if file is None:
             return
         if txn.file_of_source(file.source) == file_id:  # it may still lie in the inbox
-            txn.put_forgotten(file.source, file.signature)
+            txn.put_forgotten(file.source, file.origin or file.signature)
             txn.delete_source(file.source)
         for place in file.places:
             txn.put_forgotten(place)

@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, errors, ports, identity, book, brought, flow, messages, pulse, roster, space, timing
+Imports: types, errors, ports, identity, book, brought, edits, flow, messages, pulse, roster, space, timing
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
@@ -23,8 +23,9 @@ import numpy as np
 
 from face_organizer.errors import FaceOrganizerError, NoRoomError, StoreError
 from face_organizer.identity.assign import assign_image, founders
-from face_organizer.pipeline.book import Book, wanted_folders
+from face_organizer.pipeline.book import Book, content_of, wanted_folders
 from face_organizer.pipeline.brought import add_brought
+from face_organizer.pipeline.edits import Content, is_edit, take_over
 from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.pulse import beat
@@ -173,6 +174,13 @@ class Gallery:
         if known := txn.image_of_content(image.digest):
             file_id, fresh = self._same_again(txn, image, known)
             return ("image_duplicate" if fresh else "image_known"), {"file_id": file_id, "duplicate_of": known}
+        edited = 0 if image.ref.laid_in or not image.look else txn.file_of_source(os.fsencode(image.ref.path))
+        as_edited = Content(image.digest, image.look, image.width_px, image.height_px)
+        if edited and is_edit(txn, edited, as_edited):
+            return "image_edited", {
+                "file_id": edited,
+                "image_id": take_over(txn, edited, as_edited, image.ref.signature),
+            }
         image_id = txn.new_id("images")
         file_id = self._new_file(txn, image.ref, image_id)
         faces = [self._new_face(txn, face, image_id, batch) for face in image.faces]
@@ -200,11 +208,16 @@ class Gallery:
         assert record is not None, image_id
         file_id = txn.file_of_source(source)
         file = txn.files.get(file_id) if file_id in record.file_ids else None
+        if file is not None and not file.missing and image.digest != content_of(record, file):
+            txn.files.put(file_id, replace(file, origin=image.ref.signature))  # only its places were edited
+            return file_id, False
         if file is not None and not file.missing:
             txn.files.put(file_id, replace(file, signature=image.ref.signature))
             txn.set_pending(file_id, True)
             return file_id, False
         file_id = self._new_file(txn, image.ref, image_id)
+        if image.digest != record.digest and (new := txn.files.get(file_id)) is not None:
+            txn.files.put(file_id, replace(new, digest=image.digest))
         txn.images.put(image_id, replace(record, file_ids=(*record.file_ids, file_id)))
         return file_id, True
 
@@ -293,11 +306,13 @@ class Gallery:
                 if file is None:
                     continue
                 places = tuple(os.fsencode(place) for place in placed.places)
-                txn.files.put(placed.file_id, replace(file, places=places, missing=placed.missing))
+                file = replace(file, places=places, missing=placed.missing)
+                if not placed.problem and (placed.missing or wanted_folders(txn, file) == folders):
+                    file = replace(file, former=())
+                    txn.set_pending(placed.file_id, False)
+                txn.files.put(placed.file_id, file)
                 if placed.problem:
                     continue
-                if placed.missing or wanted_folders(txn, file) == folders:
-                    txn.set_pending(placed.file_id, False)
                 if self.rules.placement == "move" and txn.file_of_source(file.source) == placed.file_id:
                     txn.delete_source(file.source)  # the source is gone; the same path may come again
 

@@ -1,7 +1,7 @@
 """Follows what people do in the library's folders, and lets it be decided: the folder tree is an interface.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, by_hand, flow, pulse, stir, walked
+Imports: types, errors, ports, by_hand, edits, flow, pulse, stir, walked
 
 Events are hints, the walk is the truth, as in the inbox. A burst from a file manager is one decision: nothing is
 decided before nobody has stirred for settle_s. What happened while nobody watched is found by the first walk, and means
@@ -10,7 +10,7 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -18,6 +18,7 @@ from threading import Event
 
 from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.by_hand import ByHand, Understood
+from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.flow import Job
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.stir import Stir
@@ -51,7 +52,7 @@ class Attentive:
 
 
 class Hands:
-    """See the module's text. take_in(lying): enrol a photo from where somebody laid it.
+    """See the module's text. take_in(lying): enrol a photo from where somebody laid it. follow(rewritten): see edits.
 
     last: what was understood last. looked: how many walks have ended.
     """
@@ -66,10 +67,11 @@ class Hands:
         clock: Clock,
         patience: Attentive,
         take_in: Callable[[Lying], None],
+        follow: Callable[[Sequence[tuple[int, Lying]]], Followed],
     ) -> None:
         self._tree, self._walker, self._by_hand, self._stir = tree, walker, by_hand, stir
         self._log, self._clock = log, clock
-        self.patience, self._take_in = patience, take_in
+        self.patience, self._take_in, self._follow = patience, take_in, follow
         self._taken: dict[str, Signature] = {}
         self._under_way: set[str] = set()
         self._before: Mapping[str, Signature] = {}
@@ -202,7 +204,9 @@ class Hands:
         if walked.nested:
             self._lift(walked.nested)
             return
+        followed = Followed()
         try:
+            followed = self._follow(walked.rewritten)
             answer = self._by_hand.understand(walked, self._renamed(walked.folders))
         except NoRoomError:
             self._again_at, self._is_behind = self._clock() + RETRY_S, True
@@ -210,11 +214,15 @@ class Hands:
         except RequestError as error:  # nobody's doing in the folders may end the daemon
             answer = Understood(unclear=[f"what was done in the folders could not be decided: {error}"])
         self._is_behind = False
-        if answer.spoiled:
+        answer.unclear += followed.unclear
+        self._walker.others |= {(lying.place, lying.signature) for lying in followed.others}
+        if followed.others:
+            self._again_at = self._clock()
+        elif answer.spoiled or followed.spoiled:
             self._again_at = self._clock() + self.patience.settle_s
         self._tell(answer)
         self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
-        self._end(walked, frozenset() if answer.spoiled else walked.outline())
+        self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
         new = [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
         self._taken = {lying.place: lying.signature for lying in walked.foreign}
         self._under_way |= {lying.place for lying in new}
@@ -225,8 +233,6 @@ class Hands:
         if answer.decision_id:
             self.last = answer
             self._log.info("folders_understood", decision_id=answer.decision_id, says=answer.says, files=answer.files)
-        for file_id in answer.changed:
-            self._log.info("image_changed", file_id=file_id)
         for sentence in answer.unclear:
             if sentence not in self._unclear:
                 self._log.warning("folders_unclear", problem=sentence)

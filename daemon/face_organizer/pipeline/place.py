@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event
 
 from face_organizer.errors import NoRoomError
-from face_organizer.pipeline.book import wanted_folders
+from face_organizer.pipeline.book import content_of, wanted_folders
 from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.pulse import beat, pause, wait
@@ -132,7 +132,7 @@ class Placer:
             for file in files:
                 beat()
                 began = self._clock()
-                placed = self._library.reconcile(file)
+                placed = self._unless_edited(file, self._library.reconcile(file))
                 self._observe("place", self._clock() - began, 1)
                 self._moved((*file.places, *placed.places))
                 done.append((file, placed))
@@ -144,6 +144,14 @@ class Placer:
             if refused >= REFUSED_MAX:
                 self._wait_for_room(done[-1][0].file_id + 1)
                 return
+
+    def _unless_edited(self, file: FileToPlace, placed: Placed) -> Placed:
+        """One that is gone, with something unknown where it was, was edited: whoever follows the folders finds out."""
+        with self._store.read() as txn:
+            if all(txn.image_of_content(digest) for digest in placed.instead):
+                return placed
+        problem = f"{', '.join(file.places)}: its content has changed, and is yet to be looked at"
+        return Placed(file.file_id, file.places, problem=problem)
 
     def _report(self, done: list[tuple[FileToPlace, Placed]], stop: Event) -> bool:
         """Let the gallery record what was done. False where there is no room for that: it will be found done."""
@@ -204,9 +212,10 @@ def file_to_place(txn: Transaction, file_id: int) -> FileToPlace | None:
         name=os.fsdecode(file.name),
         source=Path(os.fsdecode(file.source)),
         signature=file.signature,
-        digest=image.digest if image else b"",
+        digest=content_of(image, file) if image else b"",
         places=tuple(os.fsdecode(place) for place in file.places),
         folders=wanted_folders(txn, file),
         reason=file.reason,
         wished=tuple(os.fsdecode(place) for place in file.wished),
+        former=file.former,
     )

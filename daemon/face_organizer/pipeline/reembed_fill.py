@@ -59,10 +59,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An image that the truth knows. paths: where its files lie, relative ones in the library."""
+    """An image that the truth knows. former: what it held before it was edited; that will do where the picture has the
+    same size. paths: where its files lie, relative ones in the library."""
 
     image_id: int
     digest: bytes
+    former: tuple[bytes, ...]
+    size_px: tuple[int, int]
     face_ids: tuple[int, ...]
     faces: tuple[Detection, ...]
     paths: tuple[Path, ...]
@@ -182,8 +185,10 @@ class Fill:
         for path in known.paths:
             try:
                 data = self._read_file(path)
-                if content_digest(data) == known.digest:
+                if (found := content_digest(data)) in (known.digest, *known.former):
                     image = decode(data, pixels_max=self._pixels_max, side_max_px=self._side_max_px)
+                    if found != known.digest and (image.width_px, image.height_px) != known.size_px:
+                        continue
                     ref = ImageRef(path, Signature(len(data), 0, 0))
                     return DecodedImage(ref, known.digest, image.pixels, image.width_px, image.height_px)
                 why = ItemError("its content is not the one that was enrolled")
@@ -239,7 +244,7 @@ def _kept(txn: Transaction, beside: Transaction, model: ModelRecord, item: Again
     """Write one image's faces beside; returns the model with it counted."""
     model = replace(model, upto=max(model.upto, item.known.image_id))
     image = txn.images.get(item.known.image_id)
-    if image is None or item.seen is None:
+    if image is None or item.seen is None or image.digest != item.known.digest:
         return model
     ids: list[int] = list(item.known.face_ids)
     if not image.closed and image.face_ids == item.known.face_ids:  # else somebody in it was forgotten
@@ -272,6 +277,8 @@ def _known(txn: Transaction, image_id: int) -> Known | None:
     return Known(
         image_id,
         image.digest,
+        image.former,
+        (image.width_px, image.height_px),
         tuple(face_id for face_id, _ in faces),
         tuple(_detection(record) for _, record in faces),
         tuple(dict.fromkeys(paths)),

@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, brought, pulse
+Imports: types, ports, identity, book, brought, pulse
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from face_organizer.identity.placement import folded
+from face_organizer.pipeline.book import content_of
 from face_organizer.pipeline.brought import brought
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Store, Transaction, Tree
-from face_organizer.types import FileRecord, Lying, Signature
+from face_organizer.types import FileRecord, Int64, Lying, Signature
 
 BEAT_EVERY = 1024
 ENTRY = np.dtype([("place", np.int64), ("stamp", np.int64)])
@@ -33,7 +34,8 @@ UNSTAMPED = 0
 class Sighting:
     """A file of ours that does not lie as truth has it. record: as truth had it; stands: the recorded places that hold
     something; came: where else its content lies. comes_back: the inbox holds it. inodes: of what stands. laid_in: the
-    folder that somebody laid it in himself, for one that was taken in from there."""
+    folder that somebody laid it in himself, for one that was taken in from there. instead: what else lies now where it
+    lay."""
 
     file_id: int
     record: FileRecord
@@ -42,6 +44,7 @@ class Sighting:
     comes_back: bool = False
     inodes: frozenset[int] = frozenset()
     laid_in: str = ""
+    instead: tuple[Lying, ...] = ()
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -51,13 +54,13 @@ class Sighting:
 @dataclass
 class Walked:
     """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
-    rewritten: (file, signature and digest of what lies at its places now). left: of each folder in which some do not,
-    how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
+    rewritten: (file, what lies at its place now, with a content that is new). left: of each folder in which some do
+    not, how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
     others now."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
-    rewritten: list[tuple[int, Signature, bytes]] = field(default_factory=list)
+    rewritten: list[tuple[int, Lying]] = field(default_factory=list)
     left: Mapping[str, int] = field(default_factory=dict)
     folders: Mapping[str, Signature] = field(default_factory=dict)
     nested: tuple[str, ...] = ()
@@ -70,13 +73,15 @@ class Walked:
 
 
 class Walker:
-    """See the module's text. in_inbox(): size and time of what the inbox holds now."""
+    """See the module's text. in_inbox(): size and time of what the inbox holds now. others: (place, signature) of what
+    was laid over a file of ours and is another picture."""
 
     def __init__(self, store: Store, tree: Tree, in_inbox: Callable[[], Collection[tuple[int, int]]]) -> None:
         self._store, self._tree, self._in_inbox = store, tree, in_inbox
         self._digests: dict[str, tuple[Signature, bytes]] = {}
         self._same: set[tuple[str, Signature]] = set()
         self._folders: set[str] | None = None
+        self.others: set[tuple[str, Signature]] = set()
 
     def walk(self) -> Walked:
         """Walk, and compare. Raises OSError where the library is away."""
@@ -97,11 +102,23 @@ class Walker:
             as_it_was = stands | hidden
             found = Walked(folders=folders, known=len(placed))
             left = Counter(placed["folder"][as_it_was].tolist())
+            instead: dict[int, list[Lying]] = {}
             if len(lying):
                 stamp = lying["stamp"][at]
-                changed = stands & ~ours & (stamp != placed["stamp"]) & (stamp != UNSTAMPED)
-                self._rewritten(txn, found, np.unique(placed["file_id"][changed]).tolist())
-            self._recognise(txn, found, sorted(set(gone.tolist())), self._strays(strange), frozenset(pending.tolist()))
+                changed = stands & (stamp != placed["stamp"]) & (stamp != UNSTAMPED)
+                twice = np.isin(placed["place"], _repeated(placed["place"]))
+                instead = self._rewritten(txn, found, np.unique(placed["file_id"][changed & ~(ours & twice)]).tolist())
+            left -= Counter(_key(folder_of(each.place)) for over in instead.values() for each in over)
+            strays = {each.place: each for each in self._strays(strange)}
+            strays |= {each.place: each for over in instead.values() for each in over}
+            self._recognise(
+                txn,
+                found,
+                sorted({*gone.tolist(), *instead}),
+                list(strays.values()),
+                frozenset(pending.tolist()),
+                instead,
+            )
             self._brought(txn, found)
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
         found.left = {folder: left[_key(folder)] for folder in touched}
@@ -122,32 +139,48 @@ class Walker:
             return []
         return [each for each in self._tree.walk() if each.kind != "note" and _key(each.place) in keys]
 
-    def _rewritten(self, txn: Transaction, found: Walked, file_ids: list[int]) -> None:
-        """Files whose size or time is another: only touched, or with another content?"""
+    def _rewritten(self, txn: Transaction, found: Walked, file_ids: list[int]) -> dict[int, list[Lying]]:
+        """Files whose size or time is another: only touched, or with another content? Returns, for each, what lies in
+        its place and is not it. Of one that is on its way, only what stands nowhere else was edited."""
+        instead: dict[int, list[Lying]] = defaultdict(list)
         for file_id in file_ids:
             beat()
             file = txn.files.get(file_id)
             image = txn.images.get(file.image_id) if file and file.image_id else None
             if file is None or image is None:
                 continue
-            lying = [each for place in places_of(file) if (each := self._tree.look(place))]
-            if not lying or any(each.kind != "file" or (each.place, each.signature) in self._same for each in lying):
+            there = [lying for place in places_of(file) if (lying := self._tree.look(place)) and lying.kind == "file"]
+            is_pending = txn.pending(1, file_id) == [file_id]
+            if is_pending and any(_stamp(lying.signature) == _stamp(file.signature) for lying in there):
                 continue
-            digests = {self._digest(each) for each in lying}
-            if digests == {image.digest}:
-                self._same |= {(each.place, each.signature) for each in lying}
-            elif len(digests) == 1 and b"" not in digests:  # else they are several files by now, and nobody knows which
-                found.rewritten.append((file_id, lying[0].signature, digests.pop()))
+            for lying in there:
+                known_as = (lying.place, lying.signature)
+                if _stamp(lying.signature) == _stamp(file.signature) or known_as in self._same:
+                    continue
+                if (digest := self._digest(lying)) == content_of(image, file):
+                    self._same.add(known_as)
+                elif known_as not in self.others and txn.image_of_content(digest) in (0, file.image_id):
+                    found.rewritten.append((file_id, lying))
+                elif not is_pending:
+                    instead[file_id].append(lying)
+        return instead
 
     def _recognise(
-        self, txn: Transaction, found: Walked, gone: list[int], strays: list[Lying], pending: frozenset[int]
+        self,
+        txn: Transaction,
+        found: Walked,
+        gone: list[int],
+        strays: list[Lying],
+        pending: frozenset[int],
+        instead: Mapping[int, Sequence[Lying]],
     ) -> None:
-        """Which of our files each stray is, and what that makes of those that are gone. An image that `forget` left
-        lies there because nobody moved it: it is no copy of one that was taken in since."""
+        """Which of our files each stray is, and what that makes of those that are gone. instead: see _rewritten. An
+        image that `forget` left lies there because nobody moved it: it is no copy of one that was taken in since."""
         records = {file_id: file for file_id in gone if (file := txn.files.get(file_id)) is not None}
         by_signature = {file.signature: file_id for file_id, file in records.items()}
         lost = {
-            file_id: sum(not self._tree.look(place) for place in places_of(file)) for file_id, file in records.items()
+            file_id: sum(not self._tree.look(place) for place in places_of(file)) + len(instead.get(file_id, ()))
+            for file_id, file in records.items()
         }
         came: dict[int, list[Lying]] = defaultdict(list)
         for lying in strays:
@@ -164,10 +197,11 @@ class Walker:
             file = records.get(file_id) or txn.files.get(file_id)
             if file is None:
                 continue
-            each = self._sighting(file_id, file, tuple(came[file_id]))
+            each = self._sighting(file_id, file, tuple(came[file_id]), tuple(instead.get(file_id, ())))
             if each.came or each.gone:
                 found.sightings.append(each)
-        self._digests = {each.place: self._digests[each.place] for each in strays if each.place in self._digests}
+        kept = {each.place for each in (*strays, *(lying for _, lying in found.rewritten))}
+        self._digests = {place: told for place, told in self._digests.items() if place in kept}
 
     def _strange(self, txn: Transaction, found: Walked, lying: Lying) -> None:
         """A photo that was laid into a person's folder, unless it shows somebody who is to be forgotten."""
@@ -187,13 +221,16 @@ class Walker:
             if file is not None and not file.missing and file_id not in seen and txn.pending(1, file_id) != [file_id]:
                 found.sightings.append(replace(self._sighting(file_id, file, ()), laid_in=folder))
 
-    def _sighting(self, file_id: int, file: FileRecord, came: tuple[Lying, ...]) -> Sighting:
+    def _sighting(
+        self, file_id: int, file: FileRecord, came: tuple[Lying, ...], instead: tuple[Lying, ...] = ()
+    ) -> Sighting:
         """Where case does not count, a place has two names: what is there by one of them did not come."""
-        stands = [lying for place in places_of(file) if (lying := self._tree.look(place))]
+        taken = {lying.place for lying in instead}
+        stands = [lying for place in places_of(file) if place not in taken and (lying := self._tree.look(place))]
         inodes = frozenset(lying.signature.inode for lying in stands if lying.kind != "link")
         known = {(folded(lying.place), lying.signature.inode) for lying in stands}
         came = tuple(lying for lying in came if (folded(lying.place), lying.signature.inode) not in known)
-        return Sighting(file_id, file, tuple(lying.place for lying in stands), came, inodes=inodes)
+        return Sighting(file_id, file, tuple(lying.place for lying in stands), came, inodes=inodes, instead=instead)
 
     def _by_content(self, txn: Transaction, lying: Lying, lost: Mapping[int, int]) -> int:
         """The file that has the content of a stray, rather one of which something is gone; 0 if it was never ours."""
@@ -202,8 +239,11 @@ class Walker:
             return txn.file_of_source(os.fsencode(target)) if target else 0
         if lying.kind != "file":
             return 0
-        image = txn.images.get(txn.image_of_content(self._digest(lying)))
-        files = [(id_, file) for id_ in (image.file_ids if image else ()) if (file := txn.files.get(id_)) is not None]
+        image = txn.images.get(txn.image_of_content(digest := self._digest(lying)))
+        if image is None:
+            return 0
+        files = [(id_, file) for id_ in image.file_ids if (file := txn.files.get(id_)) is not None]
+        files = [(id_, file) for id_, file in files if content_of(image, file) == digest]
         name = os.fsencode(lying.place.partition("/")[2])
         ranked = sorted(
             files, key=lambda item: (-(lost.get(item[0], 0) > 0), not item[1].missing, item[1].name != name)
@@ -267,6 +307,12 @@ def _placed(txn: Transaction) -> Iterator[tuple[int, int, int, int]]:
             stamp = _stamp(file.signature)
             for place in places_of(file):
                 yield _key(place), stamp, file_id, _key(folder_of(place))
+
+
+def _repeated(keys: Int64) -> Int64:
+    """Those that are there more than once."""
+    found, counts = np.unique(keys, return_counts=True)
+    return np.asarray(found[counts > 1])
 
 
 def _key(text: str) -> int:
