@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -144,3 +145,21 @@ def test_arguments_of_another_type_never_reach_the_call(serve: Serve) -> None:
 def test_what_is_no_text_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is not text in UTF-8"):
         ask(tmp_path, "name", name="\udcff")
+
+
+def test_who_may_not_read_the_state_is_told_whose_it_is(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    me = os.geteuid()
+    try:
+        if me == 0:
+            os.seteuid(65534)
+        else:
+            state.chmod(0)
+        with pytest.raises(StoreError, match=r"you may not read the library's state in .*state: it is its owner's"):
+            ask(state, "status")
+    finally:
+        if me == 0:
+            os.seteuid(0)
+        else:
+            state.chmod(0o700)

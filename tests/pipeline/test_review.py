@@ -83,6 +83,18 @@ def test_two_persons_that_are_not_one_are_not_asked_about_again_until_that_is_un
     assert (again["a"]["person_id"], again["b"]["person_id"]) == (1, 3)
 
 
+def test_the_parts_of_a_person_that_was_split_are_not_asked_about_until_that_is_undone(desk: Desk) -> None:
+    look = review_of(desk)
+    decided = desk.decide.split(1, [[1, 2, 3, 4], [5], [6]])
+
+    assert asked(look) == []
+    assert asked(review_of(desk)) == []
+    desk.decide.undo(decided)
+    torn(desk, [1, 1, 1, 1, 3, 3, 2, 2, 2, 2])
+    (again,) = asked(look)
+    assert (again["a"]["person_id"], again["b"]["person_id"]) == (1, 3)
+
+
 def test_an_intruder_is_asked_about_with_those_like_it_and_named_as_whom_it_resembles(desk: Desk) -> None:
     torn(desk, [1] * 6 + [1, 1, 2, 2])
     look = review_of(desk)

@@ -60,8 +60,8 @@ class ControlServer:
 
 
 def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
-    """The daemon's answer. Raises ConnectionError when none listens, and whatever error the call ended with; a
-    RequestError for arguments that are no text, whether or not anybody listens."""
+    """The daemon's answer. Raises ConnectionError when none listens, StoreError where this user may not ask, whatever
+    error the call ended with, and a RequestError for arguments that are no text, whether or not anybody listens."""
     try:
         question = msgspec.json.encode({"call": call, "arguments": arguments}) + b"\n"
     except UnicodeEncodeError as error:
@@ -70,6 +70,11 @@ def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
         try:
             with _short_address(state_dir) as address:
                 connection.connect(address)
+        except PermissionError as error:
+            raise StoreError(
+                f"you may not read the library's state in {state_dir}: it is its owner's alone. Run this command as the"
+                " user who runs Face Organizer there: sudo -u USER ..."
+            ) from error
         except OSError as error:
             raise ConnectionError(str(error)) from error
         with connection.makefile("rwb") as stream:

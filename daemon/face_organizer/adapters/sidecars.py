@@ -21,6 +21,7 @@ HEAD_BYTES = 1 << 22
 """Of an image, where a packet is looked for: JPEG, PNG, TIFF and HEIC have it near their beginning."""
 
 SIZE_MAX_BYTES = 1 << 23
+STAGED = ".face-organizer-export-"
 EXIFTOOL_WITHIN_S = 120.0
 
 
@@ -103,14 +104,22 @@ def exiftool() -> str:
     return program
 
 
-def copy_with(image: Path, target: Path, packet: str) -> None:
+def clear_staged(folder: Path) -> None:
+    """Remove what processes that were killed have begun in it: see copy_with."""
+    for path in folder.glob(f"{STAGED}*"):
+        if not Path("/proc", path.stem.removeprefix(STAGED)).exists():
+            path.unlink(missing_ok=True)
+
+
+def copy_with(image: Path, target: Path, packet: str, staged_in: Path | None = None) -> None:
     """A copy of the image that has the regions in itself, by exiftool. What else it says of itself stays. The target
     may be the image: it is the old file or the new one, whole, whatever happens.
 
-    Raises RequestError.
+    staged_in: a folder on the same file system where it is begun; beside the target if None. Raises RequestError.
     """
     program = exiftool()
-    staged, source = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.xmp")
+    begun = staged_in / f"{STAGED}{os.getpid()}" if staged_in else target.with_name(f".{target.name}")
+    staged, source = begun.with_name(f"{begun.name}.part"), begun.with_name(f"{begun.name}.xmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         before = image.stat()

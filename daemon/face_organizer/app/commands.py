@@ -171,7 +171,7 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
     for config in libraries.values():
         state = config.library_path / STATE_FOLDER
         folders += [("inbox", config.inbox_path), ("library", config.library_path)]
-        folders += [("state", state.resolve() if state.exists() else config.state_path)]
+        folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
     faces = next(iter(libraries.values())).faces
     models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
     machine = examine(",".join(faces.wanted), folders, models_dir)

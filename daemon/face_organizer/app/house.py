@@ -87,11 +87,13 @@ class House:
         log: Log,
         lock: LibraryLock,
         store: LmdbStore,
-        pulses: Pulses | None,
-        neighbours: Callable[[], Sequence[str]],
-        engine_of: Callable[[Config], Engine] | None,
+        pulses: Pulses | None = None,
+        neighbours: Callable[[], Sequence[str]] = tuple,
+        engine_of: Callable[[Config], Engine] | None = None,
     ) -> None:
-        """Opens the views; see Organizer. Raises StoreError, ConfigError."""
+        """Opens the views. neighbours: what is wrong with other libraries of the process, in sentences.
+        engine_of(config): one that runs its faces.pack, shared, which whoever made it stops; without, it has its own.
+        Raises StoreError, ConfigError."""
         self.told = Telling(log, begin_at=randbits(48))
         self.config, self.log, self.lock, self.store = config, self.told, lock, store
         self._neighbours = neighbours

@@ -17,6 +17,7 @@ import numpy as np
 
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.sidecars import (
+    clear_staged,
     copy_with,
     exiftool,
     head_of,
@@ -136,6 +137,7 @@ def export_into_images(library: Path) -> Counts:
     follows. What other programs named elsewhere in an image stays. Links are left alone: what they lead to is not the
     library's. Doing it twice changes nothing. Raises RequestError, in the end for images that could not be written."""
     exiftool()
+    clear_staged(library)
     counts = dict.fromkeys(("written", "as_they_are", "left_alone", "gone"), 0)
     refused: list[str] = []
     with answers_of(library) as asked:
@@ -175,7 +177,7 @@ def _write_into(library: Path, row: dict[str, Any], counts: Counts, refused: lis
             counts["as_they_are"] += 1
             continue
         try:
-            copy_with(path, path, packet(wanted, *size))
+            copy_with(path, path, packet(wanted, *size), library)
             counts["written"] += 1
         except RequestError as error:
             refused.append(str(error))

@@ -102,8 +102,8 @@ def make_eyes(
 
 def make_folder(path: Path, what: str) -> bool:
     """Was there none? Raises ConfigError where it cannot be made, NoRoomError on a full disk."""
-    there = path.is_dir()
     try:
+        there = path.is_dir()
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in DISK_FULL:

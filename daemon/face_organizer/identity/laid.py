@@ -16,9 +16,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from face_organizer.types import NO_FACE, NOBODY, OUTLIERS, QUARANTINE
+from face_organizer.types import NO_FACE, NOBODY, OUTLIERS, QUARANTINE, TRASH
 
-NOBODYS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
+NOBODYS = frozenset({OUTLIERS, NO_FACE, QUARANTINE, TRASH})
 """Folders that belong to nobody: what is dragged there is not who it was."""
 
 GUTTED_MIN = 50
@@ -73,8 +73,8 @@ class Around:
 class Meaning:
     """What was meant. names: person -> the name of the folder. merges: person -> into whom. hides: persons.
 
-    assigns: face -> who it is. rejects: face -> is it to be nobody's (else the next best person's)? unclear: file ->
-    why nothing was understood. gutted: so many are gone that nothing was made of that. told: file -> the persons and
+    assigns: face -> who it is. rejects: face that is to be nobody's -> was its image thrown away? unclear: file -> why
+    nothing was understood. gutted: so many are gone that nothing was made of that. told: file -> the persons and
     faces about whom it says something.
     """
 
@@ -196,7 +196,7 @@ def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: C
     to_nobody = bool(file.lies & NOBODYS - file.was)
     for folder, faces in left.items():
         if to_nobody or folder not in file.twins:
-            meant.rejects |= dict.fromkeys(faces, to_nobody)
+            meant.rejects |= dict.fromkeys(faces, file.lies <= {TRASH})
             meant.told[file.file_id] += [("face", face) for face in faces]
 
 

@@ -3,13 +3,15 @@
 Room:    pipeline (moves)
 Imports: types, ports, identity, answers, survey
 
-"Yes, one person" is a merge, "no" the decision `apart`; "yes, an intruder" is a reject, "no" an assign. All of them are
-decisions, and what a decision speaks of is not asked again until it is undone.
+"Yes, one person" is a merge, "no" the decision `apart`, which a split says of its parts too; "yes, an intruder" is a
+reject, "no" an assign. All of them are decisions, and what a decision speaks of is not asked again until it is undone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,12 @@ from face_organizer.types import NOBODY, PersonRecord
 Answer = dict[str, Any]
 APART = "apart"
 """The kind of decision that says of two persons that they are not one: of one face of each whose it is."""
+TELLS_APART = (APART, "split")
 
 
 def open_questions(txn: Transaction, found: Survey, constraints: Constraints) -> Iterator[Question]:
     """What is still worth asking of what a survey found, though the library may have changed since."""
-    apart = pairs_apart(txn)
+    apart = pairs_apart(txn, constraints)
     for question in found.questions:
         if isinstance(question, SameQuestion):
             two = [txn.persons.get(question.a), txn.persons.get(question.b)]
@@ -40,13 +43,20 @@ def open_questions(txn: Transaction, found: Survey, constraints: Constraints) ->
             yield question
 
 
-def pairs_apart(txn: Transaction) -> set[frozenset[int]]:
-    """The pairs of persons of whom a human said that they are two, as the faces that were looked at then are now."""
-    return {
-        frozenset(_person_of(txn, face_id) for verdict in decision.verdicts for face_id in verdict.face_ids)
-        for _, decision in txn.decisions.items()
-        if decision.kind == APART and not decision.undone_by
-    }
+def pairs_apart(txn: Transaction, constraints: Constraints) -> set[frozenset[int]]:
+    """The pairs of persons of whom a human said that they are two: told apart, or the parts of one that was several.
+
+    Whoever most of the faces that were looked at then are confirmed to be now, for others may have taken them over.
+    """
+    pairs: set[frozenset[int]] = set()
+    stands = [each for _, each in txn.decisions.items() if each.kind in TELLS_APART and not each.undone_by]
+    for decision in stands:
+        persons: set[int] = set()
+        for verdict in decision.verdicts:
+            now = Counter(filter(None, map(constraints.confirmed.get, verdict.face_ids)))
+            persons.update(person_id for person_id, _ in now.most_common(1))
+        pairs.update(map(frozenset, combinations(persons, 2)))
+    return pairs
 
 
 def question_told(txn: Transaction, library: Path, found: Survey, question: Question) -> Answer:

@@ -174,8 +174,8 @@ class Walker:
         pending: frozenset[int],
         instead: Mapping[int, Sequence[Lying]],
     ) -> None:
-        """Which of our files each stray is, and what that makes of those that are gone. instead: see _rewritten. An
-        image that `forget` left lies there because nobody moved it: it is no copy of one that was taken in since."""
+        """Which of our files each stray is, and what that makes of those that are gone. An image that `forget` left
+        lies there because nobody moved it: it is no copy of one that was taken in since. instead: see _rewritten."""
         records = {file_id: file for file_id in gone if (file := txn.files.get(file_id)) is not None}
         by_signature = {file.signature: file_id for file_id, file in records.items()}
         lost = {
