@@ -55,7 +55,7 @@ class Bench:
             lambda: self.now,
             patience,
             self.taken.append,
-            lambda rewritten: Followed(),
+            lambda _: Followed(),
         )
 
     def record(self, number: int, place: str) -> None:

@@ -74,7 +74,13 @@ def open_organizer(
 def open_existing(library: Path, log: Log) -> Organizer:
     """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
-    if not (state / "truth").is_dir():
+    try:
+        is_library = (state / "truth").is_dir()
+    except PermissionError as error:
+        raise StoreError(
+            f"{state} may be looked into by its owner only: give the command as the user whose daemon sorts there"
+        ) from error
+    if not is_library:
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
         )

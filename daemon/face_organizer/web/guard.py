@@ -98,7 +98,7 @@ class Guard:
             if origin is not None and (urlsplit(origin).netloc or "-") != headers.get("host"):
                 return 403, "another site's page asked for a change"
             if not by_bearer and CHANGING not in headers:
-                return 403, "what changes something needs the header X-Face-Organizer: 1, or a bearer token"
+                return 403, "a POST needs the header X-Face-Organizer: 1, or a bearer token (docs/http.md)"
         length = headers.get("content-length", "0")
         bytes_max = _bound(headers, house.file_max_bytes)
         if length.isdecimal() and int(length) > bytes_max + FORM_BYTES:
