@@ -119,6 +119,18 @@ def test_a_folder_that_is_deleted_hides_the_person() -> None:
     assert said.hides == [1] and not said.rejects
 
 
+def test_what_comes_to_the_folder_of_somebody_hidden_shows_that_person_again() -> None:
+    def said(file: Laid) -> Meaning:
+        return meaning_of([file], Around(PERSONS, {ANN, BOB}, SOME, {}, 1000, hidden={1}), lambda faces, _: max(faces))
+
+    for back in (laid(1, "", ANN, {10: 1}, was_lost=True), laid(1, "outliers", ANN, {10: 1})):
+        assert said(back).shows == [1] and said(back).told[1] == [("person", 1)]
+        assert not said(back).assigns and not said(back).rejects and not said(back).unclear
+    assert said(laid(1, "outliers", ANN, {10: 0})).assigns == {10: 1}
+    assert said(laid(1, BOB, ANN)).shows == [1] and said(laid(1, BOB, ANN)).assigns == {10: 1}
+    assert said(laid(1, ANN, BOB)).shows == [] and said(laid(1, "outliers", BOB, {10: 1})).shows == []
+
+
 def test_a_folder_that_was_only_emptied_says_it_of_each_image() -> None:
     said = meant(*(laid(n, ANN, "") for n in range(3)), standing=ANN)
 

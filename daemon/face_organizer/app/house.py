@@ -23,7 +23,7 @@ from face_organizer.adapters.originals import Originals
 from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
-from face_organizer.adapters.tree import FolderTree
+from face_organizer.adapters.tree import FolderTree, trace
 from face_organizer.app.devices import make_engine
 from face_organizer.app.enrol import Enrol
 from face_organizer.app.intake import Intake
@@ -156,7 +156,7 @@ class House:
             pixels_max=config.watch.pixels_max,
         )
         self._erase_thumbnails = thumbnails.erase
-        self._stir = Stir(monotonic)
+        self._stir = Stir(monotonic, partial(trace, config.library_path))
         self.placer = Placer(
             store, self._folders, self.threads.post, log, monotonic, self.space, self.timings.observe, self._stir.ours
         )

@@ -41,6 +41,8 @@ class Composition:
             self._try([("person", person_id)], lambda: self._name(person_id, folder))  # noqa: B023 - called at once
         for person_id in meant.hides:
             self._try([("person", person_id)], lambda: self._drafts.hide(self._txn, person_id, hidden=True))  # noqa: B023
+        for person_id in meant.shows:
+            self._try([("person", person_id)], lambda: self._drafts.hide(self._txn, person_id, hidden=False))  # noqa: B023
         for person_id, into_id in meant.merges.items():
             self._try([("person", person_id)], lambda: self._merge(person_id, into_id, meant))  # noqa: B023
         goes: dict[int, int] = {}
