@@ -54,6 +54,21 @@ export function iconButton(words, image, run, props = {}) {
   );
 }
 
+/** Put a word where a picture cannot be had, for as long as the page lives: browsers show a torn one. */
+export const watchPictures = () =>
+  document.addEventListener(
+    "error",
+    async ({ target: picture }) => {
+      if (picture.tagName !== "IMG") return;
+      const word = h("small", {}, "no picture");
+      const gone = h("span", { class: `${picture.className} gone` }, icon("no"), word);
+      picture.replaceWith(gone);
+      const answer = await fetch(picture.src).catch(() => null);
+      if (answer?.status === 404) word.textContent = gone.title = "the file is gone";
+    },
+    true, // errors of pictures do not bubble
+  );
+
 /** A number as people write it. */
 export const count = (number) => number.toLocaleString("en-GB");
 

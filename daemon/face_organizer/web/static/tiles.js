@@ -8,7 +8,6 @@ export function square(face_id, { hidden = false, confirmed = false } = {}) {
   const picture = face_id
     ? h("img", { src: api.faceUrl(face_id), alt: "", draggable: false, decoding: "async" })
     : h("span", { class: "nobody" }, icon("unsorted"));
-  picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "nobody" }, icon("unsorted"))));
   return h(
     "div",
     { class: `square ${hidden ? "hidden-person" : ""}` },
