@@ -185,6 +185,23 @@ def test_a_folder_that_is_deleted_hides_its_person_and_what_was_taken_is_recorde
     wait_until(lambda: house.names_in(ANN) == {"both.png"})
 
 
+def test_a_folder_that_was_taken_away_and_is_put_back_shows_its_person_again(house: House, tmp_path: Path) -> None:
+    daemon, before = house.begin(), house.tree()
+    (house.library / ANN).rename(tmp_path / "away")
+    daemon.wait_for("folders_understood")
+    house.is_well()
+    assert answer(house.library, "undo")["missing"] == 4  # all but the one that Bob has, too
+    answer(house.library, "undo", decision_id=2)
+    house.is_well()
+
+    (tmp_path / "away").rename(house.library / ANN)
+    daemon.wait_for("folders_understood", 2)
+    house.is_well()
+
+    assert house.kinds() == ["hide", "undo", "undo", "unhide"]
+    assert house.tree() == before
+
+
 def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_dragged_from_there(
     tmp_path: Path, start: Callable[..., Daemon]
 ) -> None:
@@ -216,23 +233,6 @@ def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_
         answer(house.library, "undo")
     wait_until(lambda: house.tree() == before)
     house.is_well()
-
-
-def test_a_folder_that_was_taken_away_and_is_put_back_shows_its_person_again(house: House, tmp_path: Path) -> None:
-    daemon, before = house.begin(), house.tree()
-    (house.library / ANN).rename(tmp_path / "away")
-    daemon.wait_for("folders_understood")
-    house.is_well()
-    assert answer(house.library, "undo")["missing"] == 4  # all but the one that Bob has, too
-    answer(house.library, "undo", decision_id=2)
-    house.is_well()
-
-    (tmp_path / "away").rename(house.library / ANN)
-    daemon.wait_for("folders_understood", 2)
-    house.is_well()
-
-    assert house.kinds() == ["hide", "undo", "undo", "unhide"]
-    assert house.tree() == before
 
 
 def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:
