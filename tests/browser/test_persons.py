@@ -223,6 +223,7 @@ def test_who_is_hidden_is_shown_only_on_demand(visit: Callable[..., Visit], serv
     page.press("End", "h")
     page.wait(".toast .button")
     expect(page.cells).to_have_count(len(before) - 1)
+    expect(page.find(".count")).to_have_text(f"{len(before) - 1} people, 1 hidden")
     page.find("label", has_text="Hidden too").click()
 
     expect(page.cell(f"{name}, {before[name]} faces, hidden")).to_be_visible()

@@ -260,3 +260,12 @@ def test_the_map_is_walked_with_the_keyboard_and_opens_a_person(visit: Callable[
     page.press("+", "Enter")
 
     expect(page.find("h1")).to_have_text(name)
+
+
+def test_a_very_long_name_leaves_undo_where_it_can_be_reached(visit: Callable[..., Visit], served: Served) -> None:
+    said = served.decide(kind="name", person=served.get("people")["people"][0]["person_id"], name="x" * 200)
+    page = visit("changes/decisions")
+
+    expect(page.find("td .button").first).to_be_visible()
+    page.holds("(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('.table-host'))")
+    served.decide(kind="undo", decision_id=said["decision_id"])

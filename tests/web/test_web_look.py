@@ -27,7 +27,7 @@ def test_everybody_is_listed_largest_first_and_in_pages(web: Web) -> None:
 
     assert everybody["total"] == 3
     assert [person["faces"] for person in everybody["people"]] == [6, 5, 2]
-    assert second == {"total": 3, "people": everybody["people"][1:2]}
+    assert second == {"total": 3, "hidden": 0, "people": everybody["people"][1:2]}
     assert web.get("/api/people", query="PERSON_0001")["total"] == 1
     assert [row["person_id"] for row in as_json("people", "--library", web.library)] == [
         person["person_id"] for person in everybody["people"]

@@ -32,9 +32,14 @@ class Look:
         self._desk = desk
 
     def crowd(self, query: str = "", everybody: bool = False, offset: int = 0, limit: int = PAGE) -> Answer:
-        """Everybody who has a face, most faces first. query: only whose name holds it. everybody: hidden ones too."""
-        rows = self._desk.crowd.look().called(query, everybody=everybody)
-        return {"total": len(rows), "people": rows[offset : offset + limit]}
+        """Everybody who has a face, most faces first. query: only whose name holds it. everybody: hidden ones too.
+
+        hidden: how many were left out for being so.
+        """
+        seen = self._desk.crowd.look()
+        rows = seen.called(query, everybody=everybody)
+        all_rows = rows if everybody else seen.called(query, everybody=True)
+        return {"total": len(rows), "hidden": len(all_rows) - len(rows), "people": rows[offset : offset + limit]}
 
     def person(self, person_id: int) -> Answer:
         """One person; of one who was merged, the one who took over. redirect: who that is, else None."""

@@ -4,7 +4,7 @@ Room:    web (talks)
 Imports: stdlib, starlette
 
 Outermost, around everything. Pages of other hosts reach a browser's loopback too, so that "only this machine" is not
-enough: the Host must be ours (else a foreign name was pointed at us), what changes something needs a header that no
+enough: the Host must be ours (else a foreign name was pointed at us), every POST needs a header that no
 foreign page can send unasked, and a browser that says a request comes from elsewhere is believed.
 """
 

@@ -58,7 +58,10 @@ class OnePerson(Person):
 
 
 class People(BaseModel):
+    """hidden: how many were left out for being so."""
+
     total: int
+    hidden: int
     people: list[Person]
 
 

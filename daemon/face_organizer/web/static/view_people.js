@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as acts from "./acts.js";
-import { button, counted, h } from "./dom.js";
+import { button, count, counted, h } from "./dom.js";
 import { Grid } from "./grid.js";
 import { GRID_KEYS } from "./keys.js";
 import { Pages } from "./pages.js";
@@ -11,9 +11,11 @@ import { empty, selectionBar, square } from "./tiles.js";
 const PAUSE_MS = 150;
 
 export function peopleView(host, _rest, { bar, restore_px }) {
+  let left_out = 0;
   const wanted = { query: "", everybody: false };
   const pages = new Pages(async (offset, limit) => {
-    const { total, people } = await api.people({ ...wanted, offset, limit });
+    const { total, people, hidden } = await api.people({ ...wanted, offset, limit });
+    left_out = hidden;
     return { total, rows: people };
   });
   const open = ({ person_id }) => (location.hash = `#/person/${person_id}`);
@@ -36,7 +38,9 @@ export function peopleView(host, _rest, { bar, restore_px }) {
   });
   scroll.append(grid.host);
   grid.arrived = () => {
-    head.querySelector(".count").textContent = pages.loaded ? counted(pages.total, "person", "people") : "";
+    head.querySelector(".count").textContent = pages.loaded
+      ? counted(pages.total, "person", "people") + (left_out ? `, ${count(left_out)} hidden` : "")
+      : "";
     empty(message, pages, wanted.query ? NOBODY_CALLED : NOBODY);
     if (restore_px && pages.loaded) {
       scroll.scrollTop = restore_px;
