@@ -151,9 +151,17 @@ def pairs_in_words(answer: dict[str, Any]) -> str:
     return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())
 
 
+def _in_one_line(value: Any) -> str:
+    """A name may hold the end of a line; a row may not."""
+    return "\\n".join(str(value).split("\n"))
+
+
 def rows_in_words(rows: list[dict[str, Any]], columns: list[str]) -> str:
     """Aligned columns, never cut: paths are there to be copied."""
-    cells = [columns, *(["" if row[column] is None else str(row[column]) for column in columns] for row in rows)]
+    cells = [
+        columns,
+        *(["" if row[column] is None else _in_one_line(row[column]) for column in columns] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells

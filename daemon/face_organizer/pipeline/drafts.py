@@ -57,7 +57,8 @@ class Drafts:
         after = self._book.called(txn, person_id, person, called)
         return Draft(
             "name",
-            f"{_called(person_id, person)} is {after.name}",
+            f"{_called(person_id, person)} is {after.name}"
+            + (f"; the folder is {after.folder}" if safe_folder_name(after.name) == f"{after.name}_" else ""),
             [Verdict(tuple(confirming), person_id)],
             self._as_they_are(person_id),
             [PersonChange(person_id, person, after)],
