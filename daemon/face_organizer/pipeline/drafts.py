@@ -120,7 +120,7 @@ class Drafts:
         leaving = [part for part in leaving if part]
         if not leaving:
             raise RequestError(f"{_called(person_id, person)} changed meanwhile: try again")
-        made = Draft("split", f"{_called(person_id, person)} is {len(leaving) + 1} persons")
+        made = Draft("split", f"{_called(person_id, person)} is several: {len(leaving) + 1} persons")
         made.verdicts.append(Verdict(tuple(kept), person_id))
         for number, part in enumerate(leaving):
             made.verdicts.append(Verdict(tuple(part), UNBORN + number))
