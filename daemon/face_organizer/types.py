@@ -37,6 +37,13 @@ MOVES_MAX = 200
 OUTLIERS = "outliers"
 NO_FACE = "no_face"
 QUARANTINE = "quarantine"
+TRASH = "trash"
+"""Images that a human deleted from a person's folder, and that are still held elsewhere (another file, the inbox)."""
+
+TRASHED = "trashed"
+"""The reason of a face that is nobody's because its image was deleted by hand: the image lies in TRASH where else it
+would lie in OUTLIERS. Whoever gets the face, and an undo, replaces the assignment, and the reason with it."""
+
 STATE_FOLDER = ".face-organizer"
 
 SIDECAR_ENDING = ".xmp"
@@ -364,6 +371,7 @@ class ChangeRecord:
     for a person that has no id yet. A face whose before and after are one person keeps it, and only its files are
     looked at again. merged: old person -> the one that takes over. back_to: the change that this one takes back, or 0.
     last_decision: the latest decision that a run knew of; what humans touched since, it leaves alone.
+    trashed: faces that become nobody's for the reason TRASHED.
     """
 
     face_ids: bytes
@@ -375,6 +383,7 @@ class ChangeRecord:
     merged: dict[int, int] = field(default_factory=dict)
     back_to: int = 0
     last_decision: int = NO_DECISION
+    trashed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,22 @@ def test_the_keyboard_stays_with_its_person_when_others_come_and_go(
     expect(page.find(".cell.active")).to_have_attribute("aria-posinset", "2")
 
 
+def test_of_somebody_whose_pictures_are_gone_the_page_says_so(visit: Callable[..., Visit], served: Served) -> None:
+    person = served.get("people")["people"][0]
+    faces = served.get(f"people/{person['person_id']}/faces")
+    page = visit()
+    page.foreseen = ("404",)
+    page.page.route("**/api/faces/*/thumbnail*", lambda route: route.fulfill(status=404))
+    gone = faces | {"faces": [face | {"path": None} for face in faces["faces"]]}
+    page.page.route(f"**/api/people/{person['person_id']}/faces?*", lambda route: route.fulfill(json=gone))
+    page.go(f"person/{person['person_id']}")
+
+    expect(page.find(".message h2")).to_have_text("The pictures are gone")
+    expect(page.cells.first.locator("img")).to_have_attribute("title", "the picture is gone, or cannot be read")
+    assert "whose picture is gone" in (page.cells.first.get_attribute("aria-label") or "")
+    page.holds("[...document.querySelectorAll('.cell img')].every((each) => each.naturalWidth > 0)")
+
+
 def test_somebody_is_found_by_name(visit: Callable[..., Visit], served: Served) -> None:
     page = visit("map")
     name = list(served.people())[2]

@@ -262,16 +262,6 @@ def test_the_map_is_walked_with_the_keyboard_and_opens_a_person(visit: Callable[
     expect(page.find("h1")).to_have_text(name)
 
 
-def test_where_a_file_is_gone_a_word_stands_and_no_torn_picture(visit: Callable[..., Visit]) -> None:
-    page = visit("map")
-    page.foreseen = ("404",)
-    page.page.route("**/thumbnail*", lambda route: route.fulfill(status=404, json={"error": "gone"}))
-    page.go("people")
-
-    expect(page.find(".square .gone").first).to_have_text("the file is gone")
-    expect(page.find("#view img")).to_have_count(0)
-
-
 def test_a_very_long_name_leaves_undo_where_it_can_be_reached(visit: Callable[..., Visit], served: Served) -> None:
     said = served.decide(kind="name", person=served.get("people")["people"][0]["person_id"], name="x" * 200)
     page = visit("changes/decisions")

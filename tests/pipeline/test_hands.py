@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from support import wait_until
 from test_gallery import Desk
 
 from face_organizer.adapters import attention
-from face_organizer.adapters.tree import FolderTree
+from face_organizer.adapters.tree import FolderTree, trace
 from face_organizer.pipeline.by_hand import ByHand
+from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.hands import BURST_MAX, STEADY_S, Attentive, Hands
-from face_organizer.pipeline.stir import OURS_S, Stir
+from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.walked import Walker
 from face_organizer.types import Lying, Signature
 from face_organizer.vision.decode import content_digest
@@ -40,12 +42,20 @@ class Bench:
             self.record(number, place)
         self.tree = FolderTree(self.library, self.desk.log, lambda: self.now)
         self.walker = Walker(self.desk.store, self.tree, set)
-        self.stir = Stir(lambda: self.now)
+        self.stir = Stir(lambda: self.now, partial(trace, self.library))
         by_hand = ByHand(self.desk.decide, self.desk.roster, self.desk.book, self.tree)
         patience = Attentive(SETTLE_S, rescan_s=30.0, poll_s=5.0)
         self.taken: list[Lying] = []
         self.hands = Hands(
-            self.tree, self.walker, by_hand, self.stir, self.desk.log, lambda: self.now, patience, self.taken.append
+            self.tree,
+            self.walker,
+            by_hand,
+            self.stir,
+            self.desk.log,
+            lambda: self.now,
+            patience,
+            self.taken.append,
+            lambda _: Followed(),
         )
 
     def record(self, number: int, place: str) -> None:
@@ -129,8 +139,8 @@ def test_where_nobody_tells_of_changes_two_walks_must_see_the_same(
 
 def test_our_own_moves_are_no_news_and_what_they_hide_the_next_walk_finds(bench: Bench) -> None:
     bench.after(0)
-    bench.stir.ours([f"{ANN}/1.jpg", f"{BOB}/1.jpg"])
     bench.drag(f"{ANN}/1.jpg", BOB)
+    bench.stir.ours([f"{ANN}/1.jpg"], [f"{BOB}/1.jpg"])
     for _ in range(3):
         assert bench.after(0.1) == []
     assert bench.stir.began() == float("inf")
@@ -138,13 +148,44 @@ def test_our_own_moves_are_no_news_and_what_they_hide_the_next_walk_finds(bench:
     assert bench.after(31) == ["assign"]
 
 
-def test_an_echo_of_ours_is_forgotten_after_a_while_and_taken_back_where_it_came_first(bench: Bench) -> None:
-    bench.stir.hinted(["a/1", "a"])
-    bench.stir.ours(["a/1"])
+def test_what_somebody_does_right_after_our_own_move_is_no_echo_of_it(bench: Bench) -> None:
+    bench.after(0)
+    (bench.library / ANN / "1.jpg").rename(bench.library / ANN / "one.jpg")
+    bench.record(1, f"{ANN}/one.jpg")
+    bench.stir.ours([f"{ANN}/1.jpg"], [f"{ANN}/one.jpg"])
+    bench.after(0.1)
     assert bench.stir.began() == float("inf")
 
-    bench.now += OURS_S + 1
-    bench.stir.hinted(["a/1"])
+    (bench.library / ANN / "one.jpg").unlink()
+    bench.step_until_heard()
+
+    assert bench.after(SETTLE_S) == ["reject"]
+
+
+def test_an_echo_of_ours_is_told_by_looking_however_late_it_comes_and_taken_back_where_it_came_first(
+    bench: Bench,
+) -> None:
+    place, old = f"{ANN}/1.jpg", f"{ANN}/old.jpg"
+    bench.stir.hinted([place, ANN, old])
+    bench.stir.ours([old], [place])
+    assert bench.stir.began() == float("inf")
+    bench.now += 1000
+    bench.stir.hinted([place, ANN, old])
+    assert bench.stir.began() == float("inf")
+
+    (bench.library / place).rename(bench.library / old)
+    bench.stir.hinted([old])
+    assert bench.stir.began() == bench.now
+    bench.stir.settle()
+    (bench.library / old).rename(bench.library / place)
+    bench.stir.hinted([old])
+    assert bench.stir.began() == bench.now, "it was not as we left it in between"
+
+
+def test_what_was_taken_before_we_could_say_that_we_laid_it_there_is_somebodys_doing(bench: Bench) -> None:
+    bench.stir.ours([], [f"{ANN}/taken.jpg"])
+    bench.stir.hinted([f"{ANN}/taken.jpg"])
+
     assert bench.stir.began() == bench.now
 
 
@@ -203,6 +244,23 @@ def test_a_new_photo_is_handed_over_once_and_again_only_when_it_has_changed(benc
 
     (bench.library / ANN / "new.jpg").write_text("newer")
     wait_until(lambda: bench.after(31) == [] and len(bench.taken) == 2)
+
+
+def test_an_image_that_forgetting_left_is_no_copy_of_one_that_was_taken_in_since(bench: Bench) -> None:
+    bench.after(0)
+    (bench.library / "Zoe").mkdir()
+    (bench.library / "Zoe" / "1.jpg").write_bytes((bench.library / ANN / "1.jpg").read_bytes())
+    with bench.desk.store.write() as txn:
+        txn.put_forgotten(b"Zoe/1.jpg")
+    bench.step_until_heard()
+
+    assert bench.after(SETTLE_S) == []
+    assert bench.hands.unclear() == []
+    assert bench.taken == []
+    bench.drag("Zoe/1.jpg", BOB)  # that is somebody's doing
+    bench.step_until_heard()
+    bench.after(SETTLE_S)
+    assert bench.hands.unclear() != []
 
 
 def test_a_folder_that_cannot_be_anybody_is_told_and_the_rest_is_decided(bench: Bench) -> None:

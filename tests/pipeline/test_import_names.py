@@ -93,6 +93,17 @@ def test_what_a_human_said_here_stands(desk: Desk) -> None:
     assert names(desk)[0] == "Alice"
 
 
+def test_what_we_wrote_ourselves_confirms_nothing_that_is_so_already(desk: Desk) -> None:
+    desk.decide.name(1, "Alice", [1])
+    images = told({1: "Alice", 2: "Alice", 5: "Alice", 7: "Alice"})
+
+    found = exchange(desk).import_names([image | {"ours": True} for image in images])
+
+    assert found["decisions"] == ["2 faces assigned to Alice"]
+    assert names(desk) == ["Alice"] * 5 + ["person_0002", "Alice"]
+    assert exchange(desk).import_names(images)["decisions"] == ["1 face assigned to Alice"]  # another program agrees
+
+
 def test_a_dry_run_tells_and_changes_nothing(desk: Desk) -> None:
     found = exchange(desk).import_names(told({1: "Alice", 2: "Alice"}), dry_run=True)
 

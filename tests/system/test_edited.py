@@ -134,7 +134,7 @@ def test_what_changed_while_nobody_watched_is_found_at_the_start(house: House) -
 
 
 @pytest.mark.long
-def test_an_edit_can_be_taken_back_reembedded_and_forgotten(house: House) -> None:
+def test_an_edit_can_be_taken_back_and_its_image_forgotten(house: House) -> None:
     old = house.at(f"{ANN}/8.png").read_bytes()
     renamed_over(house.at(f"{ANN}/8.png"), saved_anew(house.at(f"{ANN}/8.png")))
     house.once()
@@ -229,5 +229,6 @@ def test_writing_names_that_is_killed_loses_nothing_and_is_ended_by_saying_it_ag
     told = as_json("export", "--library", house.library, "--write-metadata", "--yes")
 
     assert told["written"] + told["as_they_are"] == 5
+    assert not list(house.library.glob(".face-organizer-export*"))
     house.is_well()
     assert house.faces() == before

@@ -88,6 +88,7 @@ def test_names_go_round_by_sidecars_that_exiftool_reads(library: Path, tmp_path:
     assert (found["matched"], found["unmatched"], found["unknown"]) == (11, 0, 0)
     assert {row["name"]: row["faces"] for row in as_json("people", "--library", fresh)} == {"Zoë & Co": 5, "Bob": 4}
     assert as_json("import-names", library, "--library", fresh)["decisions"] == []
+    assert as_json("import-names", library, "--library", library)["decisions"] == []  # we said so ourselves
 
 
 @pytest.mark.long
@@ -137,3 +138,4 @@ def test_a_sidecar_of_another_program_is_left_alone_and_ours_go_with_their_image
     organizer("undo", "--library", library)
     organizer("undo", "--library", library)
     assert as_json("export", "--xmp", "--library", library)["removed"] == 6
+    assert not (library / "Anna").exists()

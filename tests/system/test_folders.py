@@ -185,6 +185,56 @@ def test_a_folder_that_is_deleted_hides_its_person_and_what_was_taken_is_recorde
     wait_until(lambda: house.names_in(ANN) == {"both.png"})
 
 
+def test_a_folder_that_was_taken_away_and_is_put_back_shows_its_person_again(house: House, tmp_path: Path) -> None:
+    daemon, before = house.begin(), house.tree()
+    (house.library / ANN).rename(tmp_path / "away")
+    daemon.wait_for("folders_understood")
+    house.is_well()
+    assert answer(house.library, "undo")["missing"] == 4  # all but the one that Bob has, too
+    answer(house.library, "undo", decision_id=2)
+    house.is_well()
+
+    (tmp_path / "away").rename(house.library / ANN)
+    daemon.wait_for("folders_understood", 2)
+    house.is_well()
+
+    assert house.kinds() == ["hide", "undo", "undo", "unhide"]
+    assert house.tree() == before
+
+
+def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_dragged_from_there(
+    tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    house = House(tmp_path, start)
+    house.settings.write_text(f'placement = "copy"\n{SETTINGS}')
+    images = [(f"{who}{nth}.png", [who]) for who in range(2) for nth in range(4)]
+    for number, (name, people) in enumerate([*images, ("both.png", [0, 1]), ("stranger.png", [9])]):
+        paint(house.inbox / name, people, number)
+    house.once()
+    daemon, before = house.begin(), house.tree()
+
+    for name in ("00.png", "01.png", "02.png", "both.png"):
+        (house.library / ANN / name).unlink()
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.names_in("trash") == {"00.png", "01.png", "02.png"}
+    assert house.names_in("outliers") == {"stranger.png"} and "both.png" in house.names_in(BOB)
+    house.drag("trash/00.png", to=BOB)
+    (house.library / "trash" / "01.png").unlink()
+    daemon.wait_for("folders_understood", 2)
+    house.is_well()
+    assert house.names_in("trash") == {"02.png"} and "00.png" in house.names_in(BOB)
+    assert house.kinds() == ["reject", "assign"] and (house.inbox / "01.png").exists()
+    daemon.end()
+    assert house.once()["duplicates"] == 0 and house.names_in("trash") == {"02.png"}, "it does not come back"
+    house.begin()
+    for _ in range(2):
+        answer(house.library, "undo")
+    wait_until(lambda: house.tree() == before)
+    house.is_well()
+
+
 def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:
     daemon = house.begin()
     (tmp_path / "elsewhere").mkdir()

@@ -4,6 +4,7 @@ kill at each step. Pictures are numbers (numbered.py)."""
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,19 @@ def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
     people = home.json("people")
     assert sum(person["faces"] for person in people) == 2 * OWN + TOGETHER + 1
     assert max(person["person_id"] for person in people) <= 3  # nobody was born of what was forgotten
+
+
+@pytest.mark.parametrize("pictures", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_dropped_again_her_pictures_are_new_and_nobody_decides_anything(pictures: int, home: Home) -> None:
+    home.json("forget", NAME, "--yes")
+    decided = home.json("history")
+    for number in range(pictures):
+        shutil.copy2(home.library / NAME / f"solo-alice-{number}.png", home.inbox)
+    home.sort()
+    home.sort()  # finds what was done in the folders meanwhile: nothing
+
+    assert home.json("history") == decided
+    assert NAME not in {person["folder"] for person in home.json("people")}
 
 
 def test_ids_are_not_given_again(home: Home) -> None:

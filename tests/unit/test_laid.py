@@ -103,7 +103,7 @@ def test_two_who_exchange_their_folders_exchange_their_faces() -> None:
 
 
 def test_a_deleted_image_is_not_that_person_and_stays_with_the_others() -> None:
-    assert meant(laid(1, ANN, ""), left=SOME, standing=ANN).rejects == {10: False}
+    assert meant(laid(1, ANN, ""), left=SOME, standing=ANN).rejects == {10: True}
     assert meant(laid(1, f"{ANN} {BOB}", BOB), left=SOME, standing=ANN).rejects == {10: False}
 
 
@@ -119,15 +119,42 @@ def test_a_folder_that_is_deleted_hides_the_person() -> None:
     assert said.hides == [1] and not said.rejects
 
 
+def test_what_comes_to_the_folder_of_somebody_hidden_shows_that_person_again() -> None:
+    def said(file: Laid) -> Meaning:
+        return meaning_of([file], Around(PERSONS, {ANN, BOB}, SOME, {}, 1000, hidden={1}), lambda faces, _: max(faces))
+
+    for back in (laid(1, "", ANN, {10: 1}, was_lost=True), laid(1, "outliers", ANN, {10: 1})):
+        assert said(back).shows == [1] and said(back).told[1] == [("person", 1)]
+        assert not said(back).assigns and not said(back).rejects and not said(back).unclear
+    assert said(laid(1, "outliers", ANN, {10: 0})).assigns == {10: 1}
+    assert said(laid(1, BOB, ANN)).shows == [1] and said(laid(1, BOB, ANN)).assigns == {10: 1}
+    assert said(laid(1, ANN, BOB)).shows == [] and said(laid(1, "outliers", BOB, {10: 1})).shows == []
+
+
 def test_a_folder_that_was_only_emptied_says_it_of_each_image() -> None:
     said = meant(*(laid(n, ANN, "") for n in range(3)), standing=ANN)
 
     assert said.hides == [] and len(said.rejects) == 3
 
 
-def test_what_is_dragged_to_outliers_is_nobody_and_not_the_next_best() -> None:
-    assert meant(laid(1, ANN, "outliers"), left=SOME).rejects == {10: True}
-    assert meant(*(laid(n, ANN, "outliers") for n in range(3))).rejects == {0: True, 10: True, 20: True}
+def test_an_image_is_thrown_away_when_it_is_left_with_nobody_or_dragged_to_the_trash() -> None:
+    of_both = {10: 1, 11: 2}
+
+    assert meant(laid(1, f"{ANN} {BOB}", "", of_both), left=SOME, standing=ANN).rejects == {10: True, 11: True}
+    assert meant(laid(1, f"{ANN} {BOB}", BOB, of_both), left=SOME).rejects == {10: False}
+    assert meant(laid(1, ANN, "trash"), left=SOME).rejects == {10: True}
+    assert meant(*(laid(n, ANN, "trash") for n in range(3))).rejects == {0: True, 10: True, 20: True}
+
+
+def test_what_lies_in_the_trash_shows_whoever_it_is_dragged_to_and_says_nothing_when_deleted() -> None:
+    assert meant(laid(1, "trash", BOB, {10: 0}), left=SOME).assigns == {10: 2}
+    said = meant(laid(1, "trash", "", {10: 0}), left=SOME)
+    assert not said.rejects and not said.assigns and not said.unclear
+
+
+def test_what_is_dragged_to_outliers_is_nobodys_and_not_thrown_away() -> None:
+    assert meant(laid(1, ANN, "outliers"), left=SOME).rejects == {10: False}
+    assert meant(*(laid(n, ANN, "outliers") for n in range(3))).rejects == {0: False, 10: False, 20: False}
 
 
 def test_what_goes_back_to_the_inbox_says_nothing() -> None:
@@ -167,7 +194,7 @@ def test_what_was_lost_and_appears_means_where_it_appears() -> None:
     assert meant(laid(1, "", BOB, {10: 1}, **gone)).assigns == {10: 2}
     assert meant(laid(1, "", BOB, {10: 0}, **gone)).assigns == {10: 2}
     assert meant(laid(1, "", "Zoe", {10: 1}, **gone)).assigns == {10: "Zoe"}
-    assert meant(laid(1, "", "outliers", {10: 1}, **gone)).rejects == {10: True}
+    assert meant(laid(1, "", "outliers", {10: 1}, **gone)).rejects == {10: False}
     assert meant(laid(1, "", "outliers", {10: 0}, **gone)).rejects == {}
 
 
@@ -188,7 +215,7 @@ def test_a_new_photo_shows_whoever_it_was_laid_with_rather_a_face_that_nobody_ha
     assert 1 in meant(laid(1, "", BOB, {}, **new)).unclear
 
 
-FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_face"]), max_size=3)
+FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_face", "trash"]), max_size=3)
 
 
 @given(

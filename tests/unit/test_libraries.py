@@ -11,8 +11,10 @@ import pytest
 import structlog
 from support import wait_until
 
+from face_organizer.adapters.log import open_log
 from face_organizer.app import libraries
 from face_organizer.app.libraries import Libraries
+from face_organizer.app.opening import open_existing
 from face_organizer.app.serve import Watch
 from face_organizer.config import Config
 from face_organizer.errors import ConfigError, ModelError, StoreError
@@ -172,3 +174,12 @@ def test_folders_inside_one_another_are_refused_before_anything_is_closed(three:
     three.step()
     assert set(three.open) == set(NAMES)
     three.stop(1.0)
+
+
+def test_a_library_of_somebody_else_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_path: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_dir", denied)  # where tests run as root, nothing is refused
+    with pytest.raises(StoreError, match="by its owner only"):
+        open_existing(tmp_path, open_log("auto", "warning"))

@@ -56,3 +56,10 @@ def test_problems_come_before_notes() -> None:
     facts = replace(WELL, systemd="", limits=replace(WELL.limits, open_files=256))
 
     assert [finding.problem for finding in diagnose(facts)] == [True, False]
+
+
+def test_a_folder_of_networks_that_is_gone_is_not_cured_by_verifying_it_again() -> None:
+    (finding,) = diagnose(replace(WELL, packs={"/mnt/own": ("det.onnx cannot be read; put it back, or delete ...",)}))
+
+    assert finding.cure == ""
+    assert "put it back" in finding.what

@@ -50,6 +50,7 @@ def test_the_first_letter_that_nobody_has_is_given():
         ("con.jpg", "con.jpg_"),
         ("Outliers", "Outliers_"),
         ("no_face", "no_face_"),
+        ("Trash", "Trash_"),
         ("quarantine", "quarantine_"),
         ("person_B", "person_B_"),
         ("Person_0007", "Person_0007_"),
@@ -77,3 +78,8 @@ def test_an_image_appears_once_in_each_of_its_persons_folders():
 def test_an_image_of_nobody_is_an_outlier_and_one_without_faces_says_so():
     assert desired_folders([], has_faces=True) == ("outliers",)
     assert desired_folders([], has_faces=False) == ("no_face",)
+
+
+def test_an_image_that_was_thrown_away_is_in_the_trash_unless_it_shows_somebody_else():
+    assert desired_folders([], has_faces=True, is_trashed=True) == ("trash",)
+    assert desired_folders(["Alice"], has_faces=True, is_trashed=True) == ("Alice",)

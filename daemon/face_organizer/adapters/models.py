@@ -191,14 +191,14 @@ def _recipe_of(folder: Path, name: str, address: str, cache: Path) -> Recipe:
     if known == origin and told.get("converter_version") == CONVERTER_VERSION:
         return _remembered(told, address, folder, cache)
     manifest = describe(folder, name, signature)
-    return Recipe(manifest, address, cache, partial(_read_brought, folder), origin, proven=False)
+    return Recipe(manifest, address, cache, partial(_read_brought, folder, cache), origin, proven=False)
 
 
 def _remembered(told: Mapping[str, object], address: str, folder: Path, cache: Path) -> Recipe:
     manifest = manifest_of({key: told[key] for key in Manifest.__struct_fields__ if key in told}, cache / MANIFEST)
     origin = told["origin"]
     assert isinstance(origin, dict)
-    return Recipe(manifest, address, cache, partial(_read_brought, folder), origin, proven=False)
+    return Recipe(manifest, address, cache, partial(_read_brought, folder, cache), origin, proven=False)
 
 
 def _pack(recipe: Recipe, whitening: Whitening | None) -> Pack:
@@ -255,13 +255,16 @@ def _read_packaged(package: str, source: Source) -> bytes:
     return data
 
 
-def _read_brought(folder: Path, source: Source) -> bytes:
+def _read_brought(folder: Path, cache: Path, source: Source) -> bytes:
     """The bytes of a file that somebody brought. Raises ModelError: missing, or not what it was."""
     path = folder / source.file
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} of the model pack cannot be read: {error.strerror}") from error
+        raise ModelError(
+            f"{path} of the model pack cannot be read: {error.strerror}; put it back, or delete {cache}, which was made"
+            " of it, if no library needs the pack"
+        ) from error
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise ModelError(
             f"{path} is not what it was when the pack was first looked at (sha256 differs): put the right file there"

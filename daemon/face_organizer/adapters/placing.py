@@ -32,12 +32,12 @@ from face_organizer.adapters.files import (
     unlink,
 )
 from face_organizer.adapters.reasons import remove_reason, write_reason
-from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, Placed, PlacementMode
+from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, TRASH, Placed, PlacementMode
 
 LINK_REFUSED = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 """Answers of link(2) that mean "not this way": no links here, not of this file, not across file systems."""
 
-STAYING_FOLDERS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
+STAYING_FOLDERS = frozenset({OUTLIERS, NO_FACE, QUARANTINE, TRASH})
 SPARE_NUMBER = 1000
 
 

@@ -22,6 +22,7 @@ TEXT = """\
 This folder is a library of Face Organizer. Each folder in it is a person, and holds the images that show that person.
 
   outliers/     images of people who are in no folder (yet)
+  trash/        images that you deleted from somebody's folder, and that are still elsewhere
   no_face/      images in which no face was found
   quarantine/   files that could not be read, each with the reason beside it
 

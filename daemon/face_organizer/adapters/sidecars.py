@@ -21,6 +21,7 @@ HEAD_BYTES = 1 << 22
 """Of an image, where a packet is looked for: JPEG, PNG, TIFF and HEIC have it near their beginning."""
 
 SIZE_MAX_BYTES = 1 << 23
+STAGED = ".face-organizer-export-"
 EXIFTOOL_WITHIN_S = 120.0
 
 
@@ -64,13 +65,14 @@ def images_below(paths: list[Path]) -> Iterator[Path]:
             )
 
 
-def named_regions(image: Path) -> list[Region]:
-    """The names that other programs gave to faces in an image: in NAME.jpg.xmp, in NAME.xmp, or in the file itself;
-    the first that has any."""
+def named_regions(image: Path) -> tuple[list[Region], bool]:
+    """The names that were given to faces in an image: in NAME.jpg.xmp, in NAME.xmp, or in the file itself; the first
+    that has any. And: is that a sidecar that we wrote?"""
     for path in (sidecar_of(image), image.with_suffix(SIDECAR_ENDING)):
-        if found := regions_in(_content(path) or b""):
-            return found
-    return regions_within(image)
+        content = _content(path) or b""
+        if found := regions_in(content):
+            return found, is_ours(content)
+    return regions_within(image), False
 
 
 def regions_within(image: Path) -> list[Region]:
@@ -102,14 +104,22 @@ def exiftool() -> str:
     return program
 
 
-def copy_with(image: Path, target: Path, packet: str) -> None:
+def clear_staged(folder: Path) -> None:
+    """Remove what processes that were killed have begun in it: see copy_with."""
+    for path in folder.glob(f"{STAGED}*"):
+        if not Path("/proc", path.stem.removeprefix(STAGED)).exists():
+            path.unlink(missing_ok=True)
+
+
+def copy_with(image: Path, target: Path, packet: str, staged_in: Path | None = None) -> None:
     """A copy of the image that has the regions in itself, by exiftool. What else it says of itself stays. The target
     may be the image: it is the old file or the new one, whole, whatever happens.
 
-    Raises RequestError.
+    staged_in: a folder on the same file system where it is begun; beside the target if None. Raises RequestError.
     """
     program = exiftool()
-    staged, source = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.xmp")
+    begun = staged_in / f"{STAGED}{os.getpid()}" if staged_in else target.with_name(f".{target.name}")
+    staged, source = begun.with_name(f"{begun.name}.part"), begun.with_name(f"{begun.name}.xmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         before = image.stat()

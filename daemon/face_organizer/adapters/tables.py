@@ -86,7 +86,7 @@ class _Parquet:
             from pyarrow import parquet
         except ModuleNotFoundError as error:
             raise RequestError(
-                "--format parquet needs the extra [parquet]: pip install 'face-organizer[parquet]'"
+                f"--format parquet needs pyarrow, which is not installed: {sys.executable} -m pip install pyarrow"
             ) from error
         kinds = {"int": pyarrow.int64(), "float": pyarrow.float64(), "text": pyarrow.string(), "bool": pyarrow.bool_()}
         self._arrow = pyarrow

@@ -149,6 +149,15 @@ class FolderTree:
             yield Spot(found, self._root / folder / name) if found is not None else None
 
 
+def trace(root: Path, path: str) -> Signature | None:
+    """What tells what lies at a place, or a folder, from anything else; None where nothing does. Any thread."""
+    try:
+        found = os.lstat(root / path)
+    except OSError:
+        return None
+    return Signature(0, 0, found.st_ino) if stat.S_ISDIR(found.st_mode) else _told(path, found).signature
+
+
 def _lifted(source: Spot, target: Spot) -> str:
     """Give a file the first free name in the target's folder; returns it."""
     for number in itertools.count(1):

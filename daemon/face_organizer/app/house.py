@@ -23,7 +23,7 @@ from face_organizer.adapters.originals import Originals
 from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
-from face_organizer.adapters.tree import FolderTree
+from face_organizer.adapters.tree import FolderTree, trace
 from face_organizer.app.devices import make_engine
 from face_organizer.app.enrol import Enrol
 from face_organizer.app.intake import Intake
@@ -87,11 +87,13 @@ class House:
         log: Log,
         lock: LibraryLock,
         store: LmdbStore,
-        pulses: Pulses | None,
-        neighbours: Callable[[], Sequence[str]],
-        engine_of: Callable[[Config], Engine] | None,
+        pulses: Pulses | None = None,
+        neighbours: Callable[[], Sequence[str]] = tuple,
+        engine_of: Callable[[Config], Engine] | None = None,
     ) -> None:
-        """Opens the views; see Organizer. Raises StoreError, ConfigError."""
+        """Opens the views. neighbours: what is wrong with other libraries of the process, in sentences.
+        engine_of(config): one that runs its faces.pack, shared, which whoever made it stops; without, it has its own.
+        Raises StoreError, ConfigError."""
         self.told = Telling(log, begin_at=randbits(48))
         self.config, self.log, self.lock, self.store = config, self.told, lock, store
         self._neighbours = neighbours
@@ -154,7 +156,7 @@ class House:
             pixels_max=config.watch.pixels_max,
         )
         self._erase_thumbnails = thumbnails.erase
-        self._stir = Stir(monotonic)
+        self._stir = Stir(monotonic, partial(trace, config.library_path))
         self.placer = Placer(
             store, self._folders, self.threads.post, log, monotonic, self.space, self.timings.observe, self._stir.ours
         )

@@ -24,6 +24,7 @@ from face_organizer.adapters.reading import read_settled
 from face_organizer.app.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
+from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Reply, Stage
 from face_organizer.pipeline.ingest import Ingest
@@ -31,7 +32,17 @@ from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
-from face_organizer.types import DecodedImage, Float32, ImageRef, InboxState, Rejected, SeenFace, SeenImage, Signature
+from face_organizer.types import (
+    TRASH,
+    DecodedImage,
+    Float32,
+    ImageRef,
+    InboxState,
+    Rejected,
+    SeenFace,
+    SeenImage,
+    Signature,
+)
 
 
 class Reader:
@@ -223,12 +234,15 @@ class Intake:
                     reply.give(txn.file_of_source(os.fsencode(ref.path)))
 
     def _known(self, path: Path, signature: Signature) -> bool:
-        """Truth has exactly this file already. Any thread."""
+        """Truth has exactly this file already, or somebody threw away what the inbox still holds. Any thread."""
         with self._store.read() as txn:
             if txn.is_forgotten(os.fsencode(path), signature):
                 return True
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
-        return file is not None and signature in (file.signature, file.origin) and not file.missing
+            if file is None or signature not in (file.signature, file.origin):
+                return False
+            is_thrown = self._config.placement != "move" and wanted_folders(txn, file) == (TRASH,)
+            return is_thrown or not file.missing
 
     # questions
 

@@ -1,7 +1,7 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: adapters, pipeline, parts, moving, organizer, names
+Imports: house, adapters, pipeline, parts, moving, organizer, names
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from face_organizer.adapters.file_systems import refuse_shared
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
@@ -39,7 +40,7 @@ def open_organizer(
     neighbours: Callable[[], Sequence[str]] = tuple,
     engine_of: Callable[[Config], Engine] | None = None,
 ) -> Organizer:
-    """A library to fill, made if it is not there. pulses, neighbours, engine_of: see Organizer.
+    """A library to fill, made if it is not there. pulses, neighbours, engine_of: see House.
 
     Raises AlreadyRunningError, StoreError, ConfigError, and NoRoomError where a new one finds a full disk; one that is
     there opens all the same.
@@ -61,7 +62,10 @@ def open_organizer(
         _tell_of_backup(store, log)
         store = _with_store(store, lambda: _switched(store, config, log, pulses))
         _with_store(store, lambda: _settle_pack(store, config))
-        return _with_store(store, lambda: _remembering(store, config, log, lock, pulses, neighbours, engine_of))
+        return _with_store(
+            store,
+            lambda: Organizer(House(_remembering(store, config, log), log, lock, store, pulses, neighbours, engine_of)),
+        )
     except BaseException:
         lock.release()
         raise
@@ -70,7 +74,13 @@ def open_organizer(
 def open_existing(library: Path, log: Log) -> Organizer:
     """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
-    if not (state / "truth").is_dir():
+    try:
+        is_library = (state / "truth").is_dir()
+    except PermissionError as error:
+        raise StoreError(
+            f"{state} may be looked into by its owner only: give the command as the user whose daemon sorts there"
+        ) from error
+    if not is_library:
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
         )
@@ -80,7 +90,7 @@ def open_existing(library: Path, log: Log) -> Organizer:
         store = open_store(state / "truth", "", 0)
         _tell_of_backup(store, log)
         store = _with_store(store, lambda: _switched(store, _remembered(store, library), log, None))
-        return _with_store(store, lambda: Organizer(_remembered(store, library), log, lock, store))
+        return _with_store(store, lambda: Organizer(House(_remembered(store, library), log, lock, store)))
     except BaseException:
         lock.release()
         raise
@@ -118,17 +128,9 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
         log.warning("store_migrated", copy_of_the_old=str(store.backup))
 
 
-def _remembering(
-    store: LmdbStore,
-    config: Config,
-    log: Log,
-    lock: LibraryLock,
-    pulses: Pulses | None,
-    neighbours: Callable[[], Sequence[str]],
-    engine_of: Callable[[Config], Engine] | None,
-) -> Organizer:
-    """Open it with the number of people it has had so far, unless another is asked for; and note the configuration, for
-    that and for commands that come while no daemon runs, from wherever."""
+def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
+    """The configuration, with the number of people there have been so far unless another is asked for; it is noted,
+    for that and for commands that come while no daemon runs, from wherever."""
     before = _people_before(store)
     config = msgspec.structs.replace(config, people=config.people or before or PEOPLE)
     if before not in (None, config.people):
@@ -139,7 +141,7 @@ def _remembering(
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
-    return Organizer(config, log, lock, store, pulses, neighbours, engine_of)
+    return config
 
 
 def _people_before(store: LmdbStore) -> People | None:

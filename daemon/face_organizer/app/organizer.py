@@ -6,12 +6,10 @@ Imports: house, figures, parts, adapters, pipeline, names, stdlib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
-from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.readme import renew_readme
-from face_organizer.adapters.store import LmdbStore
 from face_organizer.app.figures import figures_of
 from face_organizer.app.house import House
 from face_organizer.app.parts import (
@@ -19,10 +17,8 @@ from face_organizer.app.parts import (
 )
 from face_organizer.config import Config
 from face_organizer.errors import NoRoomError
-from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Job
-from face_organizer.pipeline.pulse import Hung, Pulses
-from face_organizer.ports import Log
+from face_organizer.pipeline.pulse import Hung
 
 README = "readme"
 """The note that says which text the library's README.txt had when it was written."""
@@ -34,20 +30,8 @@ class Organizer:
     start(): with an inbox it is the daemon; without, it serves one command. stop() always.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        log: Log,
-        lock: LibraryLock,
-        store: LmdbStore,
-        pulses: Pulses | None = None,
-        neighbours: Callable[[], Sequence[str]] = tuple,
-        engine_of: Callable[[Config], Engine] | None = None,
-    ) -> None:
-        """Opens the views; see open_organizer and open_existing. neighbours: what is wrong with other libraries of the
-        process, in sentences. engine_of(config): one that runs its faces.pack, shared, which whoever made it stops;
-        without, it has its own. Raises StoreError, ConfigError."""
-        self._house = House(config, log, lock, store, pulses, neighbours, engine_of)
+    def __init__(self, house: House) -> None:
+        self._house = house
         self._threads = self._house.threads
         self.pulses, self.told, self.status = self._threads.pulses, self._house.told, self._house.status
         self.pictures, self.enrol, self.pack = self._house.pictures, self._house.enrol, self._house.pack

@@ -9,6 +9,7 @@ Everything is asked for a page at a time, so that a library of any size goes thr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.sidecars import (
+    clear_staged,
     copy_with,
     exiftool,
     head_of,
@@ -111,6 +113,9 @@ def export_sidecars(library: Path) -> Counts:
     for path in list(stale_sidecars(library, kept)):
         path.unlink()
         counts["removed"] += 1
+        with suppress(OSError):  # else it is not empty
+            if path.parent != library:
+                path.parent.rmdir()
     return counts
 
 
@@ -132,6 +137,7 @@ def export_into_images(library: Path) -> Counts:
     follows. What other programs named elsewhere in an image stays. Links are left alone: what they lead to is not the
     library's. Doing it twice changes nothing. Raises RequestError, in the end for images that could not be written."""
     exiftool()
+    clear_staged(library)
     counts = dict.fromkeys(("written", "as_they_are", "left_alone", "gone"), 0)
     refused: list[str] = []
     with answers_of(library) as asked:
@@ -171,7 +177,7 @@ def _write_into(library: Path, row: dict[str, Any], counts: Counts, refused: lis
             counts["as_they_are"] += 1
             continue
         try:
-            copy_with(path, path, packet(wanted, *size))
+            copy_with(path, path, packet(wanted, *size), library)
             counts["written"] += 1
         except RequestError as error:
             refused.append(str(error))
@@ -193,11 +199,12 @@ def import_names(library: Path, paths: Sequence[Path], *, dry_run: bool) -> dict
     told: list[dict[str, Any]] = [
         {
             "digest": digest_at(image).hex(),
-            "regions": [{"name": region.name, "box": list(region.box)} for region in regions],
+            "regions": [{"name": region.name, "box": list(region.box)} for region in found_in[0]],
             "turn": orientation_of(head_of(image)),
+            "ours": found_in[1],
         }
         for image in images_below(list(paths))
-        if (regions := named_regions(image))
+        if (found_in := named_regions(image))[0]
     ]
     found: dict[str, Any] = {"decisions": [], "images": 0, "matched": 0, "unmatched": 0, "unknown": 0}
     with answers_of(library) as asked:

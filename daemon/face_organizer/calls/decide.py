@@ -13,6 +13,7 @@ from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, face_meant, person_meant
 from face_organizer.calls.told import run_in_full
 from face_organizer.errors import RequestError
+from face_organizer.pipeline.change import images_gone
 from face_organizer.pipeline.cover import cover_of
 from face_organizer.pipeline.recluster import Kept, Kind
 from face_organizer.pipeline.split import parts_of
@@ -112,11 +113,14 @@ class Decide:
             self._desk.crowd.outdate()
 
     def undo(self, decision_id: int | None = None) -> Answer:
-        """Take a decision back, the latest one if none is named."""
+        """Take a decision back, the latest one if none is named. missing: so many of its images nobody has any more."""
         undone, decision = self._desk.decide.undo(decision_id)
         self._desk.crowd.outdate()
         self._desk.log.info("decision_undone", decision_id=undone, kind=decision.kind)
-        return {"undone": undone, "says": decision.says}
+        with self._desk.store.read() as txn:
+            change = txn.changes.get(decision.change_id)
+            missing = images_gone(txn, change) if change else 0
+        return {"undone": undone, "says": decision.says, "missing": missing}
 
     # what is meant, and what was done
 

@@ -45,7 +45,7 @@ class Exchange:
         "unknown"}.
 
         images: [{"digest" (hex), "regions": [{"name", "box": shares of the image, upright or as stored}], "turn": the
-        EXIF orientation}]. dry_run: only tell what would be decided.
+        EXIF orientation, "ours": was it we who wrote them?}]. dry_run: only tell what would be decided.
         """
         desk = self._desk
         with desk.store.read() as txn:

@@ -149,7 +149,10 @@ def undo(decision: int | None, library: Path, as_json: bool) -> None:
     """Take a decision back, the latest one if no number is given; `history` lists them. An undo can be undone."""
     with exits():
         found = answer(library, "undo", decision_id=decision)
-        print_answer(found, f"undone: {found['says']}", as_json)
+        told = f"undone: {found['says']}"
+        if gone := found["missing"]:
+            told += f"\n  images of it that are gone from the library, and come back when you put them back: {gone}"
+        print_answer(found, told, as_json)
 
 
 @main.command()

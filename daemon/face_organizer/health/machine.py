@@ -87,7 +87,7 @@ def _packs(machine: Machine) -> Iterator[Finding]:
                 "pack_damaged",
                 f"the model pack {name} is not as it should be: {'; '.join(problems)}",
                 "nothing can be recognised with damaged networks",
-                "face-organizer models verify",
+                "" if "/" in name else "face-organizer models verify",  # of a folder, what is wrong says what helps
             )
 
 

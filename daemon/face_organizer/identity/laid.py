@@ -16,9 +16,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from face_organizer.types import NO_FACE, NOBODY, OUTLIERS, QUARANTINE
+from face_organizer.types import NO_FACE, NOBODY, OUTLIERS, QUARANTINE, TRASH
 
-NOBODYS = frozenset({OUTLIERS, NO_FACE, QUARANTINE})
+NOBODYS = frozenset({OUTLIERS, NO_FACE, QUARANTINE, TRASH})
 """Folders that belong to nobody: what is dragged there is not who it was."""
 
 GUTTED_MIN = 50
@@ -60,27 +60,30 @@ class Laid:
 class Around:
     """What else is so. persons: folder -> whose it is. standing: the folders that there are. left: how many other files
     lie in a folder as they should, or are on their way there. renamed: folder -> what the same folder is called now,
-    where that is known for sure. known: how many files lie in folders by truth."""
+    where that is known for sure. known: how many files lie in folders by truth. hidden: of those persons, who has no
+    folder."""
 
     persons: Mapping[str, int] = field(default_factory=dict)
     standing: AbstractSet[str] = frozenset()
     left: Mapping[str, int] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     known: int = 0
+    hidden: AbstractSet[int] = frozenset()
 
 
 @dataclass
 class Meaning:
-    """What was meant. names: person -> the name of the folder. merges: person -> into whom. hides: persons.
+    """What was meant. names: person -> the name of the folder. merges: person -> into whom. hides, shows: persons.
 
-    assigns: face -> who it is. rejects: face -> is it to be nobody's (else the next best person's)? unclear: file ->
-    why nothing was understood. gutted: so many are gone that nothing was made of that. told: file -> the persons and
+    assigns: face -> who it is. rejects: face that is to be nobody's -> was its image thrown away? unclear: file -> why
+    nothing was understood. gutted: so many are gone that nothing was made of that. told: file -> the persons and
     faces about whom it says something.
     """
 
     names: dict[int, str] = field(default_factory=dict)
     merges: dict[int, int] = field(default_factory=dict)
     hides: list[int] = field(default_factory=list)
+    shows: list[int] = field(default_factory=list)
     assigns: dict[int, Target] = field(default_factory=dict)
     rejects: dict[int, bool] = field(default_factory=dict)
     unclear: dict[int, str] = field(default_factory=dict)
@@ -110,9 +113,21 @@ def meaning_of(laid: Sequence[Laid], around: Around, closest: Closest) -> Meanin
         # What a whole folder said is said; the file may say more, by where else it was or lies.
         done = {folder for folder in file.was if folder in settled}
         meant.told[file.file_id] += [("person", around.persons[folder]) for folder in sorted(done)]
-        rest = replace(file, was=file.was - done, lies=file.lies - {settled[folder] for folder in done})
+        back = _shown(file, around, meant)
+        rest = replace(file, was=file.was - done | back, lies=file.lies - {settled[folder] for folder in done})
         _one_file(rest, persons, meant, closest)
     return meant
+
+
+def _shown(file: Laid, around: Around, meant: Meaning) -> set[str]:
+    """Who is hidden is shown again where something is laid into the folder. Returns the folders that thereby have the
+    file for good: who is in it already."""
+    came = {folder for folder in file.lies - file.was if around.persons.get(folder) in around.hidden}
+    for person in sorted({around.persons[folder] for folder in came}):
+        if person not in meant.shows:
+            meant.shows.append(person)
+        meant.told[file.file_id].append(("person", person))
+    return {folder for folder in came if around.persons[folder] in file.faces.values()}
 
 
 def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict[str, str]:
@@ -196,7 +211,7 @@ def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: C
     to_nobody = bool(file.lies & NOBODYS - file.was)
     for folder, faces in left.items():
         if to_nobody or folder not in file.twins:
-            meant.rejects |= dict.fromkeys(faces, to_nobody)
+            meant.rejects |= dict.fromkeys(faces, file.lies <= {TRASH})
             meant.told[file.file_id] += [("face", face) for face in faces]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from face_organizer.errors import RequestError
-from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, People, PersonId
+from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, TRASH, People, PersonId
 
 _LENGTH_MAX_BYTES = 200  # of the 255 a file system allows: room for "~2" and ".part"
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')  # what Windows and network shares refuse
@@ -52,7 +52,7 @@ def safe_folder_name(name: str) -> str:
         raise RequestError(f"the name {name!r} is a number, and a number means a person by its id: add a letter")
     if not any(c.isalnum() for c in text):
         raise RequestError(f"the name {name!r} cannot become a folder: it needs at least one letter or digit")
-    taken = text.casefold() in (OUTLIERS, NO_FACE, QUARANTINE)
+    taken = text.casefold() in (OUTLIERS, NO_FACE, QUARANTINE, TRASH)
     return f"{text}_" if taken or _DEFAULT.fullmatch(text) or _DEVICES.fullmatch(text) else text
 
 
@@ -73,11 +73,14 @@ def folded(name: str) -> str:
     return plain_name(name).casefold()
 
 
-def desired_folders(person_folders: Iterable[str], has_faces: bool) -> tuple[str, ...]:
-    """Where an image should appear, given the folder of each face that has a person: never nowhere."""
+def desired_folders(person_folders: Iterable[str], has_faces: bool, is_trashed: bool = False) -> tuple[str, ...]:
+    """Where an image should appear, given the folder of each face that has a person: never nowhere. is_trashed: a human
+    deleted it from somebody's folder."""
     folders = tuple(sorted(set(person_folders)))
     if folders:
         return folders
+    if is_trashed:
+        return (TRASH,)
     return (OUTLIERS,) if has_faces else (NO_FACE,)
 
 

@@ -31,6 +31,7 @@ from face_organizer.ports import Store, Transaction
 from face_organizer.types import (
     NOBODY,
     QUARANTINE,
+    TRASHED,
     Assignment,
     AssignmentRecord,
     FileRecord,
@@ -199,13 +200,15 @@ def wanted_folders(
     if image is None:
         return (QUARANTINE,)
     folders: list[str] = []
+    is_trashed = False
     for face_id in image.face_ids:
         assignment = txn.assignments.get(face_id)
         person_id = assignment.person_id if assignment else NOBODY
+        is_trashed |= assignment is not None and assignment.reason == TRASHED
         person = were.get(person_id) or txn.persons.get(person_id)
         if person is not None and not person.hidden:
             folders.append(person.folder)
-    return desired_folders(folders, has_faces=bool(image.face_ids))
+    return desired_folders(folders, has_faces=bool(image.face_ids), is_trashed=is_trashed)
 
 
 def content_of(image: ImageRecord, file: FileRecord) -> bytes:

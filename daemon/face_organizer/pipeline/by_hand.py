@@ -1,7 +1,7 @@
 """Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: ports, identity, book, brought, compose, decide, drafts, roster, walked
+Imports: types, ports, identity, book, brought, compose, decide, drafts, roster, walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -26,6 +26,7 @@ from face_organizer.pipeline.drafts import Draft
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.walked import Sighting, Walked, folder_of, places_of
 from face_organizer.ports import Transaction, Tree
+from face_organizer.types import NOBODY
 
 
 @dataclass
@@ -63,8 +64,9 @@ class ByHand:
             left = dict(walked.left)
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
-            around = Around(self._persons(txn, seen), walked.folders.keys(), left, renamed, walked.known)
-            gone_by = [each for each in seen if each.laid_in and each.laid_in not in around.persons]
+            persons, hidden = self._persons(txn, seen)
+            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden)
+            gone_by = [each for each in seen if each.laid_in and persons.get(each.laid_in, NOBODY) in {NOBODY, *hidden}]
             drop_brought(txn, (each.file_id for each in gone_by))  # that folder is nobody's any more
             seen = [each for each in seen if each not in gone_by] if gone_by else seen
             laid = self._laid(txn, seen)
@@ -95,15 +97,18 @@ class ByHand:
         except OSError:
             return False
 
-    def _persons(self, txn: Transaction, seen: Sequence[Sighting]) -> dict[str, int]:
-        """folder -> whose it is. The number in a folder's name says so, too, of who had that folder until just now."""
+    def _persons(self, txn: Transaction, seen: Sequence[Sighting]) -> tuple[dict[str, int], set[int]]:
+        """folder -> whose it is, and who of them is hidden. The number in a folder's name says so, too, of who had that
+        folder until just now."""
         living = [(id_, person) for id_, person in txn.persons.items() if id_ in self._roster.faces_of]
-        found = {person.folder: id_ for id_, person in living if not person.hidden}
+        hidden = {id_ for id_, person in living if person.hidden}
+        found = {person.folder: id_ for id_, person in living if id_ in hidden}
+        found |= {person.folder: id_ for id_, person in living if id_ not in hidden}
         for folder in {folder_of(lying.place) for each in seen for lying in each.came} - found.keys():
             heir = living_person(txn, numbered_person(folder))
             if heir in self._roster.faces_of:
                 found[folder] = heir
-        return found
+        return found, hidden
 
     def _laid(self, txn: Transaction, seen: Sequence[Sighting]) -> list[Laid]:
         lies = {

@@ -60,6 +60,14 @@ def moving_persons(change: ChangeRecord) -> dict[int, PersonRecord]:
     }
 
 
+def images_gone(txn: Transaction, change: ChangeRecord) -> int:
+    """Of how many images that a change speaks of, no file is left."""
+    faces = (txn.faces.get(face_id) for face_id in unpack_ids(change.face_ids).tolist())
+    images = (txn.images.get(image_id) for image_id in {face.image_id for face in faces if face})
+    files = ([txn.files.get(file_id) for file_id in image.file_ids] for image in images if image)
+    return sum(all(file is None or file.missing for file in some) for some in files)
+
+
 def pack_ids(ids: Int64) -> bytes:
     return ids.astype("<i8").tobytes()
 

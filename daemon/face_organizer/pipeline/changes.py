@@ -35,6 +35,7 @@ from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Clock, Transaction
 from face_organizer.types import (
     NOBODY,
+    TRASHED,
     Assignment,
     ChangeRecord,
     FormerRecord,
@@ -150,7 +151,8 @@ class Changes:
                 for file_id, _ in files:
                     want_elsewhere(txn, file_id, were=were)
             else:
-                decision = Assignment(PersonId(person_id), 0.0, 0.0, change.reason)
+                reason = TRASHED if person_id == NOBODY and face_id in change.trashed else change.reason
+                decision = Assignment(PersonId(person_id), 0.0, 0.0, reason)
                 self.book.give(txn, face_id, txn.vectors([face_id])[0], decision, change.run_id, were)
                 given.append(face_id)
         self._measure(txn, given)

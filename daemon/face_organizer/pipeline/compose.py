@@ -41,15 +41,17 @@ class Composition:
             self._try([("person", person_id)], lambda: self._name(person_id, folder))  # noqa: B023 - called at once
         for person_id in meant.hides:
             self._try([("person", person_id)], lambda: self._drafts.hide(self._txn, person_id, hidden=True))  # noqa: B023
+        for person_id in meant.shows:
+            self._try([("person", person_id)], lambda: self._drafts.hide(self._txn, person_id, hidden=False))  # noqa: B023
         for person_id, into_id in meant.merges.items():
             self._try([("person", person_id)], lambda: self._merge(person_id, into_id, meant))  # noqa: B023
         goes: dict[int, int] = {}
         for number, (target, faces) in enumerate(self._by_target(meant.assigns).items()):
             made = self._all_or_each(faces, lambda some: self._assign(some, target, UNBORN + number))  # noqa: B023
             goes |= {face: target if isinstance(target, int) else UNBORN + number for face in made}
-        for to_nobody in (False, True):
-            rejected = [face for face, nobody in meant.rejects.items() if nobody == to_nobody]
-            self._all_or_each(rejected, lambda some: self._drafts.reject(self._txn, some, to_nobody=to_nobody))  # noqa: B023
+        for trashed in (False, True):
+            rejected = [face for face, away in meant.rejects.items() if away == trashed]
+            self._all_or_each(rejected, lambda some: self._reject(some, trashed=trashed))  # noqa: B023
         return self._whole(goes), self._failed
 
     # the parts
@@ -93,6 +95,11 @@ class Composition:
         made.verdicts = [*no_more, *made.verdicts]
         return made
 
+    def _reject(self, faces: Sequence[int], *, trashed: bool) -> Draft:
+        made = self._drafts.reject(self._txn, faces, to_nobody=True)
+        made.trashed = set(faces) if trashed else set()
+        return made
+
     # one by one where not all together
 
     def _try(self, about: Sequence[About], make: Callable[[], Draft]) -> bool:
@@ -127,7 +134,9 @@ class Composition:
             whole.persons += [each for each in part.persons if each.person_id not in changed]
             whole.merged |= part.merged
             whole.born_as |= part.born_as
+            whole.trashed |= part.trashed
         whole.goes |= goes
+        whole.trashed = {face for face in whole.trashed if whole.goes[face] == NOBODY}
         told = [part.says for part in parts]
         more = f"; and {len(told) - SAYS_MAX} more" if len(told) > SAYS_MAX else ""
         whole.says = "in the folders: " + "; ".join(told[:SAYS_MAX]) + more

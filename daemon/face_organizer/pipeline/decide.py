@@ -135,6 +135,7 @@ class Decide:
                     reason=made.kind,
                     persons=tuple(made.persons),
                     merged=made.merged,
+                    trashed=tuple(sorted(made.trashed)),
                 )
                 decision_id = txn.new_id("decisions")
                 change_id = write_down(txn, change)

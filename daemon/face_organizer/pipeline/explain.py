@@ -15,7 +15,7 @@ import numpy as np
 from face_organizer.pipeline.answers import image_path
 from face_organizer.pipeline.book import constraints_of, person_with
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NOBODY, AssignmentRecord, Float32, Int64
+from face_organizer.types import NOBODY, TRASHED, AssignmentRecord, Float32, Int64
 
 Answer = dict[str, Any]
 
@@ -36,6 +36,7 @@ RULES = {
     "split": "a human said that a person was several",
     "apart": "a human said that two persons are not one",
     "reject": "a human said that it is not the person it was with",
+    TRASHED: "a human deleted its image from the folder of the person it was with",
     "assign": "a human said who it is",
     "taken_back": "a decision or a run was taken back",
 }

@@ -244,7 +244,7 @@ class Hands:
         for folder in nested:
             with suppress(OSError):  # it is still there at the next walk
                 places = self._tree.lift(folder)
-                self._stir.ours([*places, folder])
+                self._stir.ours([folder], places)
                 self._log.info("folder_lifted", folder=folder, images=len(places))
         self._again_at = self._clock() + self.patience.settle_s
 

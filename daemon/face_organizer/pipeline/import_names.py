@@ -4,13 +4,15 @@ Room:    pipeline (moves)
 Imports: types, errors, ports, identity
 
 Who has a name already keeps it, and gets the faces. Otherwise the person who holds most of the faces of a name is given
-it, unless another name has more of that person's; faces of nobody found a person.
+it, unless another name has more of that person's; faces of nobody found a person. What we told ourselves, by a sidecar
+of ours, is no evidence of what the truth says anyway: it confirms no face of who has the name already.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +51,7 @@ class Plan:
 def plan_names(txn: Transaction, constraints: Constraints, images: Sequence[Mapping[str, Any]]) -> Plan:
     """What the regions of these images amount to; see calls/exchange.py for their form. Raises RequestError."""
     faces_of: dict[str, set[int]] = defaultdict(set)
+    echoes: set[int] = set()
     counted = Counter[str]()
     for told in images:
         image = _image(txn, told)
@@ -60,13 +63,15 @@ def plan_names(txn: Transaction, constraints: Constraints, images: Sequence[Mapp
         pairs = matched(_shares(txn, image), boxes, int(told.get("turn", 1)))
         for face, region in pairs.tolist():
             faces_of[names[region]].add(image.face_ids[face])
+            if told.get("ours"):
+                echoes.add(image.face_ids[face])
         counted["matched"] += len(pairs)
         counted["unmatched"] += len(names) - len(pairs)
     known = _person_of(txn, (face_id for ids in faces_of.values() for face_id in ids))
     meant = [
         each
         for name, person_id in _who_is_who(txn, faces_of, known).items()
-        for each in _meant(txn, constraints, name, person_id, sorted(faces_of[name]), known)
+        for each in _meant(txn, constraints, name, person_id, sorted(faces_of[name]), known, echoes)
     ]
     return Plan(meant, counted["images"], counted["matched"], counted["unmatched"], counted["unknown"])
 
@@ -78,8 +83,10 @@ def _meant(
     person_id: int,
     face_ids: list[int],
     known: Mapping[int, int],
+    echoes: AbstractSet[int],
 ) -> Iterable[Meant]:
-    """The decisions for one name. What they say already is not said again, and what a human said here stands."""
+    """The decisions for one name. What they say already is not said again, and what a human said here stands. echoes:
+    faces that our own sidecars tell of."""
     person = txn.persons.get(person_id)
     face_ids = [face_id for face_id in face_ids if constraints.confirmed.get(face_id) in (None, person_id)]
     if not face_ids:
@@ -92,7 +99,8 @@ def _meant(
         yield Meant("name", name, person_id, tuple(theirs), f"{person.name} is {name}")
         theirs = [face_id for face_id in face_ids if known[face_id] != person_id]
     else:
-        theirs = [face_id for face_id in face_ids if constraints.confirmed.get(face_id) != person_id]
+        new = [face_id for face_id in face_ids if known[face_id] != person_id or face_id not in echoes]
+        theirs = [face_id for face_id in new if constraints.confirmed.get(face_id) != person_id]
     if theirs:
         yield Meant("assign", name, person_id, tuple(theirs), f"{_many(theirs)} assigned to {name}")
 

@@ -141,7 +141,8 @@ def _change(txn: Transaction, change: ChangeRecord, gone: Gone) -> ChangeRecord:
     )
     merged = {old: new for old, new in change.merged.items() if not {old, new} & gone.persons}
     persons = tuple(_persons(txn, change.persons, gone))
-    return replace(change, face_ids=ids, before=before, after=after, merged=merged, persons=persons)
+    trashed = tuple(face_id for face_id in change.trashed if face_id not in gone.faces)
+    return replace(change, face_ids=ids, before=before, after=after, merged=merged, persons=persons, trashed=trashed)
 
 
 def _persons(txn: Transaction, persons: Iterable[PersonChange], gone: Gone) -> Iterator[PersonChange]:

@@ -1,52 +1,65 @@
 """Whether somebody is at work in the folders: hints, less what we did ourselves.
 
 Room:    pipeline (moves)
-Imports: ports
+Imports: types, ports
 
-Thread-safe: the placer tells what it did, whoever follows the folders asks.
+Thread-safe: the placer tells what it did, whoever follows the folders asks. An echo of ours is told by looking: what
+lies there is what we left. Whatever anybody did since, however soon, looks different.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from threading import Lock
 
 from face_organizer.ports import Clock
-
-OURS_S = 10.0
-"""For so long a hint at a place that we changed is an echo of that."""
+from face_organizer.types import Signature
 
 KEPT_MAX = 20_000
+
+Look = Callable[[str], Signature | None]
+"""What tells what lies at a place, or a folder, from anything else; None where nothing does. Any thread."""
 
 
 class Stir:
     """See the module's text."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._lock = clock, Lock()
-        self._ours: dict[str, float] = {}
+    def __init__(self, clock: Clock, look: Look) -> None:
+        self._clock, self._look, self._lock = clock, look, Lock()
+        self._left: dict[str, Signature | None] = {}
         self._theirs: dict[str, float] = {}
 
-    def ours(self, places: Iterable[str]) -> None:
-        """We changed what lies at these places, just now or in a moment."""
-        until = self._clock() + OURS_S
-        with self._lock:
-            for place in places:
-                for path in (place, place.partition("/")[0]):
-                    self._ours[path] = until
-                    self._theirs.pop(path, None)
-            if len(self._ours) > KEPT_MAX:
-                now = self._clock()
-                self._ours = {path: until for path, until in self._ours.items() if until > now}
+    def ours(self, places: Iterable[str], stands: Iterable[str]) -> None:
+        """We changed what lies at these places just now: something stands at some of them, and nothing at the rest."""
+        standing = set(stands)
+        for place in dict.fromkeys((*places, *standing)):
+            folder = place.partition("/")[0]
+            with self._lock:
+                found = self._look(place)
+                if (found is not None) != (place in standing):  # somebody was there before we looked
+                    self._left.pop(place, None)
+                    continue
+                self._leave(place, found)
+                if folder != place:
+                    self._leave(folder, self._look(folder))
+
+    def _leave(self, path: str, found: Signature | None) -> None:
+        self._left.pop(path, None)
+        self._left[path] = found
+        self._theirs.pop(path, None)
+        if len(self._left) > KEPT_MAX:
+            del self._left[next(iter(self._left))]
 
     def hinted(self, paths: Iterable[str]) -> None:
         """Something happened there."""
-        now = self._clock()
-        with self._lock:
-            for path in paths:
-                if self._ours.get(path, -inf) < now and len(self._theirs) < KEPT_MAX:
-                    self._theirs[path] = now
+        for path in paths:
+            with self._lock:
+                if path in self._left and self._left[path] == self._look(path):
+                    continue
+                self._left.pop(path, None)
+                if len(self._theirs) < KEPT_MAX:
+                    self._theirs[path] = self._clock()
 
     def last(self) -> float:
         """When somebody stirred last; -inf where nobody has."""

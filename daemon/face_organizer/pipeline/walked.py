@@ -174,7 +174,8 @@ class Walker:
         pending: frozenset[int],
         instead: Mapping[int, Sequence[Lying]],
     ) -> None:
-        """Which of our files each stray is, and what that makes of those that are gone. instead: see _rewritten."""
+        """Which of our files each stray is, and what that makes of those that are gone. An image that `forget` left
+        lies there because nobody moved it: it is no copy of one that was taken in since. instead: see _rewritten."""
         records = {file_id: file for file_id in gone if (file := txn.files.get(file_id)) is not None}
         by_signature = {file.signature: file_id for file_id, file in records.items()}
         lost = {
@@ -184,7 +185,9 @@ class Walker:
         came: dict[int, list[Lying]] = defaultdict(list)
         for lying in strays:
             beat()
-            file_id = by_signature.get(lying.signature) or self._by_content(txn, lying, lost)
+            file_id = by_signature.get(lying.signature, 0)
+            if not file_id and not txn.is_forgotten(os.fsencode(lying.place)):
+                file_id = self._by_content(txn, lying, lost)
             if not file_id:
                 self._strange(txn, found, lying)
             elif file_id not in pending:

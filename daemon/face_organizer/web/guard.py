@@ -4,7 +4,7 @@ Room:    web (talks)
 Imports: stdlib, starlette
 
 Outermost, around everything. Pages of other hosts reach a browser's loopback too, so that "only this machine" is not
-enough: the Host must be ours (else a foreign name was pointed at us), what changes something needs a header that no
+enough: the Host must be ours (else a foreign name was pointed at us), every POST needs a header that no
 foreign page can send unasked, and a browser that says a request comes from elsewhere is believed.
 """
 
@@ -98,7 +98,7 @@ class Guard:
             if origin is not None and (urlsplit(origin).netloc or "-") != headers.get("host"):
                 return 403, "another site's page asked for a change"
             if not by_bearer and CHANGING not in headers:
-                return 403, "what changes something needs the header X-Face-Organizer: 1, or a bearer token"
+                return 403, "a POST needs the header X-Face-Organizer: 1, or a bearer token (docs/http.md)"
         length = headers.get("content-length", "0")
         bytes_max = _bound(headers, house.file_max_bytes)
         if length.isdecimal() and int(length) > bytes_max + FORM_BYTES:

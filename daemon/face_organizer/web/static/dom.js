@@ -33,6 +33,15 @@ export function icon(name) {
   return svg;
 }
 
+const GONE = "/static/gone.svg";
+
+/** Show in a picture's place that it cannot be had: its file was taken away, or cannot be read any more. */
+export function markGone(picture) {
+  if (picture.src.endsWith(GONE)) return;
+  picture.title = "the picture is gone, or cannot be read";
+  picture.src = GONE;
+}
+
 /** A button with an icon and words; `key` is shown as what the keyboard has for it. */
 export function button(words, run, { key = "", image = "", kind = "", ...props } = {}) {
   const hint = key ? h("kbd", { "aria-hidden": "true" }, key) : null;
@@ -53,21 +62,6 @@ export function iconButton(words, image, run, props = {}) {
     icon(image),
   );
 }
-
-/** Put a word where a picture cannot be had, for as long as the page lives: browsers show a torn one. */
-export const watchPictures = () =>
-  document.addEventListener(
-    "error",
-    async ({ target: picture }) => {
-      if (picture.tagName !== "IMG") return;
-      const word = h("small", {}, "no picture");
-      const gone = h("span", { class: `${picture.className} gone` }, icon("no"), word);
-      picture.replaceWith(gone);
-      const answer = await fetch(picture.src).catch(() => null);
-      if (answer?.status === 404) word.textContent = gone.title = "the file is gone";
-    },
-    true, // errors of pictures do not bubble
-  );
 
 /** A number as people write it. */
 export const count = (number) => number.toLocaleString("en-GB");

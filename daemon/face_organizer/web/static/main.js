@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { changes, undo } from "./acts.js";
 import { complain } from "./dialog.js";
-import { h, icon, iconButton, watchPictures } from "./dom.js";
+import { h, icon, iconButton, markGone } from "./dom.js";
 import { dropping, pickPhoto } from "./drop.js";
 import { bindEverywhere, bindHere, help, listen } from "./keys.js";
 import { Live } from "./live.js";
@@ -117,8 +117,8 @@ let live = null;
 navigation();
 tools();
 listen();
+document.addEventListener("error", ({ target }) => target instanceof HTMLImageElement && markGone(target), true);
 dropping();
-watchPictures();
 bindEverywhere([
   ...NAV.map(([name, words, , key]) => ({ key, words, run: () => (location.hash = `#/${name}`) })),
   { key: "/", words: "find somebody by name", run: findPeople },

@@ -30,7 +30,7 @@ export const faceCell = (face) => [
 
 /** A face in words. */
 export const faceWords = (face) =>
-  `${face.path?.split("/").at(-1) ?? `face ${face.face_id}`}` +
+  `${face.path?.split("/").at(-1) ?? `face ${face.face_id}, whose picture is gone`}` +
   (face.similarity ? `, similarity ${similarity(face.similarity)}` : "") +
   (face.confirmed ? ", confirmed" : "");
 
@@ -47,8 +47,10 @@ export function selectionBar(bar, grid, one, many, acts) {
   );
 }
 
-/** Say that a list is empty, or why it could not be had; nothing where there are rows. words: [title, sentence]. */
+/** Say that a list is empty, why it could not be had, or that of the faces in it no picture is left; else nothing.
+ * words: [title, sentence], of an empty one. */
 export function empty(message, pages, [title, sentence]) {
+  const rows = [...(pages.rows?.values() ?? [])];
   if (pages.error) {
     message.replaceChildren(
       h("h2", {}, "This could not be shown"),
@@ -56,5 +58,10 @@ export function empty(message, pages, [title, sentence]) {
       button("Try again", () => pages.renew()),
     );
   } else if (pages.loaded && pages.total === 0) message.replaceChildren(h("h2", {}, title), h("p", {}, sentence));
+  else if (rows.length && rows.every(({ path }) => path === null))
+    message.replaceChildren(
+      h("h2", {}, "The pictures are gone"),
+      h("p", {}, "Somebody took their files out of the library. What is known of the faces is kept until the person is forgotten."),
+    );
   else message.replaceChildren();
 }
