@@ -94,6 +94,13 @@ def test_persons_who_are_together_in_an_image_are_merged_only_on_purpose(bench: 
     assert bench.desk.persons() == [2] * 6 + [3] * 3 + [2, 2]
 
 
+def test_a_name_that_is_a_folder_of_ours_is_answered_with_the_folder_it_gets(bench: Bench) -> None:
+    decided = bench.desk.decide.name(1, "outliers")
+
+    with bench.desk.store.read() as txn:
+        assert txn.decisions.get(decided).says.endswith("is outliers; the folder is outliers_")
+
+
 def test_parts_that_a_human_split_never_fuse_again(bench: Bench) -> None:
     bench.desk.decide.split(1, [[1, 3], [2]])
     bench.run()

@@ -39,7 +39,8 @@ class LibraryLock:
             holder = _holder(self._descriptor) or os.read(self._descriptor, 32).decode(errors="replace").strip()
             os.close(self._descriptor)
             raise AlreadyRunningError(
-                f"another Face Organizer (process {holder or 'unknown'}) owns {state_dir}"
+                f"another Face Organizer (process {holder or 'unknown'}) owns {state_dir}: commands reach it with"
+                f" --library; to stop it: {f'kill {holder}' if holder else 'end it where it was started'}"
             ) from None
         with suppress(OSError):  # a full disk: the lock holds without a word of who has it
             os.ftruncate(self._descriptor, 0)

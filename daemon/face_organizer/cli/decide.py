@@ -14,7 +14,7 @@ import click
 
 from face_organizer.app.commands import answer, picture
 from face_organizer.cli.shared import exits, json_option, library_option, main, print_answer
-from face_organizer.cli.words import forget_in_words, run_in_words
+from face_organizer.cli.words import counted, forget_in_words, run_in_words
 
 LATEST = 0
 
@@ -138,7 +138,7 @@ def forget(person: str, images: bool, yes: bool, library: Path, as_json: bool) -
             click.echo(forget_in_words(answer(library, "would_forget", person=who), images=images))
             click.confirm("Forget for ever?", abort=True)
         found = answer(library, "forget", person=who, images=images)
-        print_answer(found, f"forgotten: person {found['person_id']} with {found['faces']} faces", as_json)
+        print_answer(found, f"forgotten: person {found['person_id']} with {counted(found['faces'], 'face')}", as_json)
 
 
 @main.command()
@@ -199,7 +199,7 @@ def decide(library: Path, call: str, as_json: bool, **arguments: Any) -> None:
         found = answer(library, call, **arguments)
         told = f"decision {found['decision_id']}: {found['says']}"
         for part in found.get("persons", ()):
-            told += f"\n  person {part['person_id']}: {part['faces']} faces"
+            told += f"\n  person {part['person_id']}: {counted(part['faces'], 'face')}"
         print_answer(found, told, as_json)
 
 

@@ -12,6 +12,11 @@ from typing import Any
 MOVES_SHOWN = 20
 
 
+def counted(number: int, one: str) -> str:
+    """A number of things: 1 face, 2 faces."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 def run_in_words(run: dict[str, Any]) -> str:
     """A run for people: what it changes, the largest moves with an example."""
     lines = [
@@ -106,8 +111,9 @@ def question_in_words(question: dict[str, Any]) -> str:
     """A question of the review queue, and how to answer it."""
     if question["kind"] == "same":
         a, b = question["a"], question["b"]
+        one, other = (f"{each['name']} ({counted(each['faces'], 'face')})" for each in (b, a))
         return (
-            f"Are {b['name']} ({b['faces']} faces) and {a['name']} ({a['faces']} faces) one person?"
+            f"Are {one} and {other} one person?"
             f" similarity {question['similarity']:.2f}\n"
             f"    yes: merge {b['person_id']} {a['person_id']}    no: apart {b['person_id']} {a['person_id']}"
         )
@@ -151,9 +157,17 @@ def pairs_in_words(answer: dict[str, Any]) -> str:
     return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())
 
 
+def _in_one_line(value: Any) -> str:
+    """A name may hold the end of a line; a row may not."""
+    return "\\n".join(str(value).split("\n"))
+
+
 def rows_in_words(rows: list[dict[str, Any]], columns: list[str]) -> str:
     """Aligned columns, never cut: paths are there to be copied."""
-    cells = [columns, *(["" if row[column] is None else str(row[column]) for column in columns] for row in rows)]
+    cells = [
+        columns,
+        *(["" if row[column] is None else _in_one_line(row[column]) for column in columns] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells

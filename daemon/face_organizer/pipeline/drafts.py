@@ -59,7 +59,8 @@ class Drafts:
         after = self._book.called(txn, person_id, person, called)
         return Draft(
             "name",
-            f"{_called(person_id, person)} is {after.name}",
+            f"{_called(person_id, person)} is {after.name}"
+            + (f"; the folder is {after.folder}" if safe_folder_name(after.name) == f"{after.name}_" else ""),
             [Verdict(tuple(confirming), person_id)],
             self._as_they_are(person_id),
             [PersonChange(person_id, person, after)],
@@ -121,7 +122,7 @@ class Drafts:
         leaving = [part for part in leaving if part]
         if not leaving:
             raise RequestError(f"{_called(person_id, person)} changed meanwhile: try again")
-        made = Draft("split", f"{_called(person_id, person)} is {len(leaving) + 1} persons")
+        made = Draft("split", f"{_called(person_id, person)} is several: {len(leaving) + 1} persons")
         made.verdicts.append(Verdict(tuple(kept), person_id))
         for number, part in enumerate(leaving):
             made.verdicts.append(Verdict(tuple(part), UNBORN + number))
