@@ -40,7 +40,8 @@ def is_there(page: Visit) -> None:
 
 
 def findings(page: Visit) -> list[str]:
-    """What axe has against what is shown, and takes for serious."""
+    """What axe has against what is shown, and takes for serious; nothing that still fades in is judged."""
+    page.page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished))")
     found = Axe().run(page.page).response["violations"]
     return [
         f"{each['id']}: {node['html'][:120]}: {node['failureSummary']}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -311,3 +313,10 @@ def test_the_whole_house_was_walked() -> None:
         "adapters",
         "pipeline",
     }
+
+
+def test_a_command_that_only_asks_loads_no_heavy_library() -> None:
+    heavy = ("cv2", "faiss", "fastapi", "lmdb", "onnx", "onnxruntime", "openvino", "pyarrow", "scipy")
+    script = f"import sys, face_organizer.cli; print(*[name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []

@@ -44,10 +44,12 @@ class Threads:
         return bool(self._services)
 
     def stop(self, *names: str) -> None:
-        """These services, one after the other; those that were not started are passed over."""
-        for name in names:
-            if name in self._services:
-                self._services[name].stop()
+        """These services, all asked before the first is waited for; those that were not started are passed over."""
+        services = [self._services[name] for name in names if name in self._services]
+        for service in services:
+            service.ask_to_stop()
+        for service in services:
+            service.stop()
 
     def failure(self) -> BaseException | None:
         """What killed a thread, if anything did."""

@@ -7,7 +7,6 @@ Imports: types, numpy, scipy
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from face_organizer.types import Float32, Int64
 
@@ -32,6 +31,8 @@ def matched(faces: Float32, regions: Float32, orientation: int = 1) -> Int64:
     faces: float32 (n, 4), shares of the upright image; regions: float32 (m, 4), shares of the image upright or as it is
     stored: programs do not agree, so what fits better counts. orientation: EXIF's, 1..8.
     """
+    from scipy.optimize import linear_sum_assignment  # a quarter of a second, which commands that only ask never need
+
     best, pairs = 0.0, np.empty((0, 2), np.int64)
     for boxes in (regions, upright(regions, orientation)):
         shared = overlaps(faces, boxes)

@@ -314,9 +314,13 @@ class Service:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    def ask_to_stop(self) -> None:
+        """It ends when it next looks."""
+        self._stop.set()
+
     def stop(self) -> None:
         """Ask it to end and wait until it has. Doing it twice changes nothing."""
-        self._stop.set()
+        self.ask_to_stop()
         if self._thread.ident is not None:
             self._thread.join()
 

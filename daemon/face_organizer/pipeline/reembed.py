@@ -23,7 +23,7 @@ from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
 from face_organizer.ports import Log, NeighbourFinder, Store, Transaction
 from face_organizer.types import ModelRecord
 
-LOOK_S, ROOM_AGAIN_S = 1.0, 30.0
+LOOK_S, ROOM_AGAIN_S = 0.2, 30.0
 READING = ("filling", "ready")
 """The states in which images are read, those that come meanwhile too."""
 
