@@ -74,15 +74,15 @@ class Bench:
         (self.library / to).mkdir(exist_ok=True)
         (self.library / place).rename(self.library / to / Path(place).name)
 
-    def hear(self, place: str) -> None:
-        """Go on once the kernel has told of somebody's doing at this place: a new folder alone is told of earlier."""
+    def hear(self, *places: str) -> None:
+        """Go on once somebody's doing at all these places was told; of a move into a new folder that takes a while."""
         heard: set[str] = set()
 
         def is_heard() -> bool:
             hints = self.tree.hints(within_s=0.1)
             self.stir.hinted(hints)
             heard.update(hints)
-            return place in heard and self.stir.began() != float("inf")
+            return heard.issuperset(places) and self.stir.began() != float("inf")
 
         wait_until(is_heard)
 
@@ -111,7 +111,7 @@ def test_a_burst_is_one_decision_as_soon_as_nobody_has_stirred_for_a_while(bench
     assert bench.after(SETTLE_S / 2) == []
     bench.drag(f"{ANN}/2.jpg", "Zoe")
     bench.now += 0.1
-    bench.hear("Zoe/2.jpg")
+    bench.hear(f"{ANN}/2.jpg", "Zoe/2.jpg")
     assert bench.after(SETTLE_S * 0.9) == []
 
     assert bench.after(SETTLE_S * 0.2) == ["assign"]

@@ -94,6 +94,19 @@ def test_thumbnails_are_small_jpegs_and_are_not_sent_twice(web: Web) -> None:
     assert list((web.library / ".face-organizer" / "thumbnails").glob("*/*.jpg"))
 
 
+def test_a_thumbnail_of_an_image_that_was_edited_is_sent_although_the_browser_has_one(web: Web) -> None:
+    first = web.get("/api/faces/1/thumbnail", side=96)
+    other = first.content + b"\0"
+    for kept in (web.library / ".face-organizer" / "thumbnails").glob("*/f1-96.jpg"):
+        kept.write_bytes(other)
+
+    again = web.client.get(
+        "/api/faces/1/thumbnail", params={"side": 96}, headers={"If-None-Match": first.headers["etag"]}
+    )
+
+    assert (again.status_code, again.content) == (200, other)
+
+
 def test_the_file_itself_comes_untouched_and_as_a_download(web: Web) -> None:
     image = web.get("/api/images/1")
     file = web.get("/api/images/1/file")

@@ -28,14 +28,6 @@ class Pictures:
         self._store, self._originals, self._cache = store, originals, cache
         self._size_max_bytes, self._pixels_max = size_max_bytes, pixels_max
 
-    def has_face(self, face_id: int) -> bool:
-        with self._store.read() as txn:
-            return txn.faces.get(face_id) is not None
-
-    def has_image(self, image_id: int) -> bool:
-        with self._store.read() as txn:
-            return txn.images.get(image_id) is not None
-
     def face(self, face_id: int, side_px: int) -> bytes:
         """A face with a margin, square, upright, as JPEG. Raises RequestError."""
         with self._store.read() as txn:

@@ -64,10 +64,7 @@ class Runs:
 
         def begin() -> int:
             with self._changes.book.write() as txn:
-                chosen = run_id or newest(txn, "proposed")
-                run = txn.runs.get(chosen)
-                if run is None or run.state != "proposed":
-                    raise RequestError(_not_waiting(txn, run_id, run))
+                chosen, run = _waiting(txn, run_id)
                 txn.put_note(HELD, b"")
                 txn.runs.put(chosen, replace(run, state="applying", waits=""))
                 self._changes.begin(txn, run.change_id)
@@ -80,10 +77,7 @@ class Runs:
 
         def begin() -> int:
             with self._changes.book.write() as txn:
-                chosen = run_id or newest(txn, "proposed")
-                run = txn.runs.get(chosen)
-                if run is None or run.state != "proposed":
-                    raise RequestError(_not_waiting(txn, run_id, run))
+                chosen, run = _waiting(txn, run_id)
                 txn.runs.put(chosen, replace(run, state="dismissed", waits=""))
             return chosen
 
@@ -208,6 +202,15 @@ def _files(txn: Transaction, change_id: int, change: ChangeRecord) -> Iterator[i
         face_id = int.from_bytes(change.face_ids[start : start + 8], "little")
         former = txn.former(change_id, face_id)
         yield from (file_id for file_id, _ in former.places) if former else ()
+
+
+def _waiting(txn: Transaction, run_id: int | None) -> tuple[int, RunRecord]:
+    """This proposal, or the newest. Raises RequestError where it does not wait."""
+    chosen = run_id or newest(txn, "proposed")
+    run = txn.runs.get(chosen)
+    if run is None or run.state != "proposed":
+        raise RequestError(_not_waiting(txn, run_id, run))
+    return chosen, run
 
 
 def _not_waiting(txn: Transaction, run_id: int | None, run: RunRecord | None) -> str:

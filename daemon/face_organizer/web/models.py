@@ -264,10 +264,12 @@ AnyDecision = Annotated[
 
 
 class Decided(Answer):
-    """decision_id: what `undo` takes back (of an undo: what it took back). says: the decision as a sentence."""
+    """decision_id: what `undo` takes back (of an undo: what it took back). says: the decision as a sentence.
+    missing: of an undo, so many of its images are gone from the library, and come back when they are put back."""
 
     decision_id: int
     says: str
+    missing: int = 0
 
 
 class DecisionRow(BaseModel):

@@ -39,7 +39,7 @@ def change_routes(served: Served, clerks: Clerks) -> APIRouter:
         name, arguments = _call_of(decision)
         found = await clerks.ask("decide", calls[name], **arguments)
         if name == "undo":
-            return Decided(decision_id=found["undone"], says=found["says"])
+            return Decided(decision_id=found["undone"], says=found["says"], missing=found["missing"])
         return Decided(**found)
 
     @routes.post("/runs", tags=["runs"])

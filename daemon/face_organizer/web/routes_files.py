@@ -7,6 +7,8 @@ Imports: clerks, guard, models, served, errors, fastapi, starlette, stdlib
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -60,8 +62,9 @@ class Uploads:
     def __init__(self, file_max_bytes: int) -> None:
         self._left_bytes = 2 * file_max_bytes + FORM_BYTES
 
-    async def form(self, request: Request) -> tuple[FormData, int]:
-        """The form, and how many bytes to give back(). Raises HTTPException, BusyError."""
+    @asynccontextmanager
+    async def form(self, request: Request) -> AsyncIterator[FormData]:
+        """The form, for as long as it is held. Raises HTTPException, BusyError."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
             raise HTTPException(415, "send a form: multipart/form-data")
@@ -78,17 +81,15 @@ class Uploads:
 
         parser = MultiPartParser(request.headers, chunks(), max_files=PHOTOS_MAX, max_fields=16, max_part_size=65_536)
         parser.spool_max_size = 0  # never on a disk that nobody minds
+        form = FormData()
         try:
-            return await parser.parse(), held
+            form = await parser.parse()
+            yield form
         except MultiPartException as error:
-            self.give_back(held)
             raise HTTPException(400, f"not a form: {error.message}") from error
-        except BaseException:
-            self.give_back(held)
-            raise
-
-    def give_back(self, held_bytes: int) -> None:
-        self._left_bytes += held_bytes
+        finally:
+            self._left_bytes += held
+            await form.close()
 
 
 def file_routes(served: Served, clerks: Clerks) -> APIRouter:
@@ -97,8 +98,7 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
     @routes.post("/search", tags=["search"], openapi_extra=SEARCH_FORM)
     async def search(request: Request) -> list[Hit]:
         """Who looks like the faces in these photos; or, without a photo, which images show some persons together."""
-        form, held = await uploads.form(request)
-        try:
+        async with uploads.form(request) as form:
             photos = [await _file(each) for each in form.getlist("photos")]
             wanted = _fields(form)
             together = [each.strip() for each in wanted.together.split(",") if each.strip()]
@@ -107,28 +107,20 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
             contents = [(name, base64.b64encode(content).decode()) for name, content in photos]
             named = wanted.model_dump(exclude={"together"})
             return await clerks.ask("look", served.calls["search"], photos=contents, together=together, **named)
-        finally:
-            uploads.give_back(held)
-            await form.close()
 
     @routes.post("/look", tags=["search"], openapi_extra=LOOK_FORM)
     async def look(request: Request) -> Photo:
         """The faces in a photo, to choose one to search with. The photo is not kept."""
-        form, held = await uploads.form(request)
-        try:
+        async with uploads.form(request) as form:
             if [key for key, _ in form.multi_items()] != ["photo"]:
                 raise HTTPException(422, "send one photo")
             name, content = await _file(form["photo"])
             return Photo(**await clerks.ask("look", served.calls["photo"], name, base64.b64encode(content).decode()))
-        finally:
-            uploads.give_back(held)
-            await form.close()
 
     @routes.post("/images", tags=["images"], openapi_extra=ENROL_FORM)
     async def enrol(request: Request) -> Enrolled:
         """Take an image in, as if it had been dropped into the inbox; the answer says whose faces it shows."""
-        form, held = await uploads.form(request)
-        try:
+        async with uploads.form(request) as form:
             if {key for key, _ in form.multi_items()} - {"image", "name"} or len(form.getlist("image")) != 1:
                 raise HTTPException(422, "send one image, and a name if you like")
             name, content = await _file(form["image"])
@@ -137,9 +129,6 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
             if len(content) > served.file_max_bytes:
                 raise HTTPException(413, too_large(served.file_max_bytes))
             return Enrolled(**await clerks.ask("enrol", served.enrol, _plain(name), content))
-        finally:
-            uploads.give_back(held)
-            await form.close()
 
     return routes
 

@@ -1,7 +1,7 @@
 """Routes for pictures: thumbnails of faces and images, and the files themselves.
 
 Room:    web (talks)
-Imports: clerks, routes_look, served, fastapi, stdlib
+Imports: clerks, routes_look, served, tagged, fastapi, stdlib
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from face_organizer.web.clerks import Clerks
 from face_organizer.web.routes_look import AnId
 from face_organizer.web.served import File, Served
+from face_organizer.web.tagged import tagged
 
 Side = Annotated[int, Query(ge=16, le=2048, description="px; the next larger of a few sides is made")]
 Make = Callable[[int, int], bytes]
@@ -23,9 +24,6 @@ Known = Annotated[str | None, Header(alias="if-none-match", include_in_schema=Fa
 
 KEPT = "private, max-age=600"
 """In a browser. No longer: somebody who is forgotten should be gone from there, too."""
-
-VERSION = 1
-"""Of how thumbnails look: raised when that changes."""
 
 CHUNK_BYTES = 1 << 18
 JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, 304: {"description": "as you have it"}}
@@ -36,23 +34,18 @@ def picture_routes(served: Served, clerks: Clerks) -> APIRouter:
     """Everything below /api that is no JSON."""
     routes, pictures = APIRouter(), served.pictures
 
-    async def thumbnail(make: Make, has: Callable[[int], bool], id_: int, side: int, known: str | None) -> Response:
-        tag = f'"{make.__name__}{id_}-{side}-{VERSION}"'
-        headers = {"etag": tag, "cache-control": KEPT}
-        if known is not None and tag in known and await clerks.ask("look", has, id_):
-            return Response(status_code=304, headers=headers)
-        jpeg = await clerks.ask("pictures", make, id_, side)
-        return Response(jpeg, media_type="image/jpeg", headers=headers)
+    async def thumbnail(make: Make, id_: int, side: int, known: str | None) -> Response:
+        return tagged(await clerks.ask("pictures", make, id_, side), "image/jpeg", KEPT, known)
 
     @routes.get("/faces/{face_id}/thumbnail", tags=["faces"], response_class=Response, responses=JPEG)
     async def face_thumbnail(face_id: AnId, side: Side = 160, known: Known = None) -> Response:
         """The face with a margin, square and upright."""
-        return await thumbnail(pictures.face, pictures.has_face, face_id, side, known)
+        return await thumbnail(pictures.face, face_id, side, known)
 
     @routes.get("/images/{image_id}/thumbnail", tags=["images"], response_class=Response, responses=JPEG)
     async def image_thumbnail(image_id: AnId, side: Side = 1024, known: Known = None) -> Response:
         """The whole image, upright, its longer side no longer than about `side`."""
-        return await thumbnail(pictures.image, pictures.has_image, image_id, side, known)
+        return await thumbnail(pictures.image, image_id, side, known)
 
     @routes.get("/images/{image_id}/file", tags=["images"], response_class=StreamingResponse, responses=BYTES)
     async def file(image_id: AnId) -> StreamingResponse:

@@ -1,14 +1,13 @@
 """What is served to browsers: the page's own files, and the interface in words.
 
 Room:    web (talks)
-Imports: fastapi, stdlib
+Imports: tagged, fastapi, stdlib
 
 Nothing is loaded from other hosts, the description of the interface (/docs) least of all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import mimetypes
 from html import escape
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Response
 from starlette.exceptions import HTTPException
+
+from face_organizer.web.tagged import tagged
 
 STATIC = Path(__file__).with_name("static")
 KINDS = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -54,12 +55,8 @@ def _file(name: str, known: str | None) -> Response:
     path = (STATIC / name).resolve()
     if not path.is_relative_to(STATIC) or not path.is_file():
         raise HTTPException(404, f"there is no {name!a} here; /docs describes what there is")
-    content = path.read_bytes()
-    headers = {"etag": f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"', "cache-control": "no-cache"}
-    if known is not None and headers["etag"] in known:
-        return Response(status_code=304, headers=headers)
     kind = KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Response(content, media_type=kind, headers=headers)
+    return tagged(path.read_bytes(), kind, "no-cache", known)
 
 
 def described(spec: dict[str, Any]) -> str:

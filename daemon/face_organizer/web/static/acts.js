@@ -72,7 +72,8 @@ export async function undo() {
 /** Take one decision back, whichever it is. */
 export async function takeBack(decision_id) {
   const answer = await api.decide("undo", { decision_id });
-  toast(`Taken back: ${answer.says}.`);
+  const gone = answer.missing ? ` Gone from the library, until you put them back: ${answer.missing}.` : "";
+  toast(`Taken back: ${answer.says}.${gone}`);
   changed();
 }
 
