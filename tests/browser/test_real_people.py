@@ -130,7 +130,7 @@ def test_a_re_clustering_is_proposed_seen_applied_and_rolled_back(visit: Callabl
     page.find("dialog button", has_text="Roll back").click()
 
     page.says("Rolled back")
-    assert served.people() == before
+    wait_until(lambda: served.people() == before, within_s=30)
 
 
 def test_a_photo_that_was_never_seen_finds_its_person(visit: Callable[..., Visit], served: Served) -> None:
