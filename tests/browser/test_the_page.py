@@ -36,12 +36,16 @@ FRAME_MS = 1000 / 60
 def is_there(page: Visit) -> None:
     expect(page.find("h1")).to_be_visible()
     page.page.wait_for_load_state("load")
+    is_at_rest(page)
+
+
+def is_at_rest(page: Visit) -> None:
     page.holds("document.getAnimations().every((each) => each.playState !== 'running')")
 
 
 def findings(page: Visit) -> list[str]:
     """What axe has against what is shown, and takes for serious; nothing that still fades in is judged."""
-    page.page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished))")
+    is_at_rest(page)
     found = Axe().run(page.page).response["violations"]
     return [
         f"{each['id']}: {node['html'][:120]}: {node['failureSummary']}"
