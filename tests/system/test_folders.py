@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 from numbered import paint
-from process import NUMBERED, Daemon, as_json, files_below
+from process import NUMBERED, Daemon, as_json, files_below, organizer
 from steps import FOLDERS, STEPS
 from support import wait_until
 from survival import Nest
@@ -158,6 +159,66 @@ def test_what_was_dragged_while_nobody_watched_means_the_same_at_the_next_start_
     house.is_well()
     house.once()
     assert house.kinds() == ["sorted"], "what was understood is not understood again"
+
+
+def test_a_command_without_a_daemon_has_what_was_dragged_meanwhile_decided_first_and_one_that_reads_says_so(
+    house: House,
+) -> None:
+    def command(*arguments: str) -> tuple[Any, list[dict[str, Any]]]:
+        done = organizer(*arguments, "--library", house.library, "--json", command=NUMBERED)
+        told = [json.loads(line) for line in done.stderr.splitlines()]
+        return json.loads(done.stdout), [line for line in told if line["event"].startswith("folders")]
+
+    house.once()  # so that the library knows which inbox is its own
+    house.drag(f"{ANN}/00.png", to=BOB)
+    (house.library / CAT).rename(house.library / "Cat")
+    (house.library / BOB / "13.png").rename(house.inbox / "13.png")
+    paint(house.library / ANN / "new.png", [30], 77)
+
+    people, told = command("people")
+    assert {row["name"] for row in people} == {ANN, BOB, CAT}
+    assert [line["event"] for line in told] == ["folders_not_taken_in"]
+    assert told[0]["moved_by_hand"] == 6 and "`face-organizer run --once`" in told[0]["remedy"]
+    assert command("status")[0]["folders"]["moved"] == 6 and house.kinds() == []
+
+    merged, told = command("merge", BOB, "Cat")
+
+    assert [line["event"] for line in told] == ["folders_came_first", "folders_left"]
+    assert house.kinds() == ["sorted", "merge"] and merged["decision_id"] == 2
+    assert {"00.png", "20.png", "10.png"} <= house.names_in("Cat") and told[1]["new_photos"] == 1
+    assert command("status")[0]["folders"]["moved"] == 0 and command("status")[1] == []
+    house.once()
+    house.is_well()
+    assert "13.png" in house.names_in("Cat"), "it was put back into the inbox, not thrown away"
+    assert "new.png" in house.names_in(ANN) and house.kinds() == ["sorted", "merge", "assign"]
+
+
+def test_every_command_that_decides_or_reclusters_begins_with_the_folders(house: House) -> None:
+    commands: tuple[tuple[str, ...], ...] = (
+        ("recluster",),
+        ("undo",),
+        ("name", BOB, "Bob"),
+        ("check", "--repair"),
+    )
+    for number, command in enumerate(commands):
+        house.drag(f"{ANN}/0{number}.png", to=CAT)
+        organizer(*command, "--library", house.library, command=NUMBERED)
+        assert house.names_in(CAT if command != ("undo",) else ANN) >= {f"0{number}.png"}
+
+    assert house.kinds() == ["assign", "assign", "undo", "assign", "name", "assign"]
+    house.is_well()
+
+
+def test_a_command_that_reads_decides_nothing_and_with_folders_unwatched_says_nothing(house: House) -> None:
+    house.settings.write_text(SETTINGS + "watch = false\n")
+    house.once()
+    house.drag(f"{ANN}/00.png", to=BOB)
+
+    for command in ("people", "recluster"):
+        assert organizer(command, "--library", house.library, command=NUMBERED).stderr == ""
+
+    assert answer(house.library, "status")["folders"] is None
+    assert house.kinds() == []
 
 
 def test_what_is_put_back_into_the_inbox_is_sorted_anew_and_nothing_is_said_of_it(house: House) -> None:

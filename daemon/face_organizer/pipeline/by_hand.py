@@ -1,7 +1,8 @@
 """Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, compose, decide, drafts, roster, walked
+Imports: types, ports, identity, book, brought, compose, decide, drafts, matched, roster,
+         walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -23,8 +24,9 @@ from face_organizer.pipeline.brought import drop_brought
 from face_organizer.pipeline.compose import Composition
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
+from face_organizer.pipeline.matched import folder_of, places_of
 from face_organizer.pipeline.roster import Roster
-from face_organizer.pipeline.walked import Sighting, Walked, folder_of, places_of
+from face_organizer.pipeline.walked import Sighting, Walked
 from face_organizer.ports import Transaction, Tree
 from face_organizer.types import NOBODY
 
