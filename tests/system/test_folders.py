@@ -296,6 +296,64 @@ def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_
     house.is_well()
 
 
+def test_an_image_without_a_face_stays_where_it_is_laid_and_follows_the_persons_name(house: House) -> None:
+    (house.inbox / "half.png").write_text("no picture")
+    house.once()
+    daemon, before = house.begin(), house.tree()
+    house.drag("no_face/nobody.png", to=ANN)
+    house.drag("quarantine/half.png", to="Views")
+    wait_until(lambda: not (house.library / "quarantine" / "half.png.reason.txt").exists(), 20)
+    house.is_well()
+    assert house.kinds() == [] and answer(house.library, "status")["folders"]["unclear"] == []
+
+    said = answer(house.library, "name", who=ANN, name="Ann")
+    house.is_well()
+    assert "nobody.png" in house.names_in("Ann") and not (house.library / ANN).exists()
+    answer(house.library, "check", repair=True)
+    answer(house.library, "recluster")
+    assert "nobody.png" in house.names_in("Ann") and house.names_in("Views") == {"half.png"}
+    answer(house.library, "undo", decision_id=said["decision_id"])
+    house.is_well()
+    assert "nobody.png" in house.names_in(ANN) and not (house.library / "Ann").exists()
+    daemon.end()
+    house.drag(f"{ANN}/nobody.png", to="no_face")
+    house.drag("Views/half.png", to="outliers")
+    house.once()
+    assert house.kinds() == ["name", "undo"] and house.tree() == before
+    house.is_well()
+
+
+def test_what_was_laid_with_somebody_who_is_forgotten_lies_with_nobody_again(house: House) -> None:
+    house.drag("no_face/nobody.png", to=ANN)
+    house.once()
+    answer(house.library, "name", who=ANN, name="Ann")
+
+    answer(house.library, "forget", person="Ann")
+
+    assert "nobody.png" in house.names_in("no_face")
+    assert b"Ann" not in (house.library / STATE_FOLDER / "truth" / "data.mdb").read_bytes()
+
+
+@pytest.mark.parametrize("preserving", [True, False], ids=["with its time", "with a new time"])
+@pytest.mark.parametrize("place", ["outliers/stranger.png", "no_face/nobody.png", f"{ANN}/00.png"])
+@pytest.mark.parametrize("name", ["", "other.png"], ids=["", "renamed"])
+def test_a_copy_into_the_inbox_is_a_duplicate_and_nothing_is_unclear(
+    house: House, place: str, name: str, preserving: bool
+) -> None:
+    daemon, before = house.begin(), house.tree()
+    copy = shutil.copy2 if preserving else shutil.copy
+    copy(house.library / place, house.inbox / (name or Path(place).name))
+
+    daemon.wait_for("image_duplicate")
+    wait_until(lambda: not any(house.inbox.iterdir()), 20)
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert daemon.events("folders_unclear") == [] and house.kinds() == ["assign"]
+    assert before.items() - house.tree().items() == {(f"{BOB}/10.png", before[f"{BOB}/10.png"])}
+
+
 def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:
     daemon = house.begin()
     (tmp_path / "elsewhere").mkdir()

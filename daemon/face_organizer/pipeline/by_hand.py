@@ -168,7 +168,7 @@ class ByHand:
             return
         lies = tuple(dict.fromkeys((*(lying.place for lying in seen.came), *seen.stands)))
         if is_gone:
-            made.files[seen.file_id] = replace(seen.record, places=(), missing=True)
+            made.files[seen.file_id] = replace(seen.record, places=(), missing=True, kept_in=())
             return
         is_moved = bool(laid.lies - laid.was) and not seen.record.missing
         if told or (is_moved and laid.lies != laid.was):  # it is placed anew, and clears up what is left behind
@@ -177,7 +177,10 @@ class ByHand:
         if not told and (is_moved or seen.record.missing):
             made.again.add(seen.file_id)
         places = tuple(os.fsencode(place) for place in lies)
-        made.files[seen.file_id] = replace(seen.record, places=places, missing=False)
+        kept_in = tuple(os.fsencode(folder) for folder in sorted(laid.kept_in))
+        made.files[seen.file_id] = replace(seen.record, places=places, missing=False, kept_in=kept_in)
+        if kept_in:
+            made.kept.add(seen.file_id)
 
 
 def _named(seen: Sequence[Sighting], file_id: int) -> str:
