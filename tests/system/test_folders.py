@@ -354,6 +354,28 @@ def test_a_copy_into_the_inbox_is_a_duplicate_and_nothing_is_unclear(
     assert before.items() - house.tree().items() == {(f"{BOB}/10.png", before[f"{BOB}/10.png"])}
 
 
+@pytest.mark.parametrize("who", [33, 0], ids=["a stranger", "somebody known"])
+def test_a_photo_in_a_folder_of_nobodys_stays_what_it_is_when_it_is_copied_into_the_inbox(
+    house: House, who: int
+) -> None:
+    stray = paint(house.library / "Yan" / "yan.png", [who], 80)
+    daemon = house.begin()
+    shutil.copy(stray, house.inbox)
+    daemon.wait_for("image_placed")
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+    house.is_well_but("Yan/yan.png")
+
+    assert house.kinds() == ["assign"] and daemon.events("folders_unclear") == []
+    daemon.end()
+    house.once()
+    house.is_well_but("Yan/yan.png")
+    assert house.kinds() == ["assign"]
+    shutil.copy(house.library / "outliers" / "stranger.png", house.library / "Yan")
+    house.once()
+    assert house.kinds() == ["assign", "assign"], "a copy that somebody makes still says who is in it"
+
+
 def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:
     daemon = house.begin()
     (tmp_path / "elsewhere").mkdir()

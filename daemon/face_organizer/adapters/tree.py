@@ -182,7 +182,8 @@ def _lying(place: str, entry: os.DirEntry[str]) -> Lying | None:
 
 
 def _told(place: str, found: os.stat_result) -> Lying:
-    return Lying(place, Signature(found.st_size, found.st_mtime_ns, found.st_ino), _kind(place, found))
+    signature = Signature(found.st_size, found.st_mtime_ns, found.st_ino)
+    return Lying(place, signature, _kind(place, found), found.st_ctime_ns)
 
 
 def _kind(place: str, found: os.stat_result) -> str:
