@@ -280,6 +280,7 @@ def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_
     house.is_well()
 
     assert house.names_in("trash") == {"00.png", "01.png", "02.png"}
+    assert answer(house.library, "status")["trash"] == 3
     assert house.names_in("outliers") == {"stranger.png"} and "both.png" in house.names_in(BOB)
     house.drag("trash/00.png", to=BOB)
     (house.library / "trash" / "01.png").unlink()

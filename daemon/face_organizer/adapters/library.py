@@ -85,10 +85,19 @@ class Folders:
     def walk(self) -> Iterator[str]:
         """The relative path of every file in the library's folders but the state, the reasons and the sidecars."""
         for folder in sorted(os.listdir(self.root)):
-            if folder.startswith("."):
-                continue
-            with contextlib.ExitStack() as opened:
-                found = open_in(open_root(self.root, opened), folder, opened)
-                for name in os.listdir(found) if found is not None else ():
-                    if not name.endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDING):
-                        yield f"{folder}/{name}"
+            if not folder.startswith("."):
+                yield from self._within(folder)
+
+    def count(self, folder: str) -> int | None:
+        """How many files lie in one folder, but for hidden ones; None where nobody can tell for now. Any thread."""
+        try:
+            return sum(not place.startswith(f"{folder}/.") for place in self._within(folder))
+        except OSError:
+            return None
+
+    def _within(self, folder: str) -> Iterator[str]:
+        with contextlib.ExitStack() as opened:
+            found = open_in(open_root(self.root, opened), folder, opened)
+            for name in os.listdir(found) if found is not None else ():
+                if not name.endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDING):
+                    yield f"{folder}/{name}"
