@@ -22,7 +22,7 @@ from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
-from face_organizer.config import Config, People, check_folders
+from face_organizer.config import Config, check_folders, plain_path, with_inbox_of
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
@@ -131,8 +131,10 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
     """The configuration, with the number of people there have been so far unless another is asked for; it is noted,
     for that and for commands that come while no daemon runs, from wherever."""
-    before = _people_before(store)
+    noted = _noted_before(store)
+    before = noted.people if noted else None
     config = msgspec.structs.replace(config, people=config.people or before or PEOPLE)
+    config = with_inbox_of(config, noted) if noted else config
     if before not in (None, config.people):
         log.warning("people_changed", before=before, people=config.people)
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
@@ -144,12 +146,12 @@ def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
     return config
 
 
-def _people_before(store: LmdbStore) -> People | None:
+def _noted_before(store: LmdbStore) -> Config | None:
     """What the start before went by; None at the first, or where that cannot be told."""
     with store.read() as txn:
         noted = txn.note(SETTINGS)
     with suppress(msgspec.DecodeError):
-        return msgspec.json.decode(noted, type=Config).people
+        return msgspec.json.decode(noted, type=Config)
     return None
 
 
@@ -162,7 +164,7 @@ def _remembered(store: LmdbStore, library: Path) -> Config:
         raise StoreError(
             f"the settings noted in {library} cannot be read ({error}): start `face-organizer run` on it once"
         ) from error
-    return msgspec.structs.replace(config, library=str(library), state_dir="")
+    return msgspec.structs.replace(config, library=str(plain_path(library)), state_dir="")
 
 
 def _with_store(store: LmdbStore, make: Callable[[], T]) -> T:
