@@ -47,6 +47,8 @@ would lie in OUTLIERS. Whoever gets the face, and an undo, replaces the assignme
 STATE_FOLDER = ".face-organizer"
 
 SIDECAR_ENDING = ".xmp"
+SIDECAR_ENDINGS = (SIDECAR_ENDING, ".aae", ".json")
+"""In small letters. What other programs lay beside an image and know it by: Lightroom and digiKam, Apple, Google."""
 """What is called IMAGE.xmp tells of the image beside it, and is none itself."""
 
 

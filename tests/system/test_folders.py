@@ -395,6 +395,26 @@ def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: 
     assert answer(house.library, "status")["folders"]["unclear"] == []
 
 
+def test_sidecars_are_left_where_they_lie_and_told_once(house: House) -> None:
+    names = ("new.png.xmp", "NEW.AAE", "album/new.png.json", "album/metadata.json")
+    for name in names:
+        (house.inbox / name).parent.mkdir(exist_ok=True)
+        (house.inbox / name).write_text("{}")
+    (house.library / ANN / "00.png.json").write_text("{}")
+    paint(house.inbox / "album" / "new.png", [0], 77)
+    daemon = house.begin()
+    daemon.wait_for("image_placed")
+    house.is_well()
+
+    assert not (house.library / "quarantine").exists()
+    assert sorted(str(path) for path in files_below(house.inbox)) == sorted(names)
+    assert [line["files"] for line in daemon.events("sidecars_left")] == [4]
+    status = answer(house.library, "status")
+    assert (status["sidecars"], status["quarantined"], status["problems"]) == (4, 0, [])
+    daemon.end()
+    assert house.once()["quarantined"] == 0 and len(files_below(house.inbox)) == 4
+
+
 def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) -> None:
     daemon = house.begin()
     house.library.rename(house.library.with_name("moved"))

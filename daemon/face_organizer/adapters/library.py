@@ -18,7 +18,7 @@ from face_organizer.adapters.files import Spot, status
 from face_organizer.adapters.placing import CannotPlaceError, Placing
 from face_organizer.adapters.reasons import ENDING as REASON_ENDING
 from face_organizer.errors import DISK_FULL
-from face_organizer.types import QUARANTINE, SIDECAR_ENDING, FileToPlace, Placed, PlacementMode
+from face_organizer.types import QUARANTINE, SIDECAR_ENDINGS, FileToPlace, Placed, PlacementMode
 
 
 class Folders:
@@ -104,5 +104,5 @@ class Folders:
         with contextlib.ExitStack() as opened:
             found = open_in(open_root(self.root, opened), folder, opened)
             for name in os.listdir(found) if found is not None else ():
-                if not name.endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDING):
+                if not name.lower().endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDINGS):
                     yield f"{folder}/{name}"

@@ -72,6 +72,7 @@ class Status:
             "people": self.config.people,
             **self.in_gallery(self._truth),
             "trash": self.trash(),
+            "sidecars": self.intake.sidecars,
             "in_flight": self._in_flight(),
             "folders": self._folders(),
             "paused": _lack_told(self.space.lack),
