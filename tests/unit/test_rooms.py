@@ -316,7 +316,8 @@ def test_the_whole_house_was_walked() -> None:
 
 
 def test_a_command_that_only_asks_loads_no_heavy_library() -> None:
-    heavy = ("cv2", "faiss", "fastapi", "lmdb", "onnx", "onnxruntime", "openvino", "pyarrow", "scipy")
+    heavy = ("PIL", "cv2", "faiss", "fastapi", "lmdb", "numpy", "onnx", "onnxruntime", "openvino", "pyarrow", "rich")
+    heavy += ("scipy", "structlog")
     script = f"import sys, face_organizer.cli; print(*[name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []

@@ -22,12 +22,12 @@ from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
-from face_organizer.config import Config, People, check_folders
+from face_organizer.config import STATE_FOLDER, Config, People, check_folders
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
-from face_organizer.types import STATE_FOLDER, ModelRecord
+from face_organizer.types import ModelRecord
 
 SETTINGS = "settings"
 T = TypeVar("T")

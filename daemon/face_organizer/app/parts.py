@@ -16,7 +16,7 @@ from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack,
 from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
 from face_organizer.adapters.session import open_sessions
-from face_organizer.config import Config, FacesConfig, People
+from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
@@ -27,7 +27,7 @@ from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session, Store
 from face_organizer.traits import Traits
-from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
+from face_organizer.types import DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 

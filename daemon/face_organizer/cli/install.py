@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from face_organizer.app.commands import install_service as install
 from face_organizer.cli.shared import FOLDER, exits, main
 
 
@@ -28,6 +27,8 @@ def install_service(inbox: Path, library: Path, user: str, gpu: bool, web: bool,
 
     One folder that holds both inbox and library is best: between two, every image would be copied instead of moved.
     """
+    from face_organizer.app.machine import install_service as install
+
     with exits():
         lines = install(inbox, library, user, gpu=gpu, web=web, dry_run=dry_run)
         if dry_run:

@@ -13,18 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from face_organizer.app.commands import packs, pull_pack, terms_of, verify_packs
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
@@ -156,6 +145,8 @@ models_dir_option = click.option(
 def list_models(models_dir: Path | None, as_json: bool) -> None:
     """Every pack there is, with its licence: those that come with the program, those that were pulled, and folders of
     networks that were used. The name is what faces.pack is set to; any other folder may be named there too."""
+    from face_organizer.app.machine import packs
+
     with exits():
         rows = packs(models_dir)
         columns = ["name", "detector", "dimension", "attributes", "fingerprint", "licence"]
@@ -167,6 +158,8 @@ def list_models(models_dir: Path | None, as_json: bool) -> None:
 @json_option
 def verify_models(models_dir: Path | None, as_json: bool) -> None:
     """Check the files of every pack against their checksums."""
+    from face_organizer.app.machine import verify_packs
+
     with exits():
         rows = verify_packs(models_dir)
         print_answer(rows, rows_in_words(rows, ["name", "ok", "problem"]), as_json)
@@ -186,6 +179,8 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
     its sha256; a download that breaks is gone on with. A new library uses it with faces.pack = NAME in the
     configuration; `face-organizer reembed --pack NAME` moves one that is there.
     """
+    from face_organizer.app.machine import pull_pack, terms_of
+
     with exits():
         terms = terms_of(name)
         click.echo(terms, err=True)
@@ -213,6 +208,9 @@ def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda here, in_all: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(what)
@@ -233,6 +231,9 @@ def progress_bar() -> Iterator[Callable[[Progressing], None]]:
     if not sys.stderr.isatty():
         yield lambda organizer: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("sorting"),
         BarColumn(),

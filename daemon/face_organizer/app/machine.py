@@ -1,0 +1,98 @@
+"""What a command does that is about this machine and not about a library: model packs, doctor, the service.
+
+Room:    app (wires)
+Imports: adapters, health, names
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from face_organizer.adapters.examine import examine
+from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
+from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.adapters.pull import archive_of, pull, zoo
+from face_organizer.config import STATE_FOLDER, Config, check_folders, load
+from face_organizer.errors import ModelError
+from face_organizer.facts import Finding, Machine
+from face_organizer.health.diagnose import diagnose
+
+
+def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Every model pack we know, by what faces.pack is to be set to."""
+    return [
+        {
+            "name": pack.address,
+            "detector": pack.detector_kind,
+            "dimension": pack.dimension,
+            "attributes": pack.traits.attributes is not None,
+            "fingerprint": pack.fingerprint,
+            "licence": pack.licence,
+        }
+        for pack in list_packs(models_dir)
+    ]
+
+
+def terms_of(name: str) -> str:
+    """What is to be accepted before a pack is pulled, and how much comes. Raises ModelError: no such pack."""
+    return f"{zoo().terms}\n\n{name}.zip has {archive_of(name).size_bytes / 1e6:,.0f} MB."
+
+
+def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
+    """Fetch a pack and make it fit to run; the terms have been accepted. Raises ModelError."""
+    folder = pull(name, models_dir, source, tick)
+    pack = load_pack(name, models_dir)
+    return {
+        "name": name,
+        "folder": str(folder),
+        "detector": pack.detector_kind,
+        "dimension": pack.dimension,
+        "attributes": pack.traits.attributes is not None,
+        "fingerprint": pack.fingerprint,
+        "licence": pack.licence,
+    }
+
+
+def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
+    rows = []
+    for pack in list_packs(models_dir):
+        try:
+            if not pack.recogniser_path.exists():
+                load_pack(pack.address, models_dir)
+            problems = verify_pack(pack.address, models_dir)
+        except ModelError as error:
+            problems = [str(error)]
+        rows.append({"name": pack.address, "ok": not problems, "problem": "; ".join(problems)})
+    return rows
+
+
+def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
+
+    libraries: see config.load_libraries.
+    """
+    folders: list[tuple[str, Path]] = []
+    for config in libraries.values():
+        state = config.library_path / STATE_FOLDER
+        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
+        folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
+    faces = next(iter(libraries.values())).faces
+    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
+    machine = examine(",".join(faces.wanted), folders, models_dir)
+    return machine, diagnose(machine)
+
+
+def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
+    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
+    config = load(None, inbox=str(inbox), library=str(library))
+    check_folders(config)
+    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
+    todo = steps(wish)
+    if not dry_run:
+        carry_out(todo)
+        check(wish)
+    return [str(step) for step in todo]
