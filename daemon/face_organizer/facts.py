@@ -91,7 +91,8 @@ class Machine:
 
     devices_wanted: those of the configuration, with commas. container: are we in one? devices: the NVIDIA device files.
     links: names of libraries beside others' on the loader's path that lead elsewhere than they say, as (name, target).
-    packs: model pack -> what is wrong with its files. systemd: its version, "" where it does not run.
+    packs: model pack -> what is wrong with its files. packs_away: those whose folder is not there; they run from what
+    was made of it. models_dir: where packs lie, "" at the usual place. systemd: its version, "" where it does not run.
     """
 
     python: str = ""
@@ -108,6 +109,8 @@ class Machine:
     folders: tuple[Folder, ...] = ()
     limits: Limits = Limits()
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    packs_away: tuple[str, ...] = ()
+    models_dir: str = ""
     systemd: str = ""
 
     def trial(self, device: str) -> Trial | None:

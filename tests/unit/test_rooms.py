@@ -83,6 +83,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/store.py",
         "adapters/schema.py",
         "adapters/thumbnails.py",
+        "adapters/remove.py",
         "adapters/unpack.py",
     ),
     "signal": ("__main__.py", "app/serve.py"),

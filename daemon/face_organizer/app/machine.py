@@ -1,7 +1,7 @@
 """What a command does that is about this machine and not about a library: model packs, doctor, the service.
 
 Room:    app (wires)
-Imports: adapters, health, names
+Imports: opening, adapters, health, names
 """
 
 from __future__ import annotations
@@ -11,12 +11,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
-from face_organizer.adapters.models import list_packs, load_pack, verify_pack
+from face_organizer.adapters.models import (
+    default_models_dir,
+    describe_pack,
+    is_pulled,
+    is_spoiled,
+    known_addresses,
+    list_packs,
+    load_pack,
+    verify_pack,
+)
 from face_organizer.adapters.pull import archive_of, pull, zoo
+from face_organizer.adapters.remove import address_meant, libraries_noted
+from face_organizer.adapters.remove import remove_pack as remove_files
 from face_organizer.config import STATE_FOLDER, Config, check_folders, load
-from face_organizer.errors import ModelError
+from face_organizer.errors import ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 
@@ -42,8 +54,10 @@ def terms_of(name: str) -> str:
 
 
 def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
-    """Fetch a pack and make it fit to run; the terms have been accepted. Raises ModelError."""
-    folder = pull(name, models_dir, source, tick)
+    """Fetch a pack, unless it is here and sound, and make it fit to run; the terms have been accepted. Raises
+    ModelError."""
+    anew = is_pulled(name, models_dir or default_models_dir()) and is_spoiled(name, models_dir)
+    folder = pull(name, models_dir, source, tick, anew=anew)
     pack = load_pack(name, models_dir)
     return {
         "name": name,
@@ -59,15 +73,48 @@ def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[i
 def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
     rows = []
-    for pack in list_packs(models_dir):
+    for address in known_addresses(models_dir):
         try:
-            if not pack.recogniser_path.exists():
-                load_pack(pack.address, models_dir)
-            problems = verify_pack(pack.address, models_dir)
+            if not describe_pack(address, models_dir).recogniser_path.exists():
+                load_pack(address, models_dir)
+            problems = verify_pack(address, models_dir)
         except ModelError as error:
             problems = [str(error)]
-        rows.append({"name": pack.address, "ok": not problems, "problem": "; ".join(problems)})
+        rows.append({"name": address, "ok": not problems, "problem": "; ".join(problems)})
     return rows
+
+
+def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
+    """Delete what is held of a pack that no library needs; a folder that somebody brought stays. Twice is once.
+
+    {"name", "removed": the folders that were there}. Raises RequestError naming the libraries that need it, ModelError,
+    AlreadyRunningError and StoreError where one of them cannot be asked.
+    """
+    address = address_meant(name, models_dir)
+    for library in libraries_noted(models_dir):
+        in_use, beside = _packs_held(library)
+        if address == in_use:
+            raise RequestError(
+                f"the library {library} goes by the model pack {address}: `face-organizer reembed --pack NAME --library"
+                f" {library}` moves it to another, and --discard gives up the way back"
+            )
+        if address == beside:
+            raise RequestError(
+                f"the library {library} holds embeddings of the model pack {address} beside those in use:"
+                f" `face-organizer reembed --discard --library {library}` deletes them"
+            )
+    return {"name": address, "removed": [str(folder) for folder in remove_files(name, models_dir)]}
+
+
+def _packs_held(library: Path) -> tuple[str, str]:
+    """The pack that a library goes by, and the one beside it; "" where there is none."""
+    try:
+        told = ask(library / STATE_FOLDER, "reembed_told")
+    except ConnectionError:
+        from face_organizer.app.opening import packs_held  # which takes a second
+
+        return packs_held(library)
+    return told["in_use"], told["beside"]["pack"] if told["beside"] else ""
 
 
 def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:

@@ -195,6 +195,26 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
         )
 
 
+@models.command(name="remove")
+@click.argument("name", metavar="NAME|DIR")
+@models_dir_option
+@json_option
+def remove_models(name: str, models_dir: Path | None, as_json: bool) -> None:
+    """Delete what is held of a pack: what was pulled, and what was made of it. A folder of your own stays as it is.
+
+    NAME as `models list` shows it. Refused while a library goes by the pack, or keeps its embeddings beside those in
+    use; those that ran with this models folder are asked. Saying it twice changes nothing.
+    """
+    from face_organizer.app.machine import remove_pack
+
+    with exits():
+        removed = remove_pack(name, models_dir)
+        folders = "\n".join(removed["removed"])
+        print_answer(
+            removed, f"removed:\n{folders}" if folders else f"nothing is held of {name}; see `models list`", as_json
+        )
+
+
 def _accepted() -> bool:
     """Ask on a terminal; a script has to say it."""
     if not sys.stdin.isatty():
