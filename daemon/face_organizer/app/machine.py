@@ -13,7 +13,7 @@ from typing import Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
-from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
+from face_organizer.adapters.install import SETTINGS, Place, Wish, carry_out, check, program_here, steps
 from face_organizer.adapters.models import (
     default_models_dir,
     describe_pack,
@@ -27,10 +27,13 @@ from face_organizer.adapters.models import (
 from face_organizer.adapters.pull import archive_of, pull, zoo
 from face_organizer.adapters.remove import address_meant, libraries_noted
 from face_organizer.adapters.remove import remove_pack as remove_files
-from face_organizer.config import STATE_FOLDER, Config, check_folders, load
-from face_organizer.errors import ModelError, RequestError
+from face_organizer.config import STATE_FOLDER, Config, check_libraries, load_libraries
+from face_organizer.errors import ConfigError, ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
+
+USUAL = Path("/srv/face-organizer")
+"""Where the service has its inbox and its library, unless somebody says otherwise."""
 
 
 def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -127,19 +130,51 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
         state = config.library_path / STATE_FOLDER
         folders += [("inbox", config.inbox_path), ("library", config.library_path)]
         folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
-    faces = next(iter(libraries.values())).faces
-    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
-    machine = examine(",".join(faces.wanted), folders, models_dir)
+    shared = next(iter(libraries.values()))
+    machine = examine(",".join(shared.faces.wanted), folders, models_folder(shared))
     return machine, diagnose(machine)
 
 
-def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
-    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
-    config = load(None, inbox=str(inbox), library=str(library))
-    check_folders(config)
-    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
+def install_service(
+    inbox: Path | None, library: Path | None, user: str, *, gpu: bool, web: bool, dry_run: bool
+) -> tuple[list[str], list[Path]]:
+    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them, and the
+    inboxes.
+
+    It serves the libraries that its settings name, or the one of inbox and library (None: the usual ones) where they
+    have no [[library]] tables. Raises ConfigError, RequestError.
+    """
+    libraries = _served(inbox, library)
+    check_libraries(libraries)
+    tables = "" not in libraries
+    wish = Wish(program_here(), tuple(map(_place, libraries.values())), user, gpu, web, tables)
     todo = steps(wish)
     if not dry_run:
         carry_out(todo)
         check(wish)
-    return [str(step) for step in todo]
+    return [str(step) for step in todo], [place.inbox for place in wish.places]
+
+
+def _served(inbox: Path | None, library: Path | None) -> dict[str, Config]:
+    """By name; "" is the only one."""
+    settings = SETTINGS if SETTINGS.exists() else None
+    named = {"inbox": str(inbox.absolute()) if inbox else None, "library": str(library.absolute()) if library else None}
+    libraries = load_libraries(settings, **named)
+    if "" in libraries:
+        libraries = load_libraries(settings, **{key: named[key] or str(USUAL / key) for key in named})
+    for config in libraries.values():
+        for path in (config.inbox, config.library, config.state_dir, config.faces.models_dir):
+            if path and not path.startswith("/"):
+                raise ConfigError(f"{SETTINGS}: {path} must begin with /, for the service starts in no folder of yours")
+    return libraries
+
+
+def _place(config: Config) -> Place:
+    models_dir = models_folder(config)
+    besides = [config.state_path] if config.state_dir else []
+    return Place(config.inbox_path, config.library_path, (*besides, *([models_dir] if models_dir else [])))
+
+
+def models_folder(config: Config) -> Path | None:
+    """Where made and pulled packs lie; None: at the usual place."""
+    return Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None

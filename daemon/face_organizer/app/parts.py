@@ -17,7 +17,7 @@ from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
 from face_organizer.adapters.session import open_sessions
 from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
-from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
+from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError, why_not_written
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
 from face_organizer.pipeline.hands import Attentive
@@ -108,7 +108,7 @@ def make_folder(path: Path, what: str) -> bool:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
-        raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot make the {what} folder {path}: {why_not_written(error)}") from error
     return not there
 
 
