@@ -28,7 +28,7 @@ from face_organizer.adapters.runtime import is_gpu, number_of
 from face_organizer.ports import Log
 from face_organizer.types import Float16, Float32, Int64
 
-TRIED_ROWS, TRIED_LISTS = 20_000, 512
+TRIED_ROWS, TRIED_LISTS, TRIED_TIMES = 20_000, 512, 2
 LARGE = 4.0
 """So many times the trial a job is, before a trial pays."""
 WITHIN_S, WITHIN_TIMES = 120.0, 10.0
@@ -89,12 +89,12 @@ class Bulk:
     def _done(self, job: Job, piece: Callable[[], Job], tried: float) -> Any:
         """piece(): a part of the job that is large enough to tell; tried: its size."""
         if job.size < LARGE * tried or not self._usable():
-            return _on_processor(job)
+            return job.timed(JOBS[job.name][0])[1]
         try:
             rule = self._rules[job.name] = self._rules.get(job.name) or self._measure(piece())
             if rule.prefers_cards(job.size):
                 within_s = max(WITHIN_S, WITHIN_TIMES * rule.on_processor_s * job.size)
-                return self._told(job, ", ".join(self._usable()), lambda: _on_cards(self._usable(), job, within_s)[1])
+                return self._told(job, ", ".join(self._usable()), *_on_cards(self._usable(), job, within_s))
         except _CardsError as error:
             self._cards = ()
             self._log.error(
@@ -104,7 +104,7 @@ class Bulk:
                 instead="the processor, until this process ends",
                 help="`face-organizer doctor` looks for the cause",
             )
-        return self._told(job, "processor", lambda: _on_processor(job))
+        return self._told(job, "processor", *job.timed(JOBS[job.name][0]))
 
     def _usable(self) -> Sequence[str]:
         if self._cards is None:
@@ -113,11 +113,9 @@ class Bulk:
 
     def _measure(self, piece: Job) -> Rule:
         began = perf_counter()
-        on_cards_s, _ = _on_cards(self._usable(), piece, WITHIN_S)
-        start_s = perf_counter() - began - on_cards_s
-        began = perf_counter()
-        _on_processor(piece)
-        on_processor_s = perf_counter() - began
+        on_cards_s, _ = _on_cards(self._usable(), piece, WITHIN_S, TRIED_TIMES)
+        start_s = max(0.0, perf_counter() - began - TRIED_TIMES * on_cards_s)
+        on_processor_s, _ = piece.timed(JOBS[piece.name][0], TRIED_TIMES)
         self._log.info(
             "faiss_measured",
             work=piece.name,
@@ -128,10 +126,8 @@ class Bulk:
         )
         return Rule(start_s, on_cards_s / piece.size, on_processor_s / piece.size)
 
-    def _told(self, job: Job, where: str, work: Callable[[], Any]) -> Any:
-        began = perf_counter()
-        given = work()
-        self._log.info("faiss_ran", work=job.name, on=where, seconds=round(perf_counter() - began, 3))
+    def _told(self, job: Job, where: str, seconds: float, given: Any) -> Any:
+        self._log.info("faiss_ran", work=job.name, on=where, seconds=round(seconds, 3))
         return given
 
 
@@ -139,18 +135,14 @@ class _CardsError(Exception):
     """The process of the cards gave no answer; the text says why."""
 
 
-def _on_processor(job: Job) -> Any:
-    return JOBS[job.name][0](**job.arguments)
-
-
-def _on_cards(names: Sequence[str], job: Job, within_s: float) -> tuple[float, Any]:
-    """Seconds without the start, and what the job gave. Raises _CardsError."""
+def _on_cards(names: Sequence[str], job: Job, within_s: float, times: int = 1) -> tuple[float, Any]:
+    """As Job.timed, without the start of the process. Raises _CardsError."""
     command = [sys.executable, "-m", "face_organizer.adapters.cards"]
     try:
         # In a group of its own: Ctrl-C is for us, who wait for it.
         done = subprocess.run(
             command,
-            input=pickle.dumps((tuple(names), job), protocol=5),
+            input=pickle.dumps((tuple(names), job, times), protocol=5),
             capture_output=True,
             timeout=within_s,
             process_group=0,
