@@ -196,10 +196,10 @@ def patience_of(config: Config, *, once: bool) -> Patience:
     return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
 
 
-def attentive_of(config: Config, *, once: bool) -> Attentive:
+def attentive_of(config: Config, *, once: bool, takes_in: bool = True) -> Attentive:
     """With `once` whoever rearranged the folders has done so."""
-    watch = config.watch
-    return Attentive(0.0 if once else config.folders.settle_s, watch.rescan_s, watch.poll_s, config.folders.watch)
+    watch, folders = config.watch, config.folders
+    return Attentive(0.0 if once else folders.settle_s, watch.rescan_s, watch.poll_s, folders.watch, takes_in)
 
 
 def placing_copies(config: Config) -> bool:
