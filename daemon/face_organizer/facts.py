@@ -19,12 +19,14 @@ Capability = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A card that the driver shows. address: on the PCI bus, domain:bus:device.function."""
+    """A card that the driver shows, or a slice of one (MIG). address: of the card on the PCI bus,
+    domain:bus:device.function; uuid: of the card or the slice."""
 
     name: str
     capability: Capability
     memory_bytes: int = 0
     address: str = ""
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

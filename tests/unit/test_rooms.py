@@ -66,7 +66,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/pull.py",
     ),
     "google": ("adapters/networks.py",),
-    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/onnx_runtime.py"),
+    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/providers.py"),
     "onnxruntime": ("adapters/onnx_runtime.py",),
     "openvino": ("adapters/open_vino.py",),
     "pynvml": ("adapters/nvml.py",),
@@ -97,7 +97,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     ),
     "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
-    "tensorrt": ("adapters/onnx_runtime.py",),
+    "tensorrt": ("adapters/providers.py",),
     "threading": (
         "pipeline/",
         "adapters/",
