@@ -73,7 +73,13 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/pull.py",
     ),
     "google": ("adapters/networks.py",),
-    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/onnx_runtime.py"),
+    "onnx": (
+        "adapters/fold.py",
+        "adapters/rewrite.py",
+        "adapters/networks.py",
+        "adapters/providers.py",
+        "adapters/sample.py",
+    ),
     "onnxruntime": ("adapters/onnx_runtime.py",),
     "openvino": ("adapters/open_vino.py",),
     "pynvml": ("adapters/nvml.py",),
@@ -105,7 +111,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     ),
     "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
-    "tensorrt": ("adapters/onnx_runtime.py",),
+    "tensorrt": ("adapters/providers.py",),
     "threading": (
         "pipeline/",
         "adapters/",
