@@ -161,6 +161,14 @@ class GrowingIndex(Index, Protocol):
         ...
 
 
+class CentroidFinder(Protocol):
+    """Where the lists of an inverted file shall lie."""
+
+    def __call__(self, sample: Float32, count: int, *, rounds: int) -> Float32:
+        """sample: float32 (n, d) unit rows, n >= count; returns float32 (count, d) unit rows. rounds: of k-means."""
+        ...
+
+
 class NeighbourFinder(Protocol):
     """Everybody's nearest faces in one go."""
 

@@ -401,8 +401,9 @@ TWICE = {"store_reopened"}
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not LFW_DEV.is_dir() or not SCRFD.is_file(), reason=f"{NO_LFW}, or no SCRFD")
-def test_real_faces_keep_their_persons_there_and_back(tmp_path: Path) -> None:
+def test_real_faces_keep_their_persons_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SCRFD in the place of YuNet, and the same recogniser without its whitening."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # what is made of the pack goes with it
     own, inbox, library = tmp_path / "own", tmp_path / "inbox", tmp_path / "library"
     own.mkdir()
     shutil.copy(SCRFD, own / "find.onnx")

@@ -181,6 +181,16 @@ def test_a_faiss_for_younger_cards_is_told() -> None:
     assert [finding.name for finding in problems(facts)] == ["faiss_without_code"]
 
 
+@pytest.mark.parametrize(("facts", "kept"), [(machine(T4), "faiss-gpu==1.15.1"), (Machine(), "faiss-cpu==1.15.0")])
+def test_two_builds_of_faiss_side_by_side_are_told(facts: Machine, kept: str) -> None:
+    both = {"faiss-cpu": "1.15.0", "faiss-gpu": "1.15.1"}
+
+    (finding,) = (each for each in gpu_findings(replace(facts, packages=both)) if each.name == "two_faisses")
+
+    assert finding.problem
+    assert finding.cure == f"pip uninstall -y faiss-gpu faiss-cpu\npip install --force-reinstall --no-deps {kept}"
+
+
 @pytest.mark.parametrize(
     ("version", "capability", "runs"),
     [

@@ -10,7 +10,12 @@ from face_organizer.facts import Folder, Limits, Machine, Trial
 from face_organizer.health.diagnose import diagnose
 
 WELL = Machine(
-    packages={"onnxruntime": "1.32.0", "openvino": "2026.4.1", "opencv-python-headless": "5.0.0"},
+    packages={
+        "faiss-cpu": "1.15.1",
+        "onnxruntime": "1.32.0",
+        "openvino": "2026.4.1",
+        "opencv-python-headless": "5.0.0",
+    },
     trials=(Trial("openvino", runs_per_s=50), Trial("cpu", nodes={"CPUExecutionProvider": 113}, runs_per_s=30)),
     folders=(Folder("inbox", "/srv/inbox", "ext4", 1 << 40), Folder("state", "/srv/state", "ext4", 1 << 40)),
     limits=Limits(65536, 512, 20000, 8 << 30),
@@ -26,8 +31,9 @@ def test_a_machine_that_is_well_hears_nothing() -> None:
 @pytest.mark.parametrize(
     ("facts", "name", "problem"),
     [
-        (replace(WELL, packages={}), "no_runtime", True),
-        (replace(WELL, packages={"onnxruntime": "1.32.0"}), "openvino_missing", False),
+        (replace(WELL, packages={"faiss-cpu": "1.15.1"}), "no_runtime", True),
+        (replace(WELL, packages={"openvino": "2026.4.1"}), "no_faiss", True),
+        (replace(WELL, packages={"faiss-cpu": "1.15.1", "onnxruntime": "1.32.0"}), "openvino_missing", False),
         (replace(WELL, trials=(Trial("cpu", "illegal instruction"),)), "cpu_fails", True),
         (replace(WELL, missing_libraries=("libGL.so.1",)), "library_missing", True),
         (replace(WELL, packages={**WELL.packages, "opencv-python": "5.0.0"}), "two_opencvs", False),

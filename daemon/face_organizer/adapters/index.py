@@ -1,7 +1,7 @@
 """The nearest faces, by FAISS: exact while small, an inverted file (IVF) once training pays.
 
 Room:    adapters (touches FAISS and its file)
-Imports: types, ports, disk, private, recall, faiss, numpy
+Imports: types, ports, centroids, disk, private, recall, faiss, numpy
 
 The index is a view: whatever is wrong with its file, it is rebuilt from the store. FAISS has no checksum (zeros in the
 middle of a file load without a word and answer wrongly), so a sidecar with the file's sha256 stands beside it.
@@ -22,16 +22,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 
+from face_organizer.adapters.centroids import centroids_of
 from face_organizer.adapters.disk import flush, free_bytes
 from face_organizer.adapters.private import make_private_folder, touch_private, write_private
 from face_organizer.adapters.recall import PROBES_AT_ONCE, RECALL_AIMED, Tuned, lists_needed, nprobe_for, searched
-from face_organizer.ports import VectorSource
+from face_organizer.ports import CentroidFinder, VectorSource
 from face_organizer.types import Float32, Int64
 
 _POINTS_PER_LIST = 48
@@ -61,16 +63,25 @@ class FaceIndex:
 
     Threads: any thread searches, side by side; one thread adds and swaps; one saves. `train` touches nothing that is
     live and may run anywhere. threads: how many FAISS uses for one call (it runs beside the networks).
+    find_centroids: where the lists shall lie; None: centroids_of.
     """
 
     def __init__(
-        self, d: int, *, flat_max_faces: int, retrain_factor: float, nprobe: int | None, threads: int = 1
+        self,
+        d: int,
+        *,
+        flat_max_faces: int,
+        retrain_factor: float,
+        nprobe: int | None,
+        threads: int = 1,
+        find_centroids: CentroidFinder | None = None,
     ) -> None:
         self.d = d
         self._flat_max_faces = flat_max_faces
         self._retrain_factor = retrain_factor
         self._nprobe, self._is_tuned = nprobe or _STREAMED_NPROBE, nprobe is None
         self._threads = threads
+        self._find_centroids = find_centroids or partial(centroids_of, threads=threads)
         self._lock = _ReadersWriterLock()
         self._live = _empty(d)
         self.tuned: Tuned | None = None
@@ -128,12 +139,11 @@ class FaceIndex:
         nlist = max(1, min(int(4 * math.sqrt(count)), count // 39))
         sample = _evenly(source, count, min(count, nlist * _POINTS_PER_LIST), self.d)
         quantizer = faiss.IndexFlatIP(self.d)
+        quantizer.add(self._find_centroids(sample, nlist, rounds=_TRAINING_ROUNDS))
         half = faiss.ScalarQuantizer.QT_fp16
         index = faiss.IndexIVFScalarQuantizer(quantizer, self.d, nlist, half, faiss.METRIC_INNER_PRODUCT, False)
-        index.cp.niter = _TRAINING_ROUNDS
-        index.cp.spherical = True
         index.nprobe = self._nprobe
-        index.train(sample)
+        index.train(sample)  # it has its lists: this only says so
         built = Trained(index, 0, count, 0)
         for face_ids, vectors in source():
             built = _added(built, face_ids, vectors)

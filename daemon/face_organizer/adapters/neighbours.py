@@ -1,7 +1,7 @@
 """The nearest neighbours of all faces in one go: the graph from nothing, as an inverted file would find it.
 
 Room:    adapters (touches FAISS)
-Imports: types, faiss, numpy
+Imports: types, centroids, faiss, numpy
 
 The kept graph is a view of the vectors, and this remakes it. The faces are dealt into lists around k-means centroids,
 and each looks through the few lists nearest to it: so does an inverted file, but here all faces that look through one
@@ -17,7 +17,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from face_organizer.adapters.centroids import Hold, centroids_of, here
 from face_organizer.types import Float32, Int64
+
+LISTS_PROBED = 24
 
 _FACES_PER_LIST = 256
 _POINTS_PER_LIST = 40
@@ -34,8 +37,7 @@ def neighbours_of_all(
     *,
     similarity_min: float,
     image_of: Int64 | None = None,
-    earlier: bool = False,
-    lists_probed: int = 24,
+    lists_probed: int = LISTS_PROBED,
     threads: int = 2,
 ) -> tuple[NDArray[np.int32], Float32]:
     """The k nearest faces of each face, best first, itself left out.
@@ -43,7 +45,6 @@ def neighbours_of_all(
     vectors:        float16 or float32 (n, d), unit rows
     similarity_min: neighbours below it are left out; what lies above chance costs little, the rest much
     image_of:       int64 (n,), each face's image: faces of one image are not each other's neighbours; None lets them
-    earlier:        only rows above a face's own, as enrolment finds them
     returns:        rows int32 (n, k), -1 where there are fewer; similarities float32 (n, k), -1 there
     """
     n = len(vectors)
@@ -64,8 +65,7 @@ def neighbours_of_all(
             better = np.flatnonzero(found.max(axis=1) > bound)
             if len(better):
                 part, found = part[better], found[better]
-                barred = image_of[part][:, None] == image_of[listed]
-                found[barred | (part[:, None] <= listed) if earlier else barred] = -1
+                found[image_of[part][:, None] == image_of[listed]] = -1
                 _keep_best(found, part, listed, rows, similarities)
 
     members = np.split(order, starts[1:-1])
@@ -81,18 +81,22 @@ def neighbours_of_all(
     return np.take_along_axis(rows, best, axis=1), np.take_along_axis(similarities, best, axis=1)
 
 
+def lists_of(vectors: Vectors, *, threads: int = 1, hold: Hold = here) -> Float32:
+    """The centroids of as many lists as so many faces need: float32 (lists, d). hold: as centroids_of."""
+    n = len(vectors)
+    lists = max(1, n // _FACES_PER_LIST)
+    sample = np.arange(min(n, lists * _POINTS_PER_LIST)) * n // min(n, lists * _POINTS_PER_LIST)
+    return centroids_of(vectors[sample].astype(np.float32), lists, rounds=_TRAINING_ROUNDS, threads=threads, hold=hold)
+
+
 def _probes(vectors: Vectors, lists_probed: int, threads: int) -> NDArray[np.int32]:
     """The lists that each face looks through, nearest first: int32 (n, p). It lies in the first."""
     n, d = vectors.shape
-    lists = max(1, n // _FACES_PER_LIST)
-    sample = np.arange(min(n, lists * _POINTS_PER_LIST)) * n // min(n, lists * _POINTS_PER_LIST)
+    centroids = lists_of(vectors, threads=threads)
     faiss.omp_set_num_threads(threads)
     quantizer = faiss.IndexFlatIP(d)
-    clustering = faiss.Clustering(d, lists)
-    clustering.niter, clustering.spherical, clustering.verbose = _TRAINING_ROUNDS, True, False
-    clustering.min_points_per_centroid = 1
-    clustering.train(vectors[sample].astype(np.float32), quantizer)
-    probes = np.empty((n, min(lists_probed, lists)), np.int32)
+    quantizer.add(centroids)
+    probes = np.empty((n, min(lists_probed, len(centroids))), np.int32)
     for start in range(0, n, _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         probes[part] = quantizer.search(vectors[part].astype(np.float32), probes.shape[1])[1]

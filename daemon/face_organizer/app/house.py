@@ -12,13 +12,13 @@ from secrets import randbits
 from time import monotonic, time
 from typing import Any, cast
 
+from face_organizer.adapters.bulk import Bulk, cards_of
 from face_organizer.adapters.chart import write_elbow
 from face_organizer.adapters.control import ControlServer
 from face_organizer.adapters.disk import free_bytes
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
-from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.originals import Originals
 from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.store import LmdbStore
@@ -113,11 +113,13 @@ class House:
     def _open_views(self) -> None:
         """The index and the roster: the truth in memory."""
         values = self.config.index
+        self._bulk = Bulk(lambda: cards_of(self.config.faces.wanted), self.log)
         self._index = FaceIndex(
             self.store.dimension,
             flat_max_faces=values.flat_max_faces,
             retrain_factor=values.retrain_factor,
             nprobe=None if values.nprobe == "auto" else values.nprobe,
+            find_centroids=self._bulk.centroids,
         )
         self.keeper = IndexKeeper(
             self.store,
@@ -221,6 +223,7 @@ class House:
             self.threads.in_gallery,
             self.pack,
             lambda: self.intake.is_open,
+            self._bulk.neighbours,
             log,
             self.threads.pulses,
         )
@@ -319,7 +322,7 @@ class House:
             place=self._place_all,
             embed=self.intake.embed,
             see=self.intake.see,
-            find_neighbours=neighbours_of_all,
+            find_neighbours=self._bulk.neighbours,
             in_gallery=self.threads.in_gallery,
             failed=lambda: self.threads.failure() is not None,
             crowd=Crowd(self.store, self._picture, monotonic),

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import msgspec
 
-from face_organizer.adapters.neighbours import neighbours_of_all
 from face_organizer.adapters.reading import read_now
 from face_organizer.app.devices import open_devices
 from face_organizer.app.parts import AUTO, pack_of, rules_of, when_of, with_pack
@@ -23,7 +22,7 @@ from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
 from face_organizer.pipeline.reembed_switch import switch
-from face_organizer.ports import Log, Store
+from face_organizer.ports import Log, NeighbourFinder, Store
 
 OWN_BOUNDS = ("similarity_join_min", "similarity_link_min", "similarity_member_min")
 
@@ -34,6 +33,7 @@ def make_reembed(
     in_gallery: Callable[[Callable[[], Any]], Any],
     pack: str,
     is_at_work: Callable[[], bool],
+    find_neighbours: NeighbourFinder,
     log: Log,
     pulses: Pulses,
 ) -> Reembed:
@@ -46,7 +46,7 @@ def make_reembed(
     return Reembed(
         store,
         _fill(config(), store, in_gallery, log, pulses),
-        neighbours_of_all,
+        find_neighbours,
         in_gallery,
         target_of,
         pack,

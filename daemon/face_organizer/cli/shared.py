@@ -20,6 +20,7 @@ import msgspec
 from face_organizer import __version__
 from face_organizer.errors import AlreadyRunningError, ConfigError, FaceOrganizerError
 
+FAISS_MISSING = "FAISS is not installed: pip install 'face-organizer[cpu]' (or [openvino], [cuda], [faiss-gpu], ...)"
 EXIT_FAILURE, EXIT_USAGE, EXIT_RUNNING = 1, 2, 75
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,6 +85,10 @@ def exits() -> Iterator[None]:
         fail(error, EXIT_USAGE)
     except FaceOrganizerError as error:
         fail(error, EXIT_FAILURE)
+    except ModuleNotFoundError as error:
+        if error.name != "faiss":
+            raise
+        fail(FaceOrganizerError(FAISS_MISSING), EXIT_FAILURE)
 
 
 def fail(error: Exception, code: int) -> None:

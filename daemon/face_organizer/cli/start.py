@@ -89,7 +89,6 @@ def run(
     SIGHUP reads the configuration again and re-clusters. With [[library]] tables in it, one process sorts several
     libraries.
     """
-    from face_organizer.app.serve import open_log, run_daemon, run_once
 
     def configured() -> dict[str, Config]:
         return load_libraries(
@@ -102,6 +101,8 @@ def run(
         )
 
     with exits():
+        from face_organizer.app.serve import open_log, run_daemon, run_once
+
         libraries = configured()
         settings = next(iter(libraries.values())).log
         bar = once and sys.stderr.isatty()
@@ -125,10 +126,10 @@ def run(
 @click.option("--people", type=PeopleType(), default="auto", show_default=True)
 def demo(folder: Path, people: int | str) -> None:
     """Sort some real faces that come with installed packages, and print the tree."""
-    from face_organizer.app.serve import open_log, run_once
-    from face_organizer.demo import write_demo_images
-
     with exits():
+        from face_organizer.app.serve import open_log, run_once
+        from face_organizer.demo import write_demo_images
+
         inbox, library = folder / "inbox", folder / "library"
         images = write_demo_images(inbox, seed=0)
         click.echo(f"{images} images dropped into {inbox}")

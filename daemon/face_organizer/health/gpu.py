@@ -25,6 +25,7 @@ from face_organizer.health.versions import (
     written,
 )
 
+FAISSES = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cuvs", "faiss-cpu")
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-training")
 PROFILE_PASCAL = "pip install 'face-organizer[cuda-pascal]'"
 PROFILES = {11: PROFILE_PASCAL, 12: "pip install 'face-organizer[cuda12]'", 13: "pip install 'face-organizer[cuda]'"}
@@ -95,6 +96,19 @@ def _two_runtimes(machine: Machine) -> Iterator[Finding]:
         why,
         f"pip uninstall -y {' '.join(names)}\npip install --force-reinstall --no-deps {kept}=={version}",
     )
+
+
+def _two_faisses(machine: Machine) -> Iterator[Finding]:
+    names = [name for name in FAISSES if name in machine.packages]
+    if len(names) > 1:
+        kept = names[0] if machine.gpus else names[-1]
+        yield Finding(
+            "two_faisses",
+            f"{' and '.join(f'{name} {machine.packages[name]}' for name in names)} are installed side by side",
+            "they are the same folder of files: whichever came last overwrote parts of the others",
+            f"pip uninstall -y {' '.join(names)}\n"
+            f"pip install --force-reinstall --no-deps {kept}=={machine.packages[kept]}",
+        )
 
 
 def _no_driver(machine: Machine) -> Iterator[Finding]:
@@ -251,13 +265,14 @@ def _tensorrt(machine: Machine) -> Iterator[Finding]:
 
 def _faiss_gpu(machine: Machine) -> Iterator[Finding]:
     card = weakest(machine)
-    version = machine.packages.get("faiss-gpu") or machine.packages.get("faiss-gpu-cuvs")
-    if version and card is not None and card.capability < FAISS_GPU_CAPABILITY_MIN:
+    name = next((each for each in FAISSES[:-1] if each in machine.packages), None)
+    if name and card is not None and card.capability < FAISS_GPU_CAPABILITY_MIN:
         yield Finding(
             "faiss_without_code",
-            f"faiss-gpu {version} holds no code for {card.name} (compute capability {written(card.capability)})",
+            f"{name} {machine.packages[name]} holds no code for {card.name} "
+            f"(compute capability {written(card.capability)})",
             "it serves Volta (7.0) and later; the CPU build does everything here, only slower",
-            "pip uninstall -y faiss-gpu faiss-gpu-cuvs\npip install --force-reinstall faiss-cpu",
+            f"pip uninstall -y {name}\npip install --force-reinstall faiss-cpu",
         )
 
 
@@ -294,6 +309,7 @@ def _unexplained(machine: Machine) -> Iterator[Finding]:
 
 RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _two_runtimes,
+    _two_faisses,
     _no_driver,
     _cpu_package_only,
     _no_code_for_card,

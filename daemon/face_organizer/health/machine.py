@@ -33,6 +33,16 @@ def _no_runtime(machine: Machine) -> Iterator[Finding]:
         )
 
 
+def _no_faiss(machine: Machine) -> Iterator[Finding]:
+    if not any(name.startswith("faiss") for name in machine.packages):
+        yield Finding(
+            "no_faiss",
+            "FAISS is not installed",
+            "nothing can find similar faces",
+            "pip install 'face-organizer[cpu]'   # or [openvino], [cuda], [faiss-gpu], ...",
+        )
+
+
 def _trials(machine: Machine) -> Iterator[Finding]:
     for device in ("openvino", "cpu"):
         trial = machine.trial(device)
@@ -184,6 +194,7 @@ def _systemd(machine: Machine) -> Iterator[Finding]:
 
 RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _no_runtime,
+    _no_faiss,
     _trials,
     _openvino_missing,
     _libgl,
