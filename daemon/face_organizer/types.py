@@ -44,8 +44,6 @@ TRASHED = "trashed"
 """The reason of a face that is nobody's because its image was deleted by hand: the image lies in TRASH where else it
 would lie in OUTLIERS. Whoever gets the face, and an undo, replaces the assignment, and the reason with it."""
 
-STATE_FOLDER = ".face-organizer"
-
 SIDECAR_ENDING = ".xmp"
 SIDECAR_ENDINGS = (SIDECAR_ENDING, ".aae", ".json")
 """In small letters. What other programs lay beside an image and know it by: Lightroom and digiKam, Apple, Google."""

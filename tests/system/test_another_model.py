@@ -24,8 +24,7 @@ from survival import Ended, Nest, library_of, opened, truth_of
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.app.parts import pack_of
-from face_organizer.config import Config
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER, Config
 
 ALICE, BOB, CARL, STRANGER, DORA, EVE, ODD = 11, 12, 13, 77, 88, 99, 66
 OWN = 4

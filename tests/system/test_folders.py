@@ -23,7 +23,7 @@ from survival import Nest
 
 from face_organizer.adapters.store import open_store
 from face_organizer.app.commands import answer
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER
 
 SETTINGS = """
 [watch]

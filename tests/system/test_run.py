@@ -18,7 +18,7 @@ from process import COMMAND, Daemon, as_json, drop, environment, files_below, or
 from support import wait_until
 
 from face_organizer.adapters.store import open_store
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER
 
 
 def test_once_sorts_an_inbox_by_person_and_empties_it(faces: list[Path], tmp_path: Path) -> None:

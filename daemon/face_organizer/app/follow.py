@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.app.commands import opened
+from face_organizer.config import STATE_FOLDER
 from face_organizer.errors import FaceOrganizerError
 from face_organizer.pipeline.pulse import pause
-from face_organizer.types import STATE_FOLDER
 
 if TYPE_CHECKING:
     from face_organizer.app.organizer import Organizer

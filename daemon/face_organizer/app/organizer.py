@@ -94,6 +94,7 @@ class Organizer:
     def _stop_threads(self) -> None:
         house, threads, drained = self._house, self._threads, False
         try:
+            threads.ask_to_stop("recluster")  # nobody is left to ask for a run
             threads.stop("ingest", "hands", "reembed", "catch_up")
             drained = threads.pipeline.wait_empty(threads.left_s()) and house.placer.wait_done(threads.are_given_up)
         finally:

@@ -155,11 +155,11 @@ class Hands:
                 wait(stop, AWAY_S)
 
     def step(self) -> bool:
-        """Listen for LOOK_S, and look if it is time. False where the library is away."""
+        """Listen for LOOK_S, unless it is time to look already, and look if it is. False where the library is away."""
         if not self._tree.check():
             self._is_steady, self._seen = False, (frozenset(), inf)
             return False
-        self._stir.hinted(self._tree.hints(within_s=LOOK_S))
+        self._stir.hinted(self._tree.hints(within_s=0.0 if self._is_due() else LOOK_S))
         if self._is_due():
             self._look()
         return True

@@ -127,7 +127,9 @@ export class Live {
         status.trash ? line("in trash/", status.trash) : null,
         status.quarantined ? line("unreadable", status.quarantined, "#/unsorted/unreadable") : null,
       ),
-      ...(status.problems ?? []).slice(0, 2).map((problem) => h("p", { class: "problem" }, problem)),
+      ...[...(status.notices ?? []), ...(status.problems ?? [])]
+        .slice(0, 2)
+        .map((problem) => h("p", { class: "problem" }, problem)),
     );
     this.mark();
     document.dispatchEvent(new CustomEvent("status", { detail: status }));
