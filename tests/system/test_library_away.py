@@ -14,7 +14,7 @@ from subprocess import PIPE, Popen
 import pytest
 from mounts import beside, own_mounts
 from numbered import paint
-from process import NUMBERED, Daemon, as_json
+from process import NUMBERED, Daemon, as_json, files_below, organizer
 from support import wait_until
 
 from face_organizer.adapters.control import ask
@@ -75,6 +75,10 @@ def test_a_library_that_is_unmounted_is_waited_for_and_nothing_is_laid_below_it(
     assert ask(state, "check")["findings"] == [] and ask(state, "history") == []
     assert daemon.events("image_missing") == [] and world.below() == []
     assert daemon.end() == 0
+    paint(world.inbox / "later.png", [0], 78)
+    refused = organizer(*world.command, "--once", command=NUMBERED, expect=2)  # here nothing is mounted
+    assert "was a file system of its own until now: mount that" in refused.stderr
+    assert files_below(world.library) == [] and (world.inbox / "later.png").exists()
 
 
 def test_one_that_is_pulled_out_with_its_state_stops_the_daemon_and_the_next_start_goes_on(

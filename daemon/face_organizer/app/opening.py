@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from face_organizer.adapters.file_systems import refuse_shared
+from face_organizer.adapters.file_systems import refuse_shared, refuse_unmounted
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.remove import note_library
@@ -39,7 +39,8 @@ from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import ModelRecord
 
-SETTINGS = "settings"
+SETTINGS, MOUNTED = "settings", "mounted"
+"""Notes: what the last start went by, and whether the library was a file system of its own then."""
 T = TypeVar("T")
 
 
@@ -168,7 +169,7 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 
 def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
     """The configuration, with the number of people there have been so far unless another is asked for; it is noted,
-    for that and for commands that come while no daemon runs, from wherever."""
+    for that and for commands that come while no daemon runs, from wherever. Raises ConfigError: refuse_unmounted."""
     noted = _noted_before(store)
     before = noted.people if noted else None
     config = msgspec.structs.replace(config, people=config.people or before or PEOPLE)
@@ -176,9 +177,13 @@ def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
     if before not in (None, config.people):
         log.warning("people_changed", before=before, people=config.people)
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
+    with store.read() as txn:
+        was_mounted = bool(txn.note(MOUNTED))
+    mounted = refuse_unmounted(config.library_path, was_mounted=was_mounted)
     try:
         with store.write() as txn:
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+            txn.put_note(MOUNTED, b"1" if mounted else b"")
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
     return config
