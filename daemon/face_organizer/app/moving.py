@@ -32,20 +32,21 @@ def make_reembed(
     store: Store,
     in_gallery: Callable[[Callable[[], Any]], Any],
     pack: str,
+    follow: Callable[[Sequence[int]], object],
     is_at_work: Callable[[], bool],
     find_neighbours: NeighbourFinder,
     log: Log,
     pulses: Pulses,
 ) -> Reembed:
-    """config(): as it is now. pack: the one in use. is_at_work(): does anybody take images in? Then one thread must do,
-    else every core helps."""
+    """config(): as it is now. pack: the one in use. follow: see Fill. is_at_work(): does anybody take images in? Then
+    one thread must do, else every core helps."""
 
     def target_of(wanted: str) -> Target:
         return _target(config(), wanted, log, threads=1 if is_at_work() else 0)
 
     return Reembed(
         store,
-        _fill(config(), store, in_gallery, log, pulses),
+        _fill(config(), store, in_gallery, follow, log, pulses),
         find_neighbours,
         in_gallery,
         target_of,
@@ -68,7 +69,7 @@ def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> boo
         target = _target(config, model.pack, log, threads=0)
         if not target.is_of(model):
             raise FaceOrganizerError(f"the model pack {model.pack} is not the one that was begun with")
-        fill = _fill(config, store, lambda work: work(), log, pulses)
+        fill = _fill(config, store, lambda work: work(), lambda image_ids: None, log, pulses)
         if fill.left():
             fill.run(target, target.open_eyes(), anew=False)
         told = switch(store, target.rules.neighbours)
@@ -81,11 +82,19 @@ def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> boo
     return True
 
 
-def _fill(config: Config, store: Store, in_gallery: Callable[..., Any], log: Log, pulses: Pulses) -> Fill:
+def _fill(
+    config: Config,
+    store: Store,
+    in_gallery: Callable[..., Any],
+    follow: Callable[[Sequence[int]], object],
+    log: Log,
+    pulses: Pulses,
+) -> Fill:
     return Fill(
         store,
         in_gallery,
         partial(_read, config.library_path, config.watch.size_max_bytes),
+        follow,
         log,
         pulses,
         pixels_max=config.watch.pixels_max,
