@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import msgspec
 
+from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.reading import read_now
 from face_organizer.app.devices import open_devices
-from face_organizer.app.parts import AUTO, pack_of, rules_of, when_of, with_pack
+from face_organizer.app.parts import AUTO, models_folder, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
 from face_organizer.errors import FaceOrganizerError, StoreError
 from face_organizer.pipeline.pulse import Pulses
@@ -117,6 +118,7 @@ def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
     def eyes() -> Sequence[Eyes]:
         return [cast("Eyes", see) for device in open_devices(own, log) for see in device.workers]
 
+    note_library(models_folder(config.faces), config.library_path, named.address)
     return Target(named.address, named.fingerprint, named.dimension, rules_of(own, named), eyes)
 
 
