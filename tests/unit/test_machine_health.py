@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from face_organizer.facts import Folder, Limits, Machine, Trial
+from face_organizer.facts import Driver, Folder, Gpu, Limits, Machine, Trial
 from face_organizer.health.diagnose import diagnose
 
 WELL = Machine(
@@ -57,6 +57,20 @@ def test_what_is_wrong_is_named_and_weighed(facts: Machine, name: str, problem: 
 
     assert (finding.name, finding.problem) == (name, problem)
     assert finding.why
+
+
+def test_the_cure_of_one_finding_is_not_the_cause_of_the_next() -> None:
+    """Two ONNX Runtimes side by side are the classic fault: no cure may bring a second one."""
+    gpu = Gpu("NVIDIA L4", (8, 9))
+    bare = replace(WELL, packages={"faiss-cpu": "1.15.1"}, trials=(), gpus=(gpu,), driver=Driver("580.95", (13, 0)))
+    on_gpu = {"faiss-cpu": "1.15.1", "openvino": "2026.4.1", "onnxruntime-gpu": "1.31.1"}
+    broken = replace(WELL, packages=on_gpu, trials=(Trial("cpu", "illegal instruction"),))
+
+    (finding,) = diagnose(bare)
+    (other,) = diagnose(broken)
+
+    assert (finding.name, finding.cure) == ("cpu_package_only", "pip install 'face-organizer[cuda]'")
+    assert other.cure == "pip install --force-reinstall --no-deps onnxruntime-gpu==1.31.1"
 
 
 def test_problems_come_before_notes() -> None:

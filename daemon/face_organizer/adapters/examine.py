@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ PACKAGES = re.compile(
 TRIAL_WITHIN_S = 180.0
 LINKED = ("libcublas.so", "libcublasLt.so", "libcudart.so", "libcudnn.so", "libcufft.so", "libcurand.so")
 LOADER_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/cuda/lib64", "/usr/lib64")
-SM = re.compile(r"\.sm_(\d+)a?\.")
+SM = re.compile(r"\.sm_(\d+)[af]?\.")
 
 
 def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path | None) -> Machine:
@@ -40,13 +41,18 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
     driver, gpus = read_driver()
     packages = dict(_packages())
     pack, packs, away = _packs(models_dir)
-    trials = tuple(_trials(pack, packages, devices)) if pack else ()
+    trials = tuple(_trials(pack.recogniser_path if pack else None, packages, devices, len(gpus)))
+    files = tuple(sorted(str(path) for path in Path("/dev").glob("nvidia*") if path.is_char_device()))
     return Machine(
         python=platform.python_version(),
         devices_wanted=devices,
         gpus=gpus,
         driver=driver,
-        device_files=tuple(sorted(map(str, Path("/dev").glob("nvidia*")))),
+        device_files=files,
+        denied=tuple(path for path in files if not os.access(path, os.R_OK | os.W_OK)),
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        pip=f"{shlex.quote(sys.executable)} -m pip",
+        checkout=_checkout(),
         pci_gpus=_pci_gpus(),
         container=_in_container(),
         packages=packages,
@@ -86,6 +92,12 @@ def _packages() -> Iterator[tuple[str, str]]:
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
         if PACKAGES.fullmatch(name):
             yield name, distribution.version
+
+
+def _checkout() -> str:
+    """The folder whose scripts/setup made the environment that we run in, "" where none did."""
+    folder = Path(sys.prefix).parent
+    return str(folder) if Path(sys.prefix).name == ".venv" and (folder / "scripts" / "setup").is_file() else ""
 
 
 def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]], tuple[str, ...]]:
@@ -130,22 +142,29 @@ def _major(name: str) -> str:
 # trials
 
 
-def _trials(pack: Pack, packages: Mapping[str, str], devices: str) -> Iterator[Trial]:
-    """The recogniser on each device that is installed or asked for, each in its own process."""
-    wanted = []
-    if "onnxruntime-gpu" in packages or "cuda" in devices:
-        wanted.append("cuda")
+def _trials(model: Path | None, packages: Mapping[str, str], devices: str, gpus: int) -> Iterator[Trial]:
+    """The recogniser, or a small network where there is none, on each device that is installed or asked for."""
+    if "onnxruntime-gpu" in packages or "cuda" in devices or "tensorrt" in devices:
+        for number in range(max(1, gpus)):
+            yield _trial(f"cuda:{number}", model)
+    if "tensorrt" in devices:
+        yield _trial("tensorrt", None)
     if "openvino" in packages:
-        wanted.append("openvino")
+        yield _trial("openvino", model)
     if any(name.startswith("onnxruntime") for name in packages):
-        wanted.append("cpu")
-    for device in wanted:
-        yield _trial(device, pack.recogniser_path)
+        yield _trial("cpu", model)
 
 
-def _trial(device: str, model_path: Path) -> Trial:
-    """A process that loads the runtime, runs the network, and tells; whatever becomes of it is an answer."""
-    command = [sys.executable, "-m", "face_organizer.adapters.trial", device, str(model_path)]
+def _trial(device: str, model_path: Path | None) -> Trial:
+    """A process that loads the runtime, runs the network, or a small one, and tells; whatever becomes of it is an
+    answer."""
+    command = [
+        sys.executable,
+        "-m",
+        "face_organizer.adapters.trial",
+        device,
+        *([str(model_path)] if model_path else []),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_WITHIN_S, check=False)
     except subprocess.TimeoutExpired:
@@ -155,14 +174,14 @@ def _trial(device: str, model_path: Path) -> Trial:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         return Trial(device, f"the process ended with {done.returncode}: {said}")
     told = json.loads(lines[-1])
-    libraries = tuple(_library(path) for path in told["libraries"])
+    libraries = tuple(_library(path, version) for path, version in told["libraries"])
     return Trial(device, told["error"], told["nodes"], libraries, told["runs_per_s"])
 
 
-def _library(path: str) -> Library:
+def _library(path: str, version: str) -> Library:
     real = os.path.realpath(path)
     name = path.rpartition("/")[2]
-    return Library(name, real, real.rpartition(".so.")[2] if ".so." in real else "", _capabilities(real))
+    return Library(name, real, version or (real.rpartition(".so.")[2] if ".so." in real else ""), _capabilities(real))
 
 
 def _capabilities(path: str) -> tuple[Capability, ...] | None:

@@ -1,7 +1,7 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown, adapters.log (only when they are needed), organizer (its type), adapters, names
+Imports: opening, shown, calls, adapters.log (only when they are needed), organizer (its type), adapters, names
 
 Asking a running daemon should take no longer than the answer: what takes time to import is imported where it is needed,
 here and in cli. What is about this machine, and no library, is in machine.py.
@@ -42,17 +42,38 @@ def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
     Raises FaceOrganizerError.
     """
     with ExitStack() as stack:
-        calls: dict[str, Callable[..., Any]] = {}
+        own: list[Alone] = []
 
         def asked(call: str, **arguments: Any) -> Any:
-            if not calls:
+            if not own:
                 try:
                     return ask(library / STATE_FOLDER, call, **arguments)
                 except ConnectionError:
-                    calls.update(stack.enter_context(opened(library)).calls())
-            return calls[call](**arguments)
+                    own.append(Alone(stack.enter_context(opened(library))))
+            return own[0].answer(call, **arguments)
 
         yield asked
+
+
+class Alone:
+    """Answers where nobody follows the library's folders. The first call that decides anything has what people did in
+    them decided before; until then, one that only reads tells in the log that it is not."""
+
+    def __init__(self, organizer: Organizer) -> None:
+        self._organizer, self._calls = organizer, organizer.calls()
+        self._looked = ""
+
+    def answer(self, call: str, **arguments: Any) -> Any:
+        from face_organizer.calls import decides
+
+        if decides(call, arguments):
+            if self._looked != "deciding":
+                self._organizer.take_in_folders()
+            self._looked = "deciding"
+        elif not self._looked:
+            self._organizer.tell_of_folders()
+            self._looked = "reading"
+        return self._calls[call](**arguments)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def reembed(library: Path, begin: Callable[[Call], Any], tick: Callable[[Answer]
 
 def _without_daemon(library: Path, begin: Callable[[Call], Any], tick: Callable[[Answer], None]) -> Answer:
     with opened(library) as organizer:
+        organizer.take_in_folders()
         calls = organizer.calls()
         begin(lambda call, **arguments: calls[call](**arguments))
         told = _follow(partial(_unless_failed, organizer), tick, ("filling", "comparing"))

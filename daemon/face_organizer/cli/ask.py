@@ -162,7 +162,9 @@ def runs(run: int | None, library: Path, as_json: bool) -> None:
 
 @main.command()
 @library_option
-@click.option("--repair", is_flag=True, help="Remake index and folders from the truth. Truth itself is never changed.")
+@click.option(
+    "--repair", is_flag=True, help="Take in what was done in the folders, then remake index and folders from the truth."
+)
 @json_option
 def check(library: Path, repair: bool, as_json: bool) -> None:
     """Compare the truth with the index and the folders. Exit 0: they agree (or do now that they were repaired)."""

@@ -1,7 +1,7 @@
 """What else keeps an organizer from working well: networks, folders, limits, packages.
 
 Room:    health (thinks)
-Imports: facts
+Imports: facts, health.versions
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from shlex import quote
 
 from face_organizer.facts import Finding, Machine
+from face_organizer.health.versions import MAXWELL
 
 WATCHES_LOW, INSTANCES_LOW, OPEN_FILES_LOW = 8192, 128, 1024
 FREE_LOW_BYTES = 1 << 30
 MEMORY_LOW_BYTES = 1 << 30
 LINKLESS_KINDS = ("vfat", "exfat", "msdos")
 SHIPPED_PACK = "opencv-zoo"
-RUNTIMES = {"openvino": "openvino", "cpu": "onnxruntime"}
 
 
 def machine_findings(machine: Machine) -> Iterator[Finding]:
@@ -26,7 +26,9 @@ def machine_findings(machine: Machine) -> Iterator[Finding]:
 
 
 def _no_runtime(machine: Machine) -> Iterator[Finding]:
-    if "openvino" not in machine.packages and not any(name.startswith("onnxruntime") for name in machine.packages):
+    if "openvino" in machine.packages or any(name.startswith("onnxruntime") for name in machine.packages):
+        return
+    if not any(gpu.capability >= MAXWELL for gpu in machine.gpus):  # else the GPU's rules say which
         yield Finding(
             "no_runtime",
             "neither OpenVINO nor ONNX Runtime is installed",
@@ -53,8 +55,14 @@ def _trials(machine: Machine) -> Iterator[Finding]:
                 f"{device}_fails",
                 f"the default networks do not run on {device}: {trial.error}",
                 "this device cannot be used",
-                f"pip install --force-reinstall {RUNTIMES[device]}",
+                f"pip install --force-reinstall --no-deps {_package(machine, device)}",
             )
+
+
+def _package(machine: Machine, device: str) -> str:
+    """What is installed for it, as it is: another beside it would be the next fault."""
+    names = ("openvino",) if device == "openvino" else ("onnxruntime-gpu", "onnxruntime")
+    return next((f"{name}=={machine.packages[name]}" for name in names if name in machine.packages), names[-1])
 
 
 def _openvino_missing(machine: Machine) -> Iterator[Finding]:
