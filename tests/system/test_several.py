@@ -16,7 +16,7 @@ import pytest
 import structlog
 import tiny
 from disks import Disks
-from numbered import D, paint
+from numbered import OTHER, D, paint
 from process import COMMAND, NUMBERED, Daemon, as_json, environment, files_below, organizer
 from support import wait_until
 
@@ -204,6 +204,31 @@ def test_a_library_that_goes_while_it_reclusters_and_one_whose_inbox_is_lost_hol
     wait_until(lambda: placed(daemon, "lost") == 1, within_s=60)
     assert daemon.end() == 0
     assert as_json("check", "--library", place.library("goes"))["findings"] == []
+
+
+def test_one_library_moves_to_another_model_and_the_other_stays_with_its_own(place: Place, start: Start) -> None:
+    place.has("moves", "stays")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+    for number in range(6):
+        place.paint("moves", number, person=number % 2)
+        place.paint("stays", number)
+    wait_until(lambda: placed(daemon, "moves") == placed(daemon, "stays") == 6, within_s=60)
+    up_s = place.status("stays")["up_s"]
+
+    told = as_json("reembed", "--pack", OTHER, "--library", place.library("moves"), command=NUMBERED)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config_reloaded")
+
+    assert told["in_use"] == OTHER
+    for number in range(6, 9):
+        place.paint("moves", number, person=number % 2)
+        place.paint("stays", number)
+    wait_until(lambda: placed(daemon, "moves") == placed(daemon, "stays") == 9, within_s=60)
+    assert (place.status("moves")["pack"], place.status("stays")["pack"]) == (OTHER, "opencv-zoo")
+    assert place.status("moves")["persons"] == 2
+    assert place.status("stays")["up_s"] > up_s
+    assert daemon.end() == 0
 
 
 @pytest.mark.long
