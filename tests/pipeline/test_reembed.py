@@ -25,7 +25,15 @@ from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Fill, Target
 from face_organizer.pipeline.reembed_switch import switch
-from face_organizer.types import NOBODY, AssignmentRecord, FileRecord, ImageRecord, PersonRecord, Signature
+from face_organizer.types import (
+    NOBODY,
+    AssignmentRecord,
+    FaceAttributes,
+    FileRecord,
+    ImageRecord,
+    PersonRecord,
+    Signature,
+)
 from face_organizer.vision.decode import content_digest, decode
 
 PEOPLE = (1, 2, 3)
@@ -130,6 +138,23 @@ def test_a_full_disk_stops_it_where_it_is_and_it_goes_on(bench: Bench) -> None:
     assert model is not None
     assert (model.state, model.images) == ("due", len(PEOPLE) * EACH)
     assert bench.reembed.due
+
+
+def test_what_only_the_other_pack_tells_of_a_face_is_known_after_the_switch(bench: Bench) -> None:
+    class Telling(Painted):
+        def __call__(self, *asked: Any) -> list[Any]:
+            told = FaceAttributes("female", 30)
+            seen = super().__call__(*asked)
+            return [replace(each, faces=tuple(replace(face, attributes=told) for face in each.faces)) for each in seen]
+
+    bench.target = replace(bench.target, open_eyes=lambda: [Telling("painted")])
+    bench.reembed.begin("painted")
+    bench.reembed._go_on(Event())
+
+    switch(bench.store, 20)
+
+    with bench.store.read() as txn:
+        assert {record.attributes for _, record in txn.faces.items()} == {FaceAttributes("female", 30)}
 
 
 def test_what_comes_after_the_comparison_is_read_and_joins_the_graph(bench: Bench, tmp_path: Path) -> None:
