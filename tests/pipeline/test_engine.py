@@ -247,6 +247,15 @@ def test_with_no_device_left_everybody_hears_why(hall: Hall) -> None:
         hall.engine.see(pictures("", 1))
 
 
+def test_what_the_last_device_failed_at_is_named(hall: Hall) -> None:
+    hall.open(Device("cuda:0", [dies("cuda:0", lambda names: "pic7" in names)]), batch_max=8, linger_s=5.0)
+    pipeline = hall.library([])
+    submit(pipeline, pictures("pic", 8))
+
+    with pytest.raises(ModelError, match=r"out of order \(at 'pic0', 'pic1', 'pic2' and 5 more\)$"):
+        pipeline.wait_empty(10)
+
+
 def test_an_image_that_brings_down_two_devices_is_named_and_spares_the_third(hall: Hall) -> None:
     devices = [Device(f"cuda:{n}", [dies(f"cuda:{n}", lambda names: "poison" in names)]) for n in range(3)]
     hall.open(*devices)

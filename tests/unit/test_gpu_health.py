@@ -1,6 +1,6 @@
 """The doctor on GPUs it never saw: recorded facts in, the right diagnosis and cure out.
 
-The first nine are how a Tesla P4 was not put to work, one attempt after the other.
+The first ten are how a Tesla P4 was not put to work, one attempt after the other.
 """
 
 from __future__ import annotations
@@ -95,6 +95,16 @@ ATTEMPTS = {
         machine(onnxruntime_gpu="1.24.4", trial=lacks("libcudnn.so.9")),
         "cudnn_missing",
         "face-organizer[cuda-pascal]",
+    ),
+    "6, since it is loaded late: no cuDNN at all": (
+        machine(
+            H100,
+            CUDA_13,
+            onnxruntime_gpu="1.31.1",
+            trial=failed("cuDNN is unavailable for CUDA Execution Provider: cuDNN library was not found"),
+        ),
+        "cudnn_missing",
+        "face-organizer[cuda]",
     ),
     "7: the container was started without the GPU": (
         Machine(

@@ -57,8 +57,8 @@ def _inference(model_path: Path, device: Device, batch_max: int, profile: Path |
 
     kind = kind_of(device)
     if is_gpu(device):
-        refuse_missing(onnxruntime, device)
         preload(onnxruntime, kind)
+        refuse_missing(onnxruntime, device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

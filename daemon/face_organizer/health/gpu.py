@@ -38,6 +38,9 @@ OTHERS = (*TENSORRT, "libcuda.so")
 """Libraries that are no part of CUDA's own: the last is the driver's."""
 NO_KERNEL = ("no kernel image", "cudaerrornokernelimagefordevice")
 DRIVER_OLD = ("driver version is insufficient", "cuda_error_insufficient_driver", "forward compatibility")
+CUDNN_ABSENT = ("cudnn is not available", "cudnn is unavailable", "cudnn library was not found")
+"""Since 1.28 cuDNN is looked for when it is needed, and not by the loader."""
+
 CUDNN_FAILED = ("cudnn_status_execution_failed", "cudnn_status_arch_mismatch", "cudnn_status_not_supported")
 
 
@@ -329,6 +332,8 @@ def _profile_for(machine: Machine, card: Gpu) -> str:
 
 def _lacking(error: str) -> str:
     """The library in "libcublasLt.so.11: cannot open shared object file"; "" if that is not what an error says."""
+    if _says(error, CUDNN_ABSENT):
+        return "libcudnn.so.9"
     before, found, _ = error.partition(": cannot open shared object file")
     return before.split()[-1].rpartition("/")[2] if found and before.split() else ""
 
