@@ -30,7 +30,10 @@ from typing import Any
 import numbered
 from steps import ALL, PACKAGE, Step, found
 
-IMPORTED = ("cli", "app.serve", "app.opening", "app.commands", "app.organizer")
+IMPORTED = (
+    *(f"{PACKAGE}.{name}" for name in ("cli", "app.serve", "app.opening", "app.commands", "app.organizer")),
+    *("scipy.optimize", "scipy.sparse"),  # which our own import only when they need them
+)
 PASSED_THROUGH = frozenset({"pathlib", "contextlib", __name__})
 DIRECT = {name: getattr(os, name) for name in ("open", "write", "close", "kill", "getpid")}
 """As they are before anything is wrapped."""
@@ -167,8 +170,8 @@ def end_of(pid: int, within_s: float) -> int:
 
 
 if __name__ == "__main__":
-    for part in IMPORTED:
-        import_module(f"{PACKAGE}.{part}")
+    for module in IMPORTED:
+        import_module(module)
     if len(sys.argv) > 1:
         at, when_, nth_, dashes, *rest = sys.argv[1:]
         assert dashes == "--", "usage: mortal.py STEP before|after N -- COMMAND..."

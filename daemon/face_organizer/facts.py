@@ -96,7 +96,8 @@ class Machine:
     those of them that we may not use. visible: CUDA_VISIBLE_DEVICES, None where nobody has set it. pip: how the pip of
     this Python is called. checkout: the folder whose scripts/run runs us, "" where we were installed otherwise.
     links: names of libraries beside others' on the loader's path that lead elsewhere than they say, as (name, target).
-    packs: model pack -> what is wrong with its files. systemd: its version, "" where it does not run.
+    packs: model pack -> what is wrong with its files. packs_away: those whose folder is not there; they run from what
+    was made of it. models_dir: where packs lie, "" at the usual place. systemd: its version, "" where it does not run.
     """
 
     python: str = ""
@@ -117,6 +118,8 @@ class Machine:
     folders: tuple[Folder, ...] = ()
     limits: Limits = Limits()
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    packs_away: tuple[str, ...] = ()
+    models_dir: str = ""
     systemd: str = ""
 
     @property

@@ -38,6 +38,7 @@ def test_a_machine_that_is_well_hears_nothing() -> None:
         (replace(WELL, missing_libraries=("libGL.so.1",)), "library_missing", True),
         (replace(WELL, packages={**WELL.packages, "opencv-python": "5.0.0"}), "two_opencvs", False),
         (replace(WELL, packs={"opencv-zoo": ("detector.onnx is missing or altered",)}), "pack_damaged", True),
+        (replace(WELL, packs={"/mnt/own": ("gone",)}, packs_away=("/mnt/own",)), "pack_away", False),
         (replace(WELL, limits=replace(WELL.limits, inotify_watches=100)), "inotify_max_user_watches", False),
         (replace(WELL, limits=replace(WELL.limits, inotify_instances=8)), "inotify_max_user_instances", False),
         (replace(WELL, limits=replace(WELL.limits, open_files=256)), "open_files", True),
@@ -81,5 +82,21 @@ def test_problems_come_before_notes() -> None:
 def test_a_folder_of_networks_that_is_gone_is_not_cured_by_verifying_it_again() -> None:
     (finding,) = diagnose(replace(WELL, packs={"/mnt/own": ("det.onnx cannot be read; put it back, or delete ...",)}))
 
-    assert finding.cure == ""
+    assert "verify" not in finding.cure
     assert "put it back" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("buffalo_l", "face-organizer models pull buffalo_l --models-dir '/my models'"),
+        (
+            "/mnt/my own",
+            "face-organizer models remove '/mnt/my own' --models-dir '/my models'   # if no library needs it",
+        ),
+    ],
+)
+def test_the_cure_of_a_damaged_pack_is_a_command_that_mends_or_removes_it(name: str, cure: str) -> None:
+    (finding,) = diagnose(replace(WELL, packs={name: ("det.onnx is missing",)}, models_dir="/my models"))
+
+    assert (finding.name, finding.cure) == ("pack_damaged", cure)

@@ -96,6 +96,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/store.py",
         "adapters/schema.py",
         "adapters/thumbnails.py",
+        "adapters/remove.py",
         "adapters/unpack.py",
     ),
     "signal": ("__main__.py", "app/serve.py"),
@@ -328,8 +329,16 @@ def test_the_whole_house_was_walked() -> None:
     }
 
 
-def test_a_command_that_only_asks_loads_no_heavy_library() -> None:
-    heavy = ("cv2", "faiss", "fastapi", "lmdb", "onnx", "onnxruntime", "openvino", "pyarrow", "scipy")
-    script = f"import sys, face_organizer.cli; print(*[name for name in {heavy} if name in sys.modules])"
+HEAVY = ("PIL", "cv2", "faiss", "lmdb", "numpy", "rich", "structlog")
+SELDOM = ("fastapi", "matplotlib", "onnx", "onnxruntime", "openvino", "pyarrow", "scipy.optimize", "scipy.sparse")
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("face_organizer.cli", (*HEAVY, *SELDOM)), ("face_organizer.app.opening", SELDOM)],
+    ids=["asks-a-daemon", "opens-a-library"],
+)
+def test_a_command_loads_no_heavy_library_that_it_does_not_need(module: str, heavy: tuple[str, ...]) -> None:
+    script = f"import sys, {module}; print(*[name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []

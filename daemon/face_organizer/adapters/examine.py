@@ -22,7 +22,7 @@ from pathlib import Path
 
 from face_organizer.adapters.driver import read_driver, read_text
 from face_organizer.adapters.file_systems import kind_at
-from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
+from face_organizer.adapters.models import Pack, describe_pack, is_away, known_addresses, load_pack, verify_pack
 from face_organizer.errors import ModelError
 from face_organizer.facts import Capability, Folder, Library, Limits, Machine, Trial
 
@@ -40,7 +40,7 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
     judged by what they would lie in."""
     driver, gpus = read_driver()
     packages = dict(_packages())
-    pack, packs = _packs(models_dir)
+    pack, packs, away = _packs(models_dir)
     trials = tuple(_trials(pack.recogniser_path if pack else None, packages, devices, len(gpus)))
     files = tuple(sorted(str(path) for path in Path("/dev").glob("nvidia*") if path.is_char_device()))
     return Machine(
@@ -62,6 +62,8 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
         folders=tuple(_folder(role, path) for role, path in folders),
         limits=_limits(),
         packs=packs,
+        packs_away=away,
+        models_dir=str(models_dir or ""),
         systemd=_systemd(),
     )
 
@@ -98,16 +100,19 @@ def _checkout() -> str:
     return str(folder) if Path(sys.prefix).name == ".venv" and (folder / "scripts" / "setup").is_file() else ""
 
 
-def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]]]:
-    """The default pack, ready to run, and what is wrong with each."""
+def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The default pack, ready to run; what is wrong with each; whose folder is not there, and they run all the same."""
     ready, problems = None, {}
-    for pack in list_packs(models_dir):
+    away = []
+    for address in known_addresses(models_dir):
         try:
-            ready = ready or load_pack(pack.address, models_dir)
-            problems[pack.address] = tuple(verify_pack(pack.address, models_dir))
+            ready = ready or load_pack(address, models_dir)
+            problems[address] = tuple(verify_pack(address, models_dir))
+            if is_away(describe_pack(address, models_dir), models_dir):
+                away.append(address)
         except ModelError as error:
-            problems[pack.address] = (str(error),)
-    return ready, problems
+            problems[address] = (str(error),)
+    return ready, problems, tuple(away)
 
 
 def _missing(packages: Mapping[str, str]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack,
 from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
 from face_organizer.adapters.session import How, open_sessions
-from face_organizer.config import Config, FacesConfig, People
-from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
+from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
+from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError, why_not_written
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
 from face_organizer.pipeline.hands import Attentive
@@ -28,7 +28,7 @@ from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session, Store
 from face_organizer.traits import Traits
-from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
+from face_organizer.types import DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
@@ -105,7 +105,7 @@ def make_folder(path: Path, what: str) -> bool:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
-        raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot make the {what} folder {path}: {why_not_written(error)}") from error
     return not there
 
 
@@ -193,10 +193,10 @@ def patience_of(config: Config, *, once: bool) -> Patience:
     return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
 
 
-def attentive_of(config: Config, *, once: bool) -> Attentive:
+def attentive_of(config: Config, *, once: bool, takes_in: bool = True) -> Attentive:
     """With `once` whoever rearranged the folders has done so."""
-    watch = config.watch
-    return Attentive(0.0 if once else config.folders.settle_s, watch.rescan_s, watch.poll_s, config.folders.watch)
+    watch, folders = config.watch, config.folders
+    return Attentive(0.0 if once else folders.settle_s, watch.rescan_s, watch.poll_s, folders.watch, takes_in)
 
 
 def placing_copies(config: Config) -> bool:

@@ -6,7 +6,7 @@ Imports: pipeline, stdlib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from time import monotonic
 from typing import Any
@@ -43,13 +43,19 @@ class Threads:
     def are_started(self) -> bool:
         return bool(self._services)
 
-    def stop(self, *names: str) -> None:
-        """These services, all asked before the first is waited for; those that were not started are passed over."""
-        services = [self._services[name] for name in names if name in self._services]
-        for service in services:
+    def ask_to_stop(self, *names: str) -> None:
+        """These services end when they next look; those that were not started are passed over."""
+        for service in self._named(names):
             service.ask_to_stop()
-        for service in services:
+
+    def stop(self, *names: str) -> None:
+        """The same, and wait until they have."""
+        self.ask_to_stop(*names)
+        for service in self._named(names):
             service.stop()
+
+    def _named(self, names: Iterable[str]) -> list[Service]:
+        return [self._services[name] for name in names if name in self._services]
 
     def failure(self) -> BaseException | None:
         """What killed a thread, if anything did."""

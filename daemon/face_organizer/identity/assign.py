@@ -1,15 +1,15 @@
 """Which person a new face belongs to, and when a new person is born.
 
 Room:    identity (thinks)
-Imports: types, numpy, scipy
+Imports: types, pairing, numpy
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from face_organizer.identity.pairing import paired
 from face_organizer.types import NOBODY, Assignment, Float32, Int64, PersonId
 
 JOINED = "joined"
@@ -94,10 +94,12 @@ def _one_to_one(similarities: Float32, similarity_min: float) -> Int64:
     """Each face's column, -1 for none. similarities: float32 (f, p)."""
     excess = np.where(similarities >= similarity_min, similarities - similarity_min + 1e-6, 0.0)
     column = np.full(len(similarities), -1, np.int64)
-    candidates = np.flatnonzero(excess.any(axis=0))  # of thousands of persons, few come near
-    faces, chosen = linear_sum_assignment(excess[:, candidates], maximize=True)
-    taken = excess[faces, candidates[chosen]] > 0
-    column[faces[taken]] = candidates[chosen[taken]]
+    near = excess > 0
+    faces, candidates = (np.flatnonzero(near.any(axis=axis)) for axis in (1, 0))  # of thousands of persons, a few
+    rows, columns = paired(excess[np.ix_(faces, candidates)])
+    face, chosen = faces[rows], candidates[columns]
+    taken = near[face, chosen]
+    column[face[taken]] = chosen[taken]
     return column
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
 
 from face_organizer.identity.clusters import linkage
 from face_organizer.types import NOBODY, Float32, Impostors, Int64
@@ -170,7 +170,7 @@ def _between_persons(vectors: NDArray[np.floating], person_of: Int64, rng: np.ra
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[start : start + _ROWS_AT_ONCE]
         where = (place[person[part]], np.arange(len(part)))
-        member = sparse.csr_array((np.ones(len(part), np.float32), where), (len(chosen), len(part)))
+        member = scipy.sparse.csr_array((np.ones(len(part), np.float32), where), (len(chosen), len(part)))
         sums += member @ vectors[part].astype(np.float32)
     a, b = _pairs(len(chosen), rng)
     sizes, lengths = counts.astype(np.float32), np.linalg.norm(sums, axis=1)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
 
 from face_organizer.identity.clusters import Clusters, linkage
 from face_organizer.identity.links import BARRED, Links, bars, connected, pairs_apart, pairs_rejected, starting_rows
@@ -30,7 +30,7 @@ _PAIRS_AT_ONCE = 16_384
 
 
 def cluster_graph(
-    graph: sparse.csr_array,
+    graph: scipy.sparse.csr_array,
     vectors: NDArray[np.floating],
     *,
     similarity_min: float,
@@ -74,7 +74,7 @@ def cluster_graph(
 
 
 def _batches(
-    graph: sparse.csr_array, first: Int64, image_of: Int64 | None, barred: Int64
+    graph: scipy.sparse.csr_array, first: Int64, image_of: Int64 | None, barred: Int64
 ) -> Iterator[tuple[Int64, Links]]:
     """The graph in whole parts, a bounded number of faces at a time (unless one part is larger): the rows of each batch
     and its links, numbered within the batch. Faces without any link are left out. A part is what edges and common
@@ -100,7 +100,7 @@ def _batches(
         yield rows, links
 
 
-def _edges(graph: sparse.csr_array) -> Links:
+def _edges(graph: scipy.sparse.csr_array) -> Links:
     """Each edge of a symmetric graph once."""
     row = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     upper = np.flatnonzero(graph.indices > row)

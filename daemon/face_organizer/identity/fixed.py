@@ -1,7 +1,7 @@
 """Which faces are one person, when somebody said how many persons there are; the rest are strangers.
 
 Room:    identity (thinks)
-Imports: types, bound, kmeans, numpy, scipy
+Imports: types, bound, kmeans, pairing, numpy
 
 Trimmed spherical k-means (identity/kmeans.py) finds the centroids, from several starts; then every face is assigned by
 one rule: a similarity to the nearest centroid above a bound, one face of an image to a person, no face to a person that
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from face_organizer.identity.bound import learned_bound
 from face_organizer.identity.kmeans import ASIDE, FREE, SAMPLE_FACES, Vectors, climbed, means, members, parts, sampled
 from face_organizer.identity.kmeans import seeded as seeded_centroids
+from face_organizer.identity.pairing import paired
 from face_organizer.types import Float32, Int64
 
 _SHAPING_BELOW = 0.2
@@ -120,7 +120,7 @@ def continued(label: Int64, person_of: Int64, confirmed: Int64, clusters: int) -
     shared = np.zeros((len(open_), len(others)))
     np.add.at(shared, (label[both] - len(confirmed), np.searchsorted(others, person_of[both])), 1)
     gain = np.where(shared > 0, shared + 0.5 / (1 + np.arange(len(others))), 0)
-    for cluster, other in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+    for cluster, other in zip(*paired(gain), strict=True):
         if shared[cluster, other] > 0:
             persons[open_[cluster]] = others[other]
     return persons
@@ -233,7 +233,7 @@ class _Rule:
             allowed[:, self.fixed_to[taken]] = False
             excess = np.where(allowed, excess, 0)
             label[free] = -1
-            for face, cluster in zip(*linear_sum_assignment(excess, maximize=True), strict=True):
+            for face, cluster in zip(*paired(excess), strict=True):
                 if allowed[face, cluster]:
                     label[free[face]] = cluster
         return label
@@ -311,7 +311,7 @@ def _best(
 def _with_anchors(centroids: Float32, anchors: Float32) -> Float32:
     """A start whose first rows are the confirmed persons: each in place of the centroid most like it."""
     confirmed = anchors.any(axis=1)
-    _, replaced = linear_sum_assignment(anchors[confirmed] @ centroids.T, maximize=True)
+    _, replaced = paired(anchors[confirmed] @ centroids.T)
     rest = np.setdiff1d(np.arange(len(centroids)), replaced)
     first = int(confirmed.sum())
     start = anchors.copy()

@@ -7,7 +7,7 @@ Imports: types, numpy, scipy
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from face_organizer.types import Float32, Int64
 
@@ -17,7 +17,7 @@ _GAPS_MAX = 16
 
 def symmetric_graph(
     face_ids: Int64, neighbours: Int64, similarities: Float32, similarity_min: float
-) -> sparse.csr_array:
+) -> scipy.sparse.csr_array:
     """The undirected graph of the faces' nearest neighbours.
 
     Two faces are linked when either names the other at or above the bound; where both do, the larger similarity holds.
@@ -37,7 +37,7 @@ def symmetric_graph(
     columns = _positions(face_ids, neighbours.ravel()[named]).astype(np.int32)
     kept = (columns >= 0) & (columns != rows)
     weights = similarities.ravel()[named[kept]].astype(np.float32, copy=False)
-    directed = sparse.csr_array((weights, (rows[kept], columns[kept])), shape=(n, n))
+    directed = scipy.sparse.csr_array((weights, (rows[kept], columns[kept])), shape=(n, n))
     del named, rows, columns, kept, weights  # ten million of each
     return directed.maximum(directed.T.tocsr())
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
 
 from face_organizer.types import Float32, Int64
 
@@ -82,7 +82,7 @@ def means(vectors: Vectors, label: Int64, clusters: int) -> Float32:
     for rows, part in parts(vectors):
         member = np.flatnonzero(label[rows] >= 0)
         place = (label[rows][member], member)
-        sums += sparse.csr_array((np.ones(len(member), np.float32), place), shape=(clusters, len(part))) @ part
+        sums += scipy.sparse.csr_array((np.ones(len(member), np.float32), place), shape=(clusters, len(part))) @ part
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     unit: Float32 = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 1e-6).astype(np.float32)
     return unit

@@ -1,7 +1,7 @@
 """Carries the persons over to new clusters: clusters come and go with a run, a person_id never changes meaning.
 
 Room:    identity (thinks)
-Imports: types, constraints, numpy, scipy
+Imports: types, constraints, links, pairing, numpy, scipy
 
 An optimal one-to-one matching of clusters to persons on the faces they share (Kuhn-Munkres), taken apart into the
 connected parts of who shares anything with whom; faces that a human confirmed go before any count.
@@ -14,12 +14,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse.csgraph import connected_components
 
 from face_organizer.identity.constraints import enforce
+from face_organizer.identity.links import connected
+from face_organizer.identity.pairing import paired
 from face_organizer.types import NOBODY, Int64
 
 _KEPT_SHARE_MIN = 0.2
@@ -135,41 +135,42 @@ def _numbered(keys: Int64, *, nothing: int) -> tuple[Int64, Int64]:
     return distinct, np.where(distinct[place] == keys, place, -1)
 
 
-def _shared(cluster_of: Int64, person_at: Int64, clusters: int, persons: int) -> sparse.csr_array:
+def _shared(cluster_of: Int64, person_at: Int64, clusters: int, persons: int) -> scipy.sparse.csr_array:
     """How many faces each cluster shares with each person, cells too small to carry a person left out."""
     both = (cluster_of >= 0) & (person_at >= 0)
     ones = np.ones(int(both.sum()), np.int64)
-    table = sparse.coo_array((ones, (cluster_of[both], person_at[both])), shape=(clusters, persons)).tocsr().tocoo()
+    table = (
+        scipy.sparse.coo_array((ones, (cluster_of[both], person_at[both])), shape=(clusters, persons)).tocsr().tocoo()
+    )
     whole = np.bincount(person_at[both], minlength=persons)
     carried = table.data >= _KEPT_SHARE_MIN * whole[table.col]
     cells = (table.data[carried], (table.row[carried], table.col[carried]))
-    return sparse.csr_array(cells, shape=(clusters, persons))
+    return scipy.sparse.csr_array(cells, shape=(clusters, persons))
 
 
 def _weighed(
-    shared: sparse.csr_array, cluster_of: Int64, person_at: Int64, anchor_of: Int64, persons: Int64
-) -> sparse.csr_array:
+    shared: scipy.sparse.csr_array, cluster_of: Int64, person_at: Int64, anchor_of: Int64, persons: Int64
+) -> scipy.sparse.csr_array:
     """The same table, with a weight beyond any count where a cluster holds confirmed faces of a person and others of
     it: the others count once more, CONFIRMED_WEIGHT times."""
     clusters = shared.shape[0]
     anchored = np.flatnonzero((anchor_of != NOBODY) & (cluster_of >= 0) & np.isin(anchor_of, persons))
-    held = sparse.csr_array(
+    held = scipy.sparse.csr_array(
         (np.ones(len(anchored)), (cluster_of[anchored], np.searchsorted(persons, anchor_of[anchored]))),
         shape=(clusters, len(persons)),
     )
     other = np.flatnonzero((anchor_of == NOBODY) & (cluster_of >= 0) & (person_at >= 0))
-    others = sparse.csr_array(
+    others = scipy.sparse.csr_array(
         (np.ones(len(other)), (cluster_of[other], person_at[other])), shape=(clusters, len(persons))
     )
-    return sparse.csr_array(shared + CONFIRMED_WEIGHT * others.multiply(held > 0))
+    return scipy.sparse.csr_array(shared + CONFIRMED_WEIGHT * others.multiply(held > 0))
 
 
-def _matching(shared: sparse.csr_array, isnamed: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+def _matching(shared: scipy.sparse.csr_array, isnamed: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """The (cluster, person) pairs that keep the most faces. Between equals: the named, then the older person."""
     clusters, persons = shared.shape
     cells = shared.tocoo()
-    graph = sparse.csr_array((cells.data, (cells.row, cells.col + clusters)), shape=(clusters + persons,) * 2)
-    _, part_of = connected_components(graph, directed=False)
+    part_of = connected(cells.row, cells.col + clusters, clusters + persons)
     order = np.argsort(part_of[cells.row], kind="stable")
     _, starts = np.unique(part_of[cells.row][order], return_index=True)
     # The bonus of a person is worth less than one face even when every pair of a part earns it.
@@ -180,7 +181,7 @@ def _matching(shared: sparse.csr_array, isnamed: NDArray[np.bool_]) -> Iterator[
         columns, column_at = np.unique(column, return_inverse=True)
         gain = np.zeros((len(rows), len(columns)))
         gain[row_at, column_at] = overlap + bonus[column]
-        for r, c in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+        for r, c in zip(*paired(gain), strict=True):
             if gain[r, c] > 0:
                 yield int(rows[r]), int(columns[c])
 

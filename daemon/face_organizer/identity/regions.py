@@ -1,13 +1,14 @@
 """Which region of an image that another program drew is which face.
 
 Room:    identity (thinks)
-Imports: types, numpy, scipy
+Imports: types, pairing, numpy
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from face_organizer.identity.pairing import paired
 from face_organizer.types import Float32, Int64
 
 OVERLAP_MIN = 0.2
@@ -31,12 +32,10 @@ def matched(faces: Float32, regions: Float32, orientation: int = 1) -> Int64:
     faces: float32 (n, 4), shares of the upright image; regions: float32 (m, 4), shares of the image upright or as it is
     stored: programs do not agree, so what fits better counts. orientation: EXIF's, 1..8.
     """
-    from scipy.optimize import linear_sum_assignment  # a quarter of a second, which commands that only ask never need
-
     best, pairs = 0.0, np.empty((0, 2), np.int64)
     for boxes in (regions, upright(regions, orientation)):
         shared = overlaps(faces, boxes)
-        rows, columns = linear_sum_assignment(shared, maximize=True)
+        rows, columns = paired(shared)
         kept = shared[rows, columns] >= OVERLAP_MIN
         total = float(shared[rows, columns][kept].sum())
         if total > best:

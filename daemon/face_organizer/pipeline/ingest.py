@@ -197,13 +197,15 @@ class Ingest:
             return 0.0
         if self._space is not None and self._space.lack:
             return 0.5
-        return min(0.05, self.patience.settle_s / 4) if self._settling else 0.2
+        if self._settling:
+            return min(0.05, self.patience.settle_s / 4)
+        return 0.0 if self._is_walk_due(self._clock()) else 0.2
 
     def _advance_walk(self) -> None:
         """Notice more of the walk's paths, as long as there is room for them."""
         began = self._clock()
         if self._walk is None:
-            if began < self._next_walk() and not self._inbox.rescan:
+            if not self._is_walk_due(began):
                 return
             self._walk, self._walk_took_s, self._found = self._inbox.walk(), 0.0, 0
         while len(self._settling) < WATCHED_MAX and self._clock() < began + LOOK_S:
@@ -213,6 +215,9 @@ class Ingest:
                 return
             self._found += self._notice(path)
         self._walk_took_s += self._clock() - began
+
+    def _is_walk_due(self, now: float) -> bool:
+        return self._inbox.rescan or now >= self._next_walk()
 
     def _next_walk(self) -> float:
         """When the next walk is due. It must not become the daemon's main occupation: a tenth of the time at most."""
