@@ -20,11 +20,12 @@ from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import steps_run
 from face_organizer.app import devices
 from face_organizer.app.devices import SPARE_WORKERS, open_devices
-from face_organizer.app.figures import figures_of
+from face_organizer.app.figures import _devices, figures_of
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ModelError
+from face_organizer.facts import Gpu
 from face_organizer.pipeline.timing import Timings
 
 
@@ -116,6 +117,28 @@ def test_the_network_that_tells_gender_and_age_proves_itself_too(
     with pytest.raises(ModelError, match="cpu was asked for and OtherProvider ran the network"):
         open_devices(own, log)
     assert steps["CPUExecutionProvider"] > 100
+
+
+def test_each_gpu_tells_its_own_cards_figures_counted_as_cuda_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVML counts otherwise: a card is asked for by its place on the bus."""
+    gpus = (Gpu("T4", (7, 5), 0, "0000:82:00.0", "u-1"), Gpu("P4", (6, 1), 0, "0000:03:00.0", "u-2"))
+    asked: list[tuple[str, str]] = []
+
+    class Cards:
+        def figures(self, address: str, uuid: str) -> dict[str, float]:
+            asked.append((address, uuid))
+            return {"temperature_c": 40 + len(asked)}
+
+    monkeypatch.setattr(devices, "read_driver", lambda: (None, gpus))
+    monkeypatch.setattr(devices, "Cards", Cards)
+    gauge = devices._gauge()
+
+    told = [gauge(name) for name in ("tensorrt:1", "cuda:0", "cuda:2", "cpu", "openvino:1")]
+
+    assert asked == [("0000:03:00.0", "u-2"), ("0000:82:00.0", "u-1")]
+    assert told == [{"temperature_c": 41}, {"temperature_c": 42}, {}, {}, {}]
+    rows = [{"device": "cuda:0", "state": "working", "working": 1} | told[1]]
+    assert _devices(rows)["device_temperature_c"][1] == {"cuda:0": 42.0}
 
 
 def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(models_dir: Path) -> None:
