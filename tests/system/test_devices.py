@@ -26,6 +26,7 @@ from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ModelError
 from face_organizer.facts import Gpu
+from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.timing import Timings
 
 
@@ -62,6 +63,26 @@ def test_two_devices_on_the_processor_prove_themselves_and_share_its_cores(model
     assert all(line["similarity"] > 0.9999 and line["faces_per_s"] > 0 for line in ready)
     assert ready[0]["steps"]["CPUExecutionProvider"] > 100
     assert log.of("networks_ready")[0]["device"] == "cpu, openvino"
+
+
+def test_a_device_that_takes_long_to_open_is_not_taken_for_hung(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd is asked for more time only while the start is not hung: TensorRT builds its first engine for minutes."""
+    now, hung, opened = [0.0], list[Any](), devices.open_recognisers
+    pulses = Pulses(lambda: now[0])
+
+    def slow(*arguments: Any, **how: Any) -> Any:
+        now[0] += 3000
+        hung.extend(pulses.hung(300))
+        return opened(*arguments, **how)
+
+    monkeypatch.setattr(devices, "open_recognisers", slow)
+    with pulses.watching("main"):
+        open_devices(config(models_dir, "cpu"), Notes())
+        assert hung == pulses.hung(300) == []
+        now[0] += 301
+        assert [each.thread for each in pulses.hung(300)] == ["main"]
 
 
 def test_the_answer_of_the_processor_is_kept_beside_the_packs(models_dir: Path) -> None:
