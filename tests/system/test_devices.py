@@ -117,12 +117,11 @@ def test_the_network_that_tells_gender_and_age_proves_itself_too(
 ) -> None:
     pack = load_pack("opencv-zoo", models_dir)
     shutil.copy(pack.detector_path, tmp_path / "find.onnx")
-    shutil.copy(pack.recogniser_path, tmp_path / "recognise.onnx")
+    tiny.recogniser(tmp_path / "recognise.onnx")
     tiny.genderage(tmp_path / "genderage.onnx")
     own, opened = config(models_dir, "cpu", pack=str(tmp_path)), devices.open_attributes
     log = Notes()
     assert open_devices(own, log)[0].name == "cpu"
-    (steps,) = (line["steps"] for line in log.of("device_ready"))
     third: list[Any] = []
 
     def kept(*arguments: Any, **how: Any) -> Any:
@@ -137,7 +136,6 @@ def test_the_network_that_tells_gender_and_age_proves_itself_too(
 
     with pytest.raises(ModelError, match="cpu was asked for and OtherProvider ran the network"):
         open_devices(own, log)
-    assert steps["CPUExecutionProvider"] > 100
 
 
 def test_each_gpu_tells_its_own_cards_figures_counted_as_cuda_counts(monkeypatch: pytest.MonkeyPatch) -> None:
