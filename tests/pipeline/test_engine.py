@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import wait_until
+from support import Notes, wait_until
 
 from face_organizer.errors import DeviceError, ItemError, ModelError
 from face_organizer.pipeline.channel import Cancelled
@@ -19,21 +19,6 @@ from face_organizer.types import DecodedImage, ImageRef, SeenImage, Signature
 
 Images = list[DecodedImage]
 PIXELS = np.zeros((1, 1, 3), np.uint8)
-
-
-class Notes:
-    """A log that is kept."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    warning = error = info
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.lines if name == event]
 
 
 class Eyes:

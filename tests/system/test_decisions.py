@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from process import Daemon, as_json, drop, files_below, organizer
 from support import wait_until
+from survival import Nest
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,12 @@ def test_every_face_is_explained(library: Path) -> None:
     assert "is Ada" in told
 
 
-def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: Path, nests: list[Nest]) -> None:
+    def refused(*words: str | Path, expect: int = 1) -> str:
+        ended = nests[0].run(*words, "--library", library)
+        assert ended.code == expect, ended
+        return ended.err
+
     stranger = tmp_path / "stranger.jpg"
     stranger.write_bytes(b"not in the library")
 
@@ -129,11 +135,11 @@ def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: 
         (("split", "1", "--into", "90"), "too few to split"),
         (("name", "1", "77"), "a number means a person by its id"),
     ]:
-        assert sentence in organizer(*arguments, "--library", library, expect=1).stderr
-    organizer("recluster", "--apply", "--propose", "--library", library, expect=2)
-    assert "not the number of a run" in organizer("recluster", "--rollback=x", "--library", library, expect=2).stderr
-    assert "no file" in organizer("reject", library / "gone.jpg", "--library", library, expect=2).stderr
-    assert "name is missing" in organizer("assign", "1", stranger, "--new", "--library", library, expect=2).stderr
+        assert sentence in refused(*arguments)
+    refused("recluster", "--apply", "--propose", expect=2)
+    assert "not the number of a run" in refused("recluster", "--rollback=x", expect=2)
+    assert "no file" in refused("reject", library / "gone.jpg", expect=2)
+    assert "name is missing" in refused("assign", "1", stranger, "--new", expect=2)
 
 
 def test_a_running_daemon_takes_decisions_and_a_kill_loses_none(library: Path, start: Callable[..., Daemon]) -> None:

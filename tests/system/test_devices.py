@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numbered import paint
 from process import files_below, organizer
+from support import Notes
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.app import devices
@@ -20,19 +21,6 @@ from face_organizer.app.opening import open_organizer
 from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ModelError
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    warning = error = info
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.lines if name == event]
 
 
 @pytest.fixture(scope="module")
