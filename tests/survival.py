@@ -29,10 +29,10 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.adapters.transaction import StoreTransaction
+from face_organizer.config import STATE_FOLDER
 from face_organizer.errors import StoreError
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.keep_index import GENERATION
-from face_organizer.types import STATE_FOLDER
 
 TRAILER = b"original path: "
 NESTS = 3

@@ -19,6 +19,9 @@ from msgspec import Meta, Struct, inspect
 
 from face_organizer.errors import ConfigError
 
+STATE_FOLDER = ".face-organizer"
+"""In a library: where its state lies, or a link to it."""
+
 Seconds = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Similarity = Annotated[float, Meta(ge=-1, le=1)]
@@ -169,7 +172,7 @@ class Config(Section, frozen=True):
 
     @property
     def state_path(self) -> Path:
-        return Path(self.state_dir).expanduser().absolute() if self.state_dir else self.library_path / ".face-organizer"
+        return Path(self.state_dir).expanduser().absolute() if self.state_dir else self.library_path / STATE_FOLDER
 
 
 def load(path: Path | None, **overrides: Any) -> Config:

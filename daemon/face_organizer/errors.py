@@ -10,6 +10,16 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when a disk, or somebody's share of it, is full."""
 
 
+def why_not_written(error: OSError) -> str:
+    """What the system says, and what helps where it is a service's own walls."""
+    said = error.strerror or str(error)
+    if error.errno == errno.EROFS:
+        return (
+            f"{said} (as a service: `face-organizer install-service` lets it write where its settings say; restart it)"
+        )
+    return said
+
+
 class FaceOrganizerError(Exception):
     """A failure whose message a person will read: it names the thing, the cause and the way out."""
 

@@ -19,12 +19,14 @@ Capability = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A card that the driver shows. address: on the PCI bus, domain:bus:device.function."""
+    """A card that the driver shows, or a slice of one (MIG). address: of the card on the PCI bus,
+    domain:bus:device.function; uuid: of the card or the slice."""
 
     name: str
     capability: Capability
     memory_bytes: int = 0
     address: str = ""
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A shared library that a trial loaded. path: where it was found, with links followed; version: from its file name.
+    """A shared library that a trial loaded. path: where it was found, with links followed; version: as it says itself,
+    else from its file name.
 
     capabilities: the compute capabilities that it holds native code for; None where nobody could look.
     """
@@ -89,9 +92,12 @@ class Limits:
 class Machine:
     """Everything that was found. packages: installed Python packages that matter, by their normal name.
 
-    devices_wanted: those of the configuration, with commas. container: are we in one? devices: the NVIDIA device files.
+    devices_wanted: those of the configuration, with commas. container: are we in one? device_files: NVIDIA's; denied:
+    those of them that we may not use. visible: CUDA_VISIBLE_DEVICES, None where nobody has set it. pip: how the pip of
+    this Python is called. checkout: the folder whose scripts/run runs us, "" where we were installed otherwise.
     links: names of libraries beside others' on the loader's path that lead elsewhere than they say, as (name, target).
-    packs: model pack -> what is wrong with its files. systemd: its version, "" where it does not run.
+    packs: model pack -> what is wrong with its files. packs_away: those whose folder is not there; they run from what
+    was made of it. models_dir: where packs lie, "" at the usual place. systemd: its version, "" where it does not run.
     """
 
     python: str = ""
@@ -99,6 +105,10 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
     driver: Driver | None = None
     device_files: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    visible: str | None = None
+    pip: str = "pip"
+    checkout: str = ""
     pci_gpus: int = 0
     container: bool = False
     packages: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +118,14 @@ class Machine:
     folders: tuple[Folder, ...] = ()
     limits: Limits = Limits()
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    packs_away: tuple[str, ...] = ()
+    models_dir: str = ""
     systemd: str = ""
+
+    @property
+    def gpu_trials(self) -> tuple[Trial, ...]:
+        """One for each card on CUDA; one with TensorRT, if that is asked for."""
+        return tuple(trial for trial in self.trials if trial.device.startswith(("cuda", "tensorrt")))
 
     def trial(self, device: str) -> Trial | None:
         """The trial of a device, if there was one."""

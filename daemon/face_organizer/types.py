@@ -44,8 +44,6 @@ TRASHED = "trashed"
 """The reason of a face that is nobody's because its image was deleted by hand: the image lies in TRASH where else it
 would lie in OUTLIERS. Whoever gets the face, and an undo, replaces the assignment, and the reason with it."""
 
-STATE_FOLDER = ".face-organizer"
-
 SIDECAR_ENDING = ".xmp"
 """What is called IMAGE.xmp tells of the image beside it, and is none itself."""
 
@@ -267,7 +265,8 @@ class FileRecord:
     wished: where it lay before what is being taken back, to lie there again under just these names.
     digest: of its content, where that is not its image's (one of two duplicates was edited); b"" elsewhere. former:
     what it held before it was edited, until all its places hold the same. origin: what its source is, where that is
-    kept and only the places were edited.
+    kept and only the places were edited. kept_in: the folders in which somebody laid it, of what shows no face: there
+    it stays.
     """
 
     image_id: int
@@ -281,6 +280,7 @@ class FileRecord:
     digest: bytes = b""
     former: tuple[bytes, ...] = ()
     origin: Signature | None = None
+    kept_in: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from face_organizer.adapters import examine as examining
 from face_organizer.adapters.examine import examine
-from face_organizer.adapters.trial import loaded_libraries
+from face_organizer.adapters.sample import small_network
+from face_organizer.adapters.trial import loaded_libraries, try_device, version_told
+from face_organizer.facts import Driver, Gpu, Trial
 
 
 def test_this_machine_is_found_as_it_is(tmp_path: Path) -> None:
@@ -41,9 +45,10 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_of_its_trial_not_of_t
 
     machine = examine("cuda", [], None)
 
-    trial = machine.trial("cuda")
+    (trial,) = machine.gpu_trials
+    assert trial.device == "cuda:0"
     assert trial is not None
-    assert "CUDAExecutionProvider was asked for and CPUExecutionProvider is active" in trial.error
+    assert "does not run on cuda:0: CUDAExecutionProvider was asked for" in trial.error
 
 
 def test_a_trial_whose_process_dies_is_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -66,6 +71,77 @@ def test_a_library_that_is_a_link_to_another_version_is_found(tmp_path: Path, mo
     links = [(Path(name).name, Path(target).name) for name, target in examining._links() if str(tmp_path) in name]
 
     assert links == [("libcublas.so.11", "libcublas.so.12.4.5")]
+
+
+def test_the_small_network_runs(tmp_path: Path) -> None:
+    (tmp_path / "small.onnx").write_bytes(small_network())
+
+    told = try_device("cpu", tmp_path / "small.onnx")
+
+    assert (told["error"], list(told["nodes"])) == ("", ["CPUExecutionProvider"])
+    assert all(version == "" for _, version in told["libraries"])
+
+
+def test_every_card_is_tried_and_tensorrt_with_a_network_that_is_soon_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def tried(device: str, model: Path | None) -> Trial:
+        asked.append((device, model is None))
+        return Trial(device)
+
+    monkeypatch.setattr(examining, "_trial", tried)
+    monkeypatch.setattr(examining, "read_driver", lambda: (Driver(), (Gpu("Tesla T4", (7, 5)),) * 2))
+
+    machine = examine("tensorrt:1", [], None)
+
+    assert asked[:3] == [("cuda:0", False), ("cuda:1", False), ("tensorrt", True)]
+    assert [trial.device for trial in machine.gpu_trials] == ["cuda:0", "cuda:1", "tensorrt"]
+
+
+def test_devices_are_tried_also_where_no_pack_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+
+    machine = examine("cpu", [], tmp_path / "models")
+
+    trial = machine.trial("cpu")
+    assert "cannot be written" in machine.packs["opencv-zoo"][0]
+    assert trial is not None
+    assert (trial.error, list(trial.nodes)) == ("", ["CPUExecutionProvider"])
+
+
+def test_the_checkout_that_we_run_from_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examining.sys, "prefix", str(tmp_path / ".venv"))
+    assert examining._checkout() == ""
+
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "setup").touch()
+
+    assert examining._checkout() == str(tmp_path)
+
+
+def test_a_library_of_cuda_says_its_version_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Library:
+        def cudnnGetProperty(self, part: int, number: Any) -> int:
+            number._obj.value = (9, 10, 2)[part]
+            return 0
+
+        def cudaRuntimeGetVersion(self, number: Any) -> int:
+            number._obj.value = 12090
+            return 0
+
+        def getInferLibVersion(self) -> int:
+            return 101303
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: Library())
+
+    paths = (
+        "/nvidia/lib/libcudnn.so.9",
+        "/lib/libcudart.so.12",
+        "/lib/libnvinfer.so.10",
+        "/lib/libcublas.so.12",
+        "/a.so",
+    )
+    assert [version_told(path) for path in paths] == ["9.10.2", "12.9", "10.13.3", "", ""]
 
 
 def test_only_libraries_that_matter_are_read_from_a_process_map() -> None:

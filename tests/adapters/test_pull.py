@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 import threading
 import zipfile
@@ -21,6 +22,7 @@ from face_organizer.adapters import pull as pulling
 from face_organizer.adapters import unpack as unpacking
 from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.adapters.pull import Archive, pull, zoo
+from face_organizer.app import machine
 from face_organizer.cli import main
 from face_organizer.errors import ModelError
 
@@ -126,6 +128,27 @@ def test_a_pack_that_is_here_is_not_fetched_again(server: Server, tmp_path: Path
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("damage", ["cut", "turned", "gone"])
+def test_a_pulled_pack_that_is_damaged_is_told_and_fetched_anew(server: Server, tmp_path: Path, damage: str) -> None:
+    made = machine.pull_pack("buffalo_l", tmp_path, server.address, quietly)
+    network = Path(made["folder"]) / "w600k_r50.onnx"
+    before, stat = network.read_bytes(), network.stat()
+    if damage == "gone":
+        network.unlink()
+    else:
+        network.write_bytes(before[:-400] if damage == "cut" else before[:-9] + b"123456789")
+        os.utime(network, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (told,) = [row for row in machine.verify_packs(tmp_path) if row["name"] == "buffalo_l"]
+    assert not told["ok"]
+    assert told["problem"]
+
+    assert machine.pull_pack("buffalo_l", tmp_path, server.address, quietly) == made
+
+    assert network.read_bytes() == before
+    assert verify_pack("buffalo_l", tmp_path) == []
+    assert len(server.asked) == 2
+
+
 def test_a_connection_that_breaks_is_gone_on_with(server: Server, tmp_path: Path) -> None:
     server.breaks_after = [1000, 0, 5000]
 
@@ -207,7 +230,7 @@ def test_a_file_that_was_fetched_elsewhere_does_as_well(
 
 def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:
     (tmp_path / "pulled").mkdir()
-    with pulling._held(tmp_path / "pulled" / ".buffalo_l.zip.part"), pytest.raises(ModelError, match="another process"):
+    with pulling.held(tmp_path / "pulled" / ".buffalo_l.zip.part"), pytest.raises(ModelError, match="another process"):
         pulled(tmp_path, server.address)
 
 

@@ -15,6 +15,7 @@ from numbered import paint
 from PIL import Image
 from playwright.sync_api import CDPSession, Route, expect
 from process import NUMBERED
+from test_views import doubtful
 
 VIEWS = (
     "people",
@@ -25,6 +26,7 @@ VIEWS = (
     "changes",
     "changes/decisions",
     "map",
+    "trust",
     "search",
 )
 SERIOUS = ("serious", "critical")
@@ -96,6 +98,20 @@ def test_axe_finds_nothing_serious_while_somebody_works(visit: Callable[..., Vis
     page.wait(".viewer .face-box")
     page.wait(".why h3")
     is_there(page)
+    assert findings(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_where_much_is_doubtful(
+    visit: Callable[..., Visit], served: Served, scheme: str
+) -> None:
+    page = visit(scheme=scheme, phone=scheme == "dark")
+    report = doubtful(served)
+    page.page.route("**/api/report", lambda route: route.fulfill(json=report))
+    page.go("trust")
+    page.wait(".card")
+    is_there(page)
+
     assert findings(page) == []
 
 

@@ -269,3 +269,57 @@ def test_a_very_long_name_leaves_undo_where_it_can_be_reached(visit: Callable[..
     expect(page.find("td .button").first).to_be_visible()
     page.holds("(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('.table-host'))")
     served.decide(kind="undo", decision_id=said["decision_id"])
+
+
+def doubtful(served: Served) -> dict[str, Any]:
+    """The real report, with questions as large libraries give rise to: two of each kind are told of, one is shown."""
+    same, intruder = asked_of(served)
+    person = served.get("people")["people"][0]
+    faces = served.get(f"people/{person['person_id']}/faces")["faces"][:2]
+    twice = {"image_id": faces[0]["image_id"], "person": person, "faces": faces}
+    intruder |= {"faces": [intruder["face"]["face_id"]], "other": same["b"], "other_similarity": 0.4}
+    return served.get("report") | {
+        "provable_errors": {"total": 2, "shown": [twice]},
+        "likely_intruders": {"total": 2, "wrong_faces": 1.6, "shown": [intruder]},
+        "likely_same": {"total": 2, "misplaced_faces": 2.0, "shown": [same]},
+    }
+
+
+def test_trust_has_the_figures_of_the_report(visit: Callable[..., Visit], served: Served) -> None:
+    report = served.get("report")
+    page = visit()
+    page.press("6")
+
+    expect(page.find("h1")).to_have_text("Trust")
+    expect(page.find(".figures dd").nth(0)).to_have_text(str(report["counts"]["persons"]))
+    expect(page.find(".figures dd").nth(1)).to_have_text(str(report["counts"]["faces"]))
+    expect(page.find(".legend")).to_contain_text(f"{report['counts']['no_face']} without a face")
+    expect(page.find(".legend")).to_contain_text("1 unusable")
+    expect(page.find("section", has_text="Surely wrong").first).to_contain_text("Nobody is twice in an image")
+    page.find("a", has_text="Review one by one").click()
+    expect(page.find("h1")).to_have_text("Review")
+
+
+def test_what_may_be_wrong_is_put_right_where_it_is_shown(visit: Callable[..., Visit], served: Served) -> None:
+    before, report = served.people(), doubtful(served)
+    person = report["likely_intruders"]["shown"][0]["person"]
+    page = visit()
+    page.page.route("**/api/report", lambda route: route.fulfill(json=report))
+    page.go("trust")
+
+    expect(page.find(".card")).to_have_count(3)
+    expect(page.find(".figures .bad dd")).to_have_text("2")
+    expect(page.find("section", has_text="Likely intruders")).to_contain_text("and 1 more")
+    page.find(".suspect").last.click()
+    page.wait(".viewer .face-box")
+    page.press("Escape")
+    page.find(".card button", has_text=f"Not {person['name']}").focus()
+    report = report | {"likely_intruders": {"total": 0, "wrong_faces": 0.0, "shown": []}}
+    page.press("Enter")
+    page.says("is not")
+    expect(page.find(".card")).to_have_count(2)
+    expect(page.find(".card button", has_text="One person")).to_be_focused()
+
+    assert served.people() != before
+    page.undo()
+    assert served.people() == before

@@ -12,7 +12,7 @@ from support import wait_until
 from face_organizer.errors import ItemError
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.flow import Pipeline, Reply, Service, Stage
-from face_organizer.pipeline.pulse import Pulses, beat, wait
+from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, at_length, beat, wait
 
 HUNG_AFTER_S = 10.0
 
@@ -85,6 +85,32 @@ def test_a_thread_that_beats_is_not_hung(clock: ManualClock, pulses: Pulses) -> 
         assert beaten.wait(20)
 
         assert hung(pulses) == []
+
+
+def test_a_step_that_takes_long_by_nature_has_the_patience_for_it_and_the_next_one_has_not(
+    clock: ManualClock, pulses: Pulses
+) -> None:
+    begun, go_on, over = Event(), Event(), Event()
+
+    def work(stop: Event) -> None:
+        with at_length():
+            begun.set()
+            go_on.wait()
+        over.set()
+        stop.wait()
+
+    with running(Service("worker", work, pulses)):
+        assert begun.wait(20)
+        clock.now = AT_LENGTH * HUNG_AFTER_S - 1
+        assert hung(pulses) == []
+        clock.now += 2
+        assert hung(pulses) == ["worker"]
+
+        go_on.set()
+        assert over.wait(20)
+        assert hung(pulses) == []
+        clock.now += HUNG_AFTER_S + 1
+        assert hung(pulses) == ["worker"]
 
 
 def test_a_thread_may_wait_for_ever(clock: ManualClock, pulses: Pulses) -> None:

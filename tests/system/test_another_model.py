@@ -3,6 +3,7 @@ cannot be read, forwards and back. Pictures are numbers (numbered.py), and so ar
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tarfile
@@ -22,8 +23,7 @@ from survival import Nest, library_of, opened, truth_of
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.app.parts import pack_of
-from face_organizer.config import Config
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER, Config
 
 ALICE, BOB, CARL, STRANGER, DORA, EVE, ODD = 11, 12, 13, 77, 88, 99, 66
 OWN = 4
@@ -188,17 +188,25 @@ def test_the_way_back_reads_only_what_came_since(home: TwoModelsHome) -> None:
     assert kept.images == 3  # late.png and the two with a face that only the other model had seen
 
 
+def in_its_place(image: Path, content: bytes) -> bytes:
+    """Put another content into a file that nobody sees has changed, as a disk that fails would; returns the old one."""
+    told, old = image.stat(), image.read_bytes()
+    image.write_bytes(content.ljust(len(old), b"\0"))
+    os.utime(image, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert image.stat().st_size == len(old)
+    return old
+
+
 def test_images_that_cannot_be_read_ask_first_and_their_faces_stay_who_they_are(home: TwoModelsHome) -> None:
-    before = home.says()
-    away = home.library / "Bob" / "bob-0.png"
-    away.rename(home.library.parent / "away.png")
+    before, image = home.says(), home.library / "Bob" / "bob-0.png"
+    content = in_its_place(image, b"rot")
 
     told = home.json("reembed", "--pack", OTHER, expect=1)
     assert (told["in_use"], told["beside"]["state"]) == (FIRST, "ready")
     assert "1 images that show a face cannot be read" in told["beside"]["waits"]
 
     assert home.json("reembed", "--switch")["in_use"] == OTHER
-    (home.library.parent / "away.png").rename(away)
+    in_its_place(image, content)
     after = home.says()
     assert before["faces"].items() <= after["faces"].items()
     home.must_be_clean()
@@ -207,11 +215,11 @@ def test_images_that_cannot_be_read_ask_first_and_their_faces_stay_who_they_are(
 
 
 @pytest.mark.long
-def test_an_image_that_is_back_is_read_by_the_next_try(home: TwoModelsHome) -> None:
-    away = home.library / "Bob" / "bob-0.png"
-    away.rename(home.library.parent / "away.png")
+def test_an_image_that_is_whole_again_is_read_by_the_next_try(home: TwoModelsHome) -> None:
+    image = home.library / "Bob" / "bob-0.png"
+    content = in_its_place(image, b"rot")
     home.run("reembed", "--pack", OTHER, expect=1)
-    (home.library.parent / "away.png").rename(away)
+    in_its_place(image, content)
 
     told = home.json("reembed", "--pack", OTHER)
 
@@ -222,7 +230,8 @@ def test_an_image_that_is_back_is_read_by_the_next_try(home: TwoModelsHome) -> N
 
 @pytest.mark.long
 def test_an_image_that_was_written_over_is_not_taken_for_the_one_we_knew(home: TwoModelsHome) -> None:
-    paint(home.library / "Bob" / "bob-0.png", [CARL], 999)
+    other = paint(home.library.parent / "other.png", [CARL], 999).read_bytes()
+    in_its_place(home.library / "Bob" / "bob-0.png", other)
 
     told = home.json("reembed", "--pack", OTHER, "--dry-run")
 

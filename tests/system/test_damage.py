@@ -22,8 +22,8 @@ from survival import (
 )
 
 from face_organizer.adapters.index import FaceIndex
+from face_organizer.config import STATE_FOLDER
 from face_organizer.pipeline.keep_index import GENERATION
-from face_organizer.types import STATE_FOLDER
 
 
 def zeroed(data: bytes) -> bytes:

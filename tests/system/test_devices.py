@@ -4,23 +4,29 @@ failures in the real process, on pictures of numbers."""
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 from numbered import paint
 from process import files_below, organizer
 from support import Notes
 
 from face_organizer.adapters.models import load_pack
+from face_organizer.adapters.session import steps_run
 from face_organizer.app import devices
 from face_organizer.app.devices import SPARE_WORKERS, open_devices
+from face_organizer.app.figures import figures_of
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ModelError
+from face_organizer.pipeline.timing import Timings
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,34 @@ def test_a_device_that_sees_something_else_is_refused_with_the_way_out(
         open_devices(config(models_dir, "openvino"), Notes())
 
 
+def test_the_network_that_tells_gender_and_age_proves_itself_too(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = load_pack("opencv-zoo", models_dir)
+    shutil.copy(pack.detector_path, tmp_path / "find.onnx")
+    shutil.copy(pack.recogniser_path, tmp_path / "recognise.onnx")
+    tiny.genderage(tmp_path / "genderage.onnx")
+    own, opened = config(models_dir, "cpu", pack=str(tmp_path)), devices.open_attributes
+    log = Notes()
+    assert open_devices(own, log)[0].name == "cpu"
+    (steps,) = (line["steps"] for line in log.of("device_ready"))
+    third: list[Any] = []
+
+    def kept(*arguments: Any, **how: Any) -> Any:
+        third.extend(opened(*arguments, **how))
+        return third
+
+    def elsewhere(session: Any) -> Any:
+        return {"OtherProvider": {"Conv": 2}} if session in third else steps_run(session)
+
+    monkeypatch.setattr(devices, "open_attributes", kept)
+    monkeypatch.setattr(devices, "steps_run", elsewhere)
+
+    with pytest.raises(ModelError, match="cpu was asked for and OtherProvider ran the network"):
+        open_devices(own, log)
+    assert steps["CPUExecutionProvider"] > 100
+
+
 def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(models_dir: Path) -> None:
     log = Notes()
     with pytest.raises(ModelError, match="does not run on cuda:0"):
@@ -96,6 +130,7 @@ def test_every_status_says_that_the_processor_stands_in_for_a_gpu(models_dir: Pa
         assert [each["device"] for each in told["devices"]] == ["openvino"]
         assert told["notices"][0].startswith("cuda:0 is not used: ")
         assert organizer_there.status.line().startswith("on openvino only (cuda:0 is not used: ")
+        assert figures_of(told, Timings(monotonic), 0)["gauges"]["notices"][2] == 1
     finally:
         organizer_there.stop()
 

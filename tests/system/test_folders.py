@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -15,14 +16,14 @@ from typing import Any
 
 import pytest
 from numbered import paint
-from process import NUMBERED, Daemon, as_json, files_below
+from process import NUMBERED, Daemon, as_json, files_below, organizer
 from steps import FOLDERS, STEPS
 from support import wait_until
 from survival import Nest
 
 from face_organizer.adapters.store import open_store
 from face_organizer.app.commands import answer
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER
 
 SETTINGS = """
 [watch]
@@ -160,6 +161,66 @@ def test_what_was_dragged_while_nobody_watched_means_the_same_at_the_next_start_
     assert house.kinds() == ["sorted"], "what was understood is not understood again"
 
 
+def test_a_command_without_a_daemon_has_what_was_dragged_meanwhile_decided_first_and_one_that_reads_says_so(
+    house: House,
+) -> None:
+    def command(*arguments: str) -> tuple[Any, list[dict[str, Any]]]:
+        done = organizer(*arguments, "--library", house.library, "--json", command=NUMBERED)
+        told = [json.loads(line) for line in done.stderr.splitlines()]
+        return json.loads(done.stdout), [line for line in told if line["event"].startswith("folders")]
+
+    house.once()  # so that the library knows which inbox is its own
+    house.drag(f"{ANN}/00.png", to=BOB)
+    (house.library / CAT).rename(house.library / "Cat")
+    (house.library / BOB / "13.png").rename(house.inbox / "13.png")
+    paint(house.library / ANN / "new.png", [30], 77)
+
+    people, told = command("people")
+    assert {row["name"] for row in people} == {ANN, BOB, CAT}
+    assert [line["event"] for line in told] == ["folders_not_taken_in"]
+    assert told[0]["moved_by_hand"] == 6 and "`face-organizer run --once`" in told[0]["remedy"]
+    assert command("status")[0]["folders"]["moved"] == 6 and house.kinds() == []
+
+    merged, told = command("merge", BOB, "Cat")
+
+    assert [line["event"] for line in told] == ["folders_came_first", "folders_left"]
+    assert house.kinds() == ["sorted", "merge"] and merged["decision_id"] == 2
+    assert {"00.png", "20.png", "10.png"} <= house.names_in("Cat") and told[1]["new_photos"] == 1
+    assert command("status")[0]["folders"]["moved"] == 0 and command("status")[1] == []
+    house.once()
+    house.is_well()
+    assert "13.png" in house.names_in("Cat"), "it was put back into the inbox, not thrown away"
+    assert "new.png" in house.names_in(ANN) and house.kinds() == ["sorted", "merge", "assign"]
+
+
+def test_every_command_that_decides_or_reclusters_begins_with_the_folders(house: House) -> None:
+    commands: tuple[tuple[str, ...], ...] = (
+        ("recluster",),
+        ("undo",),
+        ("name", BOB, "Bob"),
+        ("check", "--repair"),
+    )
+    for number, command in enumerate(commands):
+        house.drag(f"{ANN}/0{number}.png", to=CAT)
+        organizer(*command, "--library", house.library, command=NUMBERED)
+        assert house.names_in(CAT if command != ("undo",) else ANN) >= {f"0{number}.png"}
+
+    assert house.kinds() == ["assign", "assign", "undo", "assign", "name", "assign"]
+    house.is_well()
+
+
+def test_a_command_that_reads_decides_nothing_and_with_folders_unwatched_says_nothing(house: House) -> None:
+    house.settings.write_text(SETTINGS + "watch = false\n")
+    house.once()
+    house.drag(f"{ANN}/00.png", to=BOB)
+
+    for command in ("people", "recluster"):
+        assert organizer(command, "--library", house.library, command=NUMBERED).stderr == ""
+
+    assert answer(house.library, "status")["folders"] is None
+    assert house.kinds() == []
+
+
 def test_what_is_put_back_into_the_inbox_is_sorted_anew_and_nothing_is_said_of_it(house: House) -> None:
     daemon = house.begin()
     (house.library / ANN / "00.png").rename(house.inbox / "00.png")
@@ -233,6 +294,64 @@ def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_
         answer(house.library, "undo")
     wait_until(lambda: house.tree() == before)
     house.is_well()
+
+
+def test_an_image_without_a_face_stays_where_it_is_laid_and_follows_the_persons_name(house: House) -> None:
+    (house.inbox / "half.png").write_text("no picture")
+    house.once()
+    daemon, before = house.begin(), house.tree()
+    house.drag("no_face/nobody.png", to=ANN)
+    house.drag("quarantine/half.png", to="Views")
+    wait_until(lambda: not (house.library / "quarantine" / "half.png.reason.txt").exists(), 20)
+    house.is_well()
+    assert house.kinds() == [] and answer(house.library, "status")["folders"]["unclear"] == []
+
+    said = answer(house.library, "name", who=ANN, name="Ann")
+    house.is_well()
+    assert "nobody.png" in house.names_in("Ann") and not (house.library / ANN).exists()
+    answer(house.library, "check", repair=True)
+    answer(house.library, "recluster")
+    assert "nobody.png" in house.names_in("Ann") and house.names_in("Views") == {"half.png"}
+    answer(house.library, "undo", decision_id=said["decision_id"])
+    house.is_well()
+    assert "nobody.png" in house.names_in(ANN) and not (house.library / "Ann").exists()
+    daemon.end()
+    house.drag(f"{ANN}/nobody.png", to="no_face")
+    house.drag("Views/half.png", to="outliers")
+    house.once()
+    assert house.kinds() == ["name", "undo"] and house.tree() == before
+    house.is_well()
+
+
+def test_what_was_laid_with_somebody_who_is_forgotten_lies_with_nobody_again(house: House) -> None:
+    house.drag("no_face/nobody.png", to=ANN)
+    house.once()
+    answer(house.library, "name", who=ANN, name="Ann")
+
+    answer(house.library, "forget", person="Ann")
+
+    assert "nobody.png" in house.names_in("no_face")
+    assert b"Ann" not in (house.library / STATE_FOLDER / "truth" / "data.mdb").read_bytes()
+
+
+@pytest.mark.parametrize("preserving", [True, False], ids=["with its time", "with a new time"])
+@pytest.mark.parametrize("place", ["outliers/stranger.png", "no_face/nobody.png", f"{ANN}/00.png"])
+@pytest.mark.parametrize("name", ["", "other.png"], ids=["", "renamed"])
+def test_a_copy_into_the_inbox_is_a_duplicate_and_nothing_is_unclear(
+    house: House, place: str, name: str, preserving: bool
+) -> None:
+    daemon, before = house.begin(), house.tree()
+    copy = shutil.copy2 if preserving else shutil.copy
+    copy(house.library / place, house.inbox / (name or Path(place).name))
+
+    daemon.wait_for("image_duplicate")
+    wait_until(lambda: not any(house.inbox.iterdir()), 20)
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert daemon.events("folders_unclear") == [] and house.kinds() == ["assign"]
+    assert before.items() - house.tree().items() == {(f"{BOB}/10.png", before[f"{BOB}/10.png"])}
 
 
 def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:

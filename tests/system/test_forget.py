@@ -19,7 +19,7 @@ from process import NUMBERED, Daemon, environment, files_below
 from steps import FORGETTING
 from survival import Nest
 
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER
 
 ALICE, BOB, CARL = 11, 12, 13
 NAME, OTHER_NAME = "Alice-Quellenhofer", "Quellwasser"

@@ -22,8 +22,9 @@ from process import COMMAND, Daemon, as_json, drop, environment, files_below, or
 from support import wait_until
 
 from face_organizer.adapters.control import ask
+from face_organizer.config import STATE_FOLDER
 from face_organizer.errors import RequestError
-from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE, STATE_FOLDER
+from face_organizer.types import NO_FACE, OUTLIERS, QUARANTINE
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -258,10 +258,13 @@ def test_commands_without_a_daemon_finish_what_they_begin_from_any_folder(faces:
     assert as_json("check", "--library", library)["findings"] == []
 
 
-def test_a_file_taken_out_of_the_library_is_noticed_and_repair_makes_peace(faces: list[Path], tmp_path: Path) -> None:
-    inbox, library = tmp_path / "inbox", tmp_path / "library"
+def test_where_nobody_follows_the_folders_a_file_taken_out_is_noticed_and_repair_makes_peace(
+    faces: list[Path], tmp_path: Path
+) -> None:
+    inbox, library, settings = tmp_path / "inbox", tmp_path / "library", tmp_path / "settings.toml"
     drop(faces[:8], inbox)
-    organizer("run", "--once", "--inbox", inbox, "--library", library)
+    settings.write_text("[folders]\nwatch = false\n")
+    organizer("run", "--once", "--config", settings, "--inbox", inbox, "--library", library)
     gone = library / files_below(library)[0]
     gone.unlink()
 

@@ -251,15 +251,11 @@ def test_a_journal_that_is_away_stops_no_work_and_no_entry_is_lost(running: Lab,
     wait_until(lambda: away(running) == {f"away_{number:02}" for number in range(12)}, within_s=30)
 
 
-def test_several_libraries_are_one_service_and_a_reload_adds_one(stopped: Lab) -> None:
-    def tables(*names: str) -> str:
-        folders = {name: f"/srv/face-organizer/{name}" for name in names}
-        return "\n".join(f'[[library]]\ninbox = "{at}/in"\nlibrary = "{at}/{name}"' for name, at in folders.items())
-
+def test_several_libraries_are_one_service_and_a_reload_adds_one_beside_them(stopped: Lab) -> None:
     lab = stopped
-    lab.drop_in(f"ExecStart=\nExecStart={HOME}/.venv/bin/face-organizer run --config {CONFIG}\n")
     try:
         lab.write(CONFIG, tables("one", "two"))
+        lab.install()
         lab.start()
         assert lab.events("ready")[-1]["LIBRARIES"] == ["one", "two"]
         for name in ("one", "two"):
@@ -268,14 +264,55 @@ def test_several_libraries_are_one_service_and_a_reload_adds_one(stopped: Lab) -
         lab.write(CONFIG, tables("one", "two", "three"))
         lab.run("systemctl", "reload", UNIT)
         wait_until(lambda: "three: watching" in lab.show("StatusText"), within_s=60)
-        lab.feed(b"no image", "sh", "-c", "cat >/srv/face-organizer/three/in/x.jpg")
-        wait_until(lambda: bool(lab.run("journalctl", "-u", UNIT, "LIBRARY=three", "EVENT=image_placed")), within_s=60)
+        must_place(lab, "three", "/srv/face-organizer/three/in")
         lab.run("systemctl", "stop", UNIT)
         assert (lab.show("Result"), lab.show("ExecMainStatus")) == ("success", "0")
     finally:
         lab.stop()
-        lab.drop_out()
         lab.configure("")
+        lab.install()
+
+
+def test_a_library_elsewhere_is_let_in_by_saying_install_service_again(stopped: Lab) -> None:
+    lab = stopped
+    far = '[[library]]\nname = "far"\ninbox = "/mnt/clips 100%/in"\nlibrary = "/mnt/clips 100%/out"\n'
+    far += 'state_dir = "/data/state/far"\n'
+    try:
+        lab.write(CONFIG, tables("one"))
+        lab.install()
+        lab.start()
+        lab.write(CONFIG, tables("one") + "\n" + far)
+        lab.run("systemctl", "reload", UNIT)
+        wait_until(lambda: "far: closed" in lab.show("StatusText"), within_s=60)
+        assert "install-service" in lab.events("library_closed")[-1]["PROBLEM"]
+        lab.run("test", "!", "-e", "/mnt/clips 100%")
+
+        lab.install()
+        verified = lab.control("exec", "systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+        assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+        lab.run("systemctl", "restart", UNIT)
+
+        assert lab.events("ready")[-1]["LIBRARIES"] == ["one", "far"]
+        must_place(lab, "far", "/mnt/clips 100%/in")
+        must_place(lab, "one", "/srv/face-organizer/one/in")
+        lab.run("test", "-f", "/data/state/far/truth/data.mdb")
+        assert lab.run("stat", "-c", "%a %U", "/data/state/far") == "700 face-organizer"
+    finally:
+        lab.stop()
+        lab.run("rm", "-rf", "/mnt/clips 100%", "/data/state")
+        lab.configure("")
+        lab.install()
+
+
+def tables(*names: str) -> str:
+    folders = {name: f"/srv/face-organizer/{name}" for name in names}
+    return "\n".join(f'[[library]]\ninbox = "{at}/in"\nlibrary = "{at}/{name}"' for name, at in folders.items())
+
+
+def must_place(lab: Lab, library: str, inbox: str) -> None:
+    lab.feed(b"no image", "sh", "-c", f"cat >'{inbox}/{library}.jpg'")
+    placed = ("journalctl", "-u", UNIT, f"LIBRARY={library}", "EVENT=image_placed", "-o", "cat")
+    wait_until(lambda: f"{library}.jpg" in lab.run(*placed), within_s=60)
 
 
 def away(lab: Lab) -> set[str]:

@@ -4,6 +4,7 @@ takes nobody with it."""
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 import structlog
+import tiny
 from disks import Disks
-from numbered import paint
+from numbered import D, paint
 from process import NUMBERED, Daemon, as_json, files_below, organizer
 from support import wait_until
 
@@ -137,6 +139,23 @@ def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_
     wait_until(lambda: placed(daemon, "lost") == 1, within_s=60)
     assert place.status("kept")["problems"] == []
     assert daemon.end() == 0
+
+
+def test_a_pack_that_a_running_daemon_uses_is_not_removed(place: Place, start: Start) -> None:
+    own, models_dir = place.folder / "own", place.folder / "models"
+    own.mkdir()
+    tiny.scrfd(own / "det.onnx")
+    tiny.recogniser(own / "r.onnx", dimension=D)
+    place.has("one", shared=f'[faces]\npack = "{own}"\nmodels_dir = "{models_dir}"\n')
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+
+    refused = organizer("models", "remove", own, "--models-dir", models_dir, expect=1)
+    assert f"the library {place.library('one')} goes by the model pack {own}" in refused.stderr
+    assert daemon.end() == 0
+    shutil.rmtree(place.library("one"))
+    told = as_json("models", "remove", own, "--models-dir", models_dir)
+    assert told["removed"] == []  # nothing was made: what is seen is painted
 
 
 @pytest.mark.long

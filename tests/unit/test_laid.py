@@ -182,10 +182,17 @@ def test_an_image_that_was_dragged_while_we_moved_it_is_no_copy() -> None:
     assert said.assigns == {10: 2} and not said.unclear
 
 
-def test_an_image_without_a_face_is_left_where_it_was_laid_and_told() -> None:
-    said = meant(laid(1, "no_face", BOB, {}), left=SOME)
+def test_an_image_without_a_face_says_nothing_and_stays_where_it_was_laid() -> None:
+    for was, lies in (("no_face", BOB), ("no_face", "no_face Views"), ("quarantine", CAT), (BOB, "Views")):
+        file = laid(1, was, lies, {})
+        said = meant(file, left=SOME)
 
-    assert "no face" in said.unclear[1]
+        assert not (said.unclear or said.assigns or said.rejects or said.names or said.merges)
+        assert file.kept_in == frozenset(lies.split())
+
+
+def test_one_that_was_laid_back_or_shows_a_face_is_kept_nowhere() -> None:
+    assert laid(1, BOB, "no_face", {}).kept_in == laid(1, ANN, BOB).kept_in == frozenset()
 
 
 def test_what_was_lost_and_appears_means_where_it_appears() -> None:
@@ -212,7 +219,7 @@ def test_a_new_photo_shows_whoever_it_was_laid_with_rather_a_face_that_nobody_ha
     assert meant(laid(1, "", BOB, {1: 1, 2: 0}, **new)).assigns == {2: 2}
     assert meant(laid(1, "", BOB, {1: 1}, **new)).assigns == {1: 2}
     assert meant(laid(1, "", BOB, {1: 2, 2: 0}, **new)).assigns == {}
-    assert 1 in meant(laid(1, "", BOB, {}, **new)).unclear
+    assert laid(1, "", BOB, {}, **new).kept_in == {BOB} and not meant(laid(1, "", BOB, {}, **new)).unclear
 
 
 FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_face", "trash"]), max_size=3)

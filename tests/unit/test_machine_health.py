@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from face_organizer.facts import Folder, Limits, Machine, Trial
+from face_organizer.facts import Driver, Folder, Gpu, Limits, Machine, Trial
 from face_organizer.health.diagnose import diagnose
 
 WELL = Machine(
@@ -38,6 +38,7 @@ def test_a_machine_that_is_well_hears_nothing() -> None:
         (replace(WELL, missing_libraries=("libGL.so.1",)), "library_missing", True),
         (replace(WELL, packages={**WELL.packages, "opencv-python": "5.0.0"}), "two_opencvs", False),
         (replace(WELL, packs={"opencv-zoo": ("detector.onnx is missing or altered",)}), "pack_damaged", True),
+        (replace(WELL, packs={"/mnt/own": ("gone",)}, packs_away=("/mnt/own",)), "pack_away", False),
         (replace(WELL, limits=replace(WELL.limits, inotify_watches=100)), "inotify_max_user_watches", False),
         (replace(WELL, limits=replace(WELL.limits, inotify_instances=8)), "inotify_max_user_instances", False),
         (replace(WELL, limits=replace(WELL.limits, open_files=256)), "open_files", True),
@@ -58,6 +59,20 @@ def test_what_is_wrong_is_named_and_weighed(facts: Machine, name: str, problem: 
     assert finding.why
 
 
+def test_the_cure_of_one_finding_is_not_the_cause_of_the_next() -> None:
+    """Two ONNX Runtimes side by side are the classic fault: no cure may bring a second one."""
+    gpu = Gpu("NVIDIA L4", (8, 9))
+    bare = replace(WELL, packages={"faiss-cpu": "1.15.1"}, trials=(), gpus=(gpu,), driver=Driver("580.95", (13, 0)))
+    on_gpu = {"faiss-cpu": "1.15.1", "openvino": "2026.4.1", "onnxruntime-gpu": "1.31.1"}
+    broken = replace(WELL, packages=on_gpu, trials=(Trial("cpu", "illegal instruction"),))
+
+    (finding,) = diagnose(bare)
+    (other,) = diagnose(broken)
+
+    assert (finding.name, finding.cure) == ("cpu_package_only", "pip install 'face-organizer[cuda]'")
+    assert other.cure == "pip install --force-reinstall --no-deps onnxruntime-gpu==1.31.1"
+
+
 def test_problems_come_before_notes() -> None:
     facts = replace(WELL, systemd="", limits=replace(WELL.limits, open_files=256))
 
@@ -67,5 +82,21 @@ def test_problems_come_before_notes() -> None:
 def test_a_folder_of_networks_that_is_gone_is_not_cured_by_verifying_it_again() -> None:
     (finding,) = diagnose(replace(WELL, packs={"/mnt/own": ("det.onnx cannot be read; put it back, or delete ...",)}))
 
-    assert finding.cure == ""
+    assert "verify" not in finding.cure
     assert "put it back" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("buffalo_l", "face-organizer models pull buffalo_l --models-dir '/my models'"),
+        (
+            "/mnt/my own",
+            "face-organizer models remove '/mnt/my own' --models-dir '/my models'   # if no library needs it",
+        ),
+    ],
+)
+def test_the_cure_of_a_damaged_pack_is_a_command_that_mends_or_removes_it(name: str, cure: str) -> None:
+    (finding,) = diagnose(replace(WELL, packs={name: ("det.onnx is missing",)}, models_dir="/my models"))
+
+    assert (finding.name, finding.cure) == ("pack_damaged", cure)

@@ -73,7 +73,13 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/pull.py",
     ),
     "google": ("adapters/networks.py",),
-    "onnx": ("adapters/fold.py", "adapters/rewrite.py", "adapters/networks.py", "adapters/onnx_runtime.py"),
+    "onnx": (
+        "adapters/fold.py",
+        "adapters/rewrite.py",
+        "adapters/networks.py",
+        "adapters/providers.py",
+        "adapters/sample.py",
+    ),
     "onnxruntime": ("adapters/onnx_runtime.py",),
     "openvino": ("adapters/open_vino.py",),
     "pynvml": ("adapters/nvml.py",),
@@ -90,6 +96,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/store.py",
         "adapters/schema.py",
         "adapters/thumbnails.py",
+        "adapters/remove.py",
         "adapters/unpack.py",
     ),
     "signal": ("__main__.py", "app/serve.py"),
@@ -104,7 +111,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     ),
     "starlette": ("web/",),
     "structlog": ("adapters/", "cli/"),
-    "tensorrt": ("adapters/onnx_runtime.py",),
+    "tensorrt": ("adapters/providers.py",),
     "threading": (
         "pipeline/",
         "adapters/",
@@ -322,12 +329,13 @@ def test_the_whole_house_was_walked() -> None:
     }
 
 
+HEAVY = ("PIL", "cv2", "faiss", "lmdb", "numpy", "rich", "structlog")
 SELDOM = ("fastapi", "matplotlib", "onnx", "onnxruntime", "openvino", "pyarrow", "scipy.optimize", "scipy.sparse")
 
 
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [("face_organizer.cli", ("cv2", "faiss", "lmdb", *SELDOM)), ("face_organizer.app.opening", SELDOM)],
+    [("face_organizer.cli", (*HEAVY, *SELDOM)), ("face_organizer.app.opening", SELDOM)],
     ids=["asks-a-daemon", "opens-a-library"],
 )
 def test_a_command_loads_no_heavy_library_that_it_does_not_need(module: str, heavy: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ def shown(height: int = 30, width: int = 120, **other: object) -> str:
         "reclustering": False,
         "paused": None,
         "problems": [],
+        "notices": [],
         "proposal": None,
         "decisions": 3,
         "in_flight": 5,
@@ -65,4 +66,5 @@ def test_what_is_wrong_is_on_the_screen() -> None:
 
     assert "paused: no room in /lib" in text
     assert "the disk is odd" in text
+    assert "cuda:0 is not used" in shown(notices=["cuda:0 is not used: no driver"])
     assert "run 4" in text

@@ -11,6 +11,8 @@ from browsing import IMAGES, Web, picture
 from PIL import Image
 from process import as_json
 
+from face_organizer.app.commands import answer
+
 
 def test_status_and_health_say_how_it_stands(web: Web) -> None:
     status = web.get("/api/status")
@@ -56,7 +58,9 @@ def test_a_persons_faces_come_most_similar_first_or_newest_first(web: Web) -> No
 def test_questions_a_map_and_a_report_are_there(web: Web) -> None:
     assert isinstance(web.get("/api/review"), list)
     assert {point["person_id"] for point in web.get("/api/map")["points"]} == {1, 2, 3}
-    assert web.get("/api/report")
+    told, asked = web.get("/api/report", now=True), answer(web.library, "report")
+    assert {key: told[key] for key in asked} == asked
+    assert web.get("/api/report")["counts"] == asked["counts"]
 
 
 def test_an_image_of_two_persons_tells_of_both_and_where_it_lies(web: Web) -> None:

@@ -1,7 +1,7 @@
 """What there is of one file on disk: its source in the inbox, and the places in the library that are it.
 
 Room:    adapters (touches the inbox and the library, and changes neither)
-Imports: types, adapters.files, adapters.reading, stdlib
+Imports: types, config, adapters.files, adapters.reading, stdlib
 
 Names prove nothing: a thing on disk is the file by its inode and time, or by its content.
 
@@ -29,7 +29,8 @@ from face_organizer.adapters.files import (
     target_of,
 )
 from face_organizer.adapters.reading import open_below
-from face_organizer.types import STATE_FOLDER, FileToPlace
+from face_organizer.config import STATE_FOLDER
+from face_organizer.types import FileToPlace
 
 NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.ELOOP, errno.ENOENT, errno.ENXIO})
 """Errors of reading what stands in the way that only mean that it is something else."""

@@ -10,31 +10,39 @@ from __future__ import annotations
 
 import ctypes
 import re
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
-from face_organizer.facts import Driver, Gpu, Version
+from face_organizer.facts import Driver, Gpu
 
 _COMPUTE_CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the CUDA driver API."""
 
+_NO_DEVICE = 100
+"""CUDA_ERROR_NO_DEVICE, also where CUDA_VISIBLE_DEVICES hides all of them."""
+
 
 def read_driver() -> tuple[Driver | None, tuple[Gpu, ...]]:
-    """What the CUDA driver API says; None where there is no driver. Needs nothing that CUDA's toolkit brings."""
+    """What the CUDA driver API says; None where there is no driver. Needs nothing that CUDA's toolkit brings.
+
+    A driver that works and shows no GPU has no problem: the cards are hidden, or not let in.
+    """
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return None, ()
-    version = _driver_version()
-    code = cuda.cuInit(0)
+    version, newest, count = _driver_version(), ctypes.c_int(), ctypes.c_int()
+    known = cuda.cuDriverGetVersion(ctypes.byref(newest)) == 0
+    driver = Driver(version, (newest.value // 1000, newest.value % 1000 // 10) if known else ())
+    code = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+    if code == _NO_DEVICE:
+        return driver, ()
     if code != 0:
         text = ctypes.c_char_p()
         cuda.cuGetErrorName(code, ctypes.byref(text))
-        return Driver(version, problem=(text.value or b"").decode() or f"cuInit gives {code}"), ()
-    number = ctypes.c_int()
-    cuda.cuDriverGetVersion(ctypes.byref(number))
-    newest: Version = (number.value // 1000, number.value % 1000 // 10)
-    cuda.cuDeviceGetCount(ctypes.byref(number))
-    return Driver(version, newest), tuple(_gpu(cuda, device) for device in range(number.value))
+        return replace(driver, problem=(text.value or b"").decode() or f"CUDA's error {code}"), ()
+    return driver, tuple(_gpu(cuda, ordinal) for ordinal in range(count.value))
 
 
 def _gpu(cuda: ctypes.CDLL, ordinal: int) -> Gpu:
@@ -47,10 +55,16 @@ def _gpu(cuda: ctypes.CDLL, ordinal: int) -> Gpu:
         value = ctypes.c_int()
         cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         capability.append(value.value)
-    address = ctypes.create_string_buffer(32)
+    address, uuid = ctypes.create_string_buffer(32), ctypes.create_string_buffer(16)
     cuda.cuDeviceGetPCIBusId(address, len(address), device)
+    if hasattr(cuda, "cuDeviceGetUuid_v2"):  # since 470: of a slice of a card, that slice's own
+        cuda.cuDeviceGetUuid_v2(uuid, device)
     return Gpu(
-        name.value.decode(errors="replace"), (capability[0], capability[1]), size.value, address.value.decode().lower()
+        name.value.decode(errors="replace"),
+        (capability[0], capability[1]),
+        size.value,
+        address.value.decode().lower(),
+        str(UUID(bytes=uuid.raw)) if any(uuid.raw) else "",
     )
 
 

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from face_organizer.adapters.driver import read_driver, read_text
 from face_organizer.adapters.file_systems import kind_at
-from face_organizer.adapters.models import Pack, list_packs, load_pack, verify_pack
+from face_organizer.adapters.models import Pack, describe_pack, is_away, known_addresses, load_pack, verify_pack
 from face_organizer.errors import ModelError
 from face_organizer.facts import Capability, Folder, Library, Limits, Machine, Trial
 
@@ -31,7 +32,7 @@ PACKAGES = re.compile(
 TRIAL_WITHIN_S = 180.0
 LINKED = ("libcublas.so", "libcublasLt.so", "libcudart.so", "libcudnn.so", "libcufft.so", "libcurand.so")
 LOADER_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/cuda/lib64", "/usr/lib64")
-SM = re.compile(r"\.sm_(\d+)a?\.")
+SM = re.compile(r"\.sm_(\d+)[af]?\.")
 
 
 def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path | None) -> Machine:
@@ -39,14 +40,19 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
     judged by what they would lie in."""
     driver, gpus = read_driver()
     packages = dict(_packages())
-    pack, packs = _packs(models_dir)
-    trials = tuple(_trials(pack, packages, devices)) if pack else ()
+    pack, packs, away = _packs(models_dir)
+    trials = tuple(_trials(pack.recogniser_path if pack else None, packages, devices, len(gpus)))
+    files = tuple(sorted(str(path) for path in Path("/dev").glob("nvidia*") if path.is_char_device()))
     return Machine(
         python=platform.python_version(),
         devices_wanted=devices,
         gpus=gpus,
         driver=driver,
-        device_files=tuple(sorted(map(str, Path("/dev").glob("nvidia*")))),
+        device_files=files,
+        denied=tuple(path for path in files if not os.access(path, os.R_OK | os.W_OK)),
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        pip=f"{shlex.quote(sys.executable)} -m pip",
+        checkout=_checkout(),
         pci_gpus=_pci_gpus(),
         container=_in_container(),
         packages=packages,
@@ -56,6 +62,8 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
         folders=tuple(_folder(role, path) for role, path in folders),
         limits=_limits(),
         packs=packs,
+        packs_away=away,
+        models_dir=str(models_dir or ""),
         systemd=_systemd(),
     )
 
@@ -86,16 +94,25 @@ def _packages() -> Iterator[tuple[str, str]]:
             yield name, distribution.version
 
 
-def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]]]:
-    """The default pack, ready to run, and what is wrong with each."""
+def _checkout() -> str:
+    """The folder whose scripts/setup made the environment that we run in, "" where none did."""
+    folder = Path(sys.prefix).parent
+    return str(folder) if Path(sys.prefix).name == ".venv" and (folder / "scripts" / "setup").is_file() else ""
+
+
+def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The default pack, ready to run; what is wrong with each; whose folder is not there, and they run all the same."""
     ready, problems = None, {}
-    for pack in list_packs(models_dir):
+    away = []
+    for address in known_addresses(models_dir):
         try:
-            ready = ready or load_pack(pack.address, models_dir)
-            problems[pack.address] = tuple(verify_pack(pack.address, models_dir))
+            ready = ready or load_pack(address, models_dir)
+            problems[address] = tuple(verify_pack(address, models_dir))
+            if is_away(describe_pack(address, models_dir), models_dir):
+                away.append(address)
         except ModelError as error:
-            problems[pack.address] = (str(error),)
-    return ready, problems
+            problems[address] = (str(error),)
+    return ready, problems, tuple(away)
 
 
 def _missing(packages: Mapping[str, str]) -> Iterator[str]:
@@ -125,22 +142,29 @@ def _major(name: str) -> str:
 # trials
 
 
-def _trials(pack: Pack, packages: Mapping[str, str], devices: str) -> Iterator[Trial]:
-    """The recogniser on each device that is installed or asked for, each in its own process."""
-    wanted = []
-    if "onnxruntime-gpu" in packages or "cuda" in devices:
-        wanted.append("cuda")
+def _trials(model: Path | None, packages: Mapping[str, str], devices: str, gpus: int) -> Iterator[Trial]:
+    """The recogniser, or a small network where there is none, on each device that is installed or asked for."""
+    if "onnxruntime-gpu" in packages or "cuda" in devices or "tensorrt" in devices:
+        for number in range(max(1, gpus)):
+            yield _trial(f"cuda:{number}", model)
+    if "tensorrt" in devices:
+        yield _trial("tensorrt", None)
     if "openvino" in packages:
-        wanted.append("openvino")
+        yield _trial("openvino", model)
     if any(name.startswith("onnxruntime") for name in packages):
-        wanted.append("cpu")
-    for device in wanted:
-        yield _trial(device, pack.recogniser_path)
+        yield _trial("cpu", model)
 
 
-def _trial(device: str, model_path: Path) -> Trial:
-    """A process that loads the runtime, runs the network, and tells; whatever becomes of it is an answer."""
-    command = [sys.executable, "-m", "face_organizer.adapters.trial", device, str(model_path)]
+def _trial(device: str, model_path: Path | None) -> Trial:
+    """A process that loads the runtime, runs the network, or a small one, and tells; whatever becomes of it is an
+    answer."""
+    command = [
+        sys.executable,
+        "-m",
+        "face_organizer.adapters.trial",
+        device,
+        *([str(model_path)] if model_path else []),
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_WITHIN_S, check=False)
     except subprocess.TimeoutExpired:
@@ -150,14 +174,14 @@ def _trial(device: str, model_path: Path) -> Trial:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         return Trial(device, f"the process ended with {done.returncode}: {said}")
     told = json.loads(lines[-1])
-    libraries = tuple(_library(path) for path in told["libraries"])
+    libraries = tuple(_library(path, version) for path, version in told["libraries"])
     return Trial(device, told["error"], told["nodes"], libraries, told["runs_per_s"])
 
 
-def _library(path: str) -> Library:
+def _library(path: str, version: str) -> Library:
     real = os.path.realpath(path)
     name = path.rpartition("/")[2]
-    return Library(name, real, real.rpartition(".so.")[2] if ".so." in real else "", _capabilities(real))
+    return Library(name, real, version or (real.rpartition(".so.")[2] if ".so." in real else ""), _capabilities(real))
 
 
 def _capabilities(path: str) -> tuple[Capability, ...] | None:

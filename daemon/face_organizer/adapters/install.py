@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +31,34 @@ HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 THE_SYSTEMS = {"bin", "boot", "dev", "etc", "lib", "opt", "proc", "run", "sbin", "sys", "usr", "var"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What to set up. program: the command face-organizer, as an absolute path; all paths absolute."""
+OWN_FOLDERS = (Path("/var/lib/face-organizer"), Path("/var/cache/face-organizer"))
+"""What the unit lets its user write to without being asked: StateDirectory= and CacheDirectory=."""
 
-    program: Path
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of a library. besides: what else it writes to (state_dir, faces.models_dir)."""
+
     inbox: Path
     library: Path
+    besides: tuple[Path, ...] = ()
+
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        return self.inbox, self.library
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to set up. program: the command face-organizer; all paths absolute. tables: the settings name the libraries,
+    even if it is one; else the command line names the one there is."""
+
+    program: Path
+    places: tuple[Place, ...]
     user: str
     gpu: bool = False
     web: bool = False
+    tables: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +83,25 @@ def steps(wish: Wish) -> list[Step]:
     _refuse_hidden(wish)
     found, group = _user(wish.user)
     made = [] if found else [_useradd(wish.user)]
-    folders = [folder for folder in (common(wish), wish.inbox, wish.library) if folder and not folder.exists()]
-    made += [_command(f"install -d -o {wish.user} -g {group} -m 2770", folder) for folder in dict.fromkeys(folders)]
+    made += [_command(f"install -d -o {wish.user} -g {group} -m {mode}", folder) for folder, mode in _missing(wish)]
     if not SETTINGS.exists():
         made.append(_command("install -D -m 644", SHIPPED / SETTINGS.name, SETTINGS))
     made.append(Step(("install", "-m", "644", "/dev/stdin", str(UNITS / UNIT)), unit(wish, group)))
     for name in [*["gpu.conf"] * wish.gpu, *["web.conf"] * wish.web]:
         made.append(_command("install -D -m 644", SHIPPED / name, UNITS / f"{UNIT}.d" / name))
     if wish.web:
-        made.append(_command("install -m 644", SHIPPED / SOCKET, UNITS / SOCKET))
+        made.append(Step(("install", "-m", "644", "/dev/stdin", str(UNITS / SOCKET)), socket_unit(len(wish.places))))
     enabled = f"{UNIT} {SOCKET}" if wish.web else UNIT
     return [*made, _command("systemctl daemon-reload"), _command(f"systemctl enable {enabled}")]
 
 
 def unit(wish: Wish, group: str) -> str:
     """The shipped unit with these paths and this user."""
-    shared = common(wish)
-    writable = " ".join(_quoted(path) for path in ([shared] if shared else [wish.inbox, wish.library]))
-    run: tuple[Path | str, ...] = (
-        wish.program,
-        "run",
-        "--config",
-        SETTINGS,
-        "--inbox",
-        wish.inbox,
-        "--library",
-        wish.library,
-    )
+    writable = " ".join(map(_quoted, opened(wish)))
+    run: tuple[Path | str, ...] = (wish.program, "run", "--config", SETTINGS)
+    if not wish.tables:
+        (only,) = wish.places
+        run += ("--inbox", only.inbox, "--library", only.library)
     run += ("--web",) if wish.web else ()
     values = {
         "RequiresMountsFor": writable,
@@ -106,10 +117,63 @@ def unit(wish: Wish, group: str) -> str:
     return text
 
 
-def common(wish: Wish) -> Path | None:
-    """The folder to open for writing, so that inbox and library are on one mount; None if it is the system's."""
-    shared = Path(os.path.commonpath([wish.inbox, wish.library]))
+def socket_unit(libraries: int) -> str:
+    """The shipped one, with a port for each library: the first one's, the next, and so forth."""
+    text = (SHIPPED / SOCKET).read_text(encoding="utf-8")
+    found = re.search(r"(?m)^(ListenStream=.*:)(\d+)$", text)
+    assert found is not None, text
+    listens = "\n".join(f"{found[1]}{int(found[2]) + number}" for number in range(libraries))
+    return text.replace(found[0], listens)
+
+
+def opened(wish: Wish) -> list[Path]:
+    """The folders to open for writing: for each library one that holds its inbox, too, so that they are on one mount.
+
+    One for all of several libraries, if they share one that is not at the top: whoever joins them there is let in.
+    """
+    shared = _shared(wish)
+    open_ = [shared] if shared else [folder for place in wish.places for folder in _open_for(place)]
+    besides = [path for place in wish.places for path in place.besides]
+    return _outermost([*open_, *(path for path in besides if not _is_in(path, OWN_FOLDERS))])
+
+
+def common(folders: Iterable[Path]) -> Path | None:
+    """The folder that holds them all; None if it is the system's."""
+    shared = Path(os.path.commonpath(list(folders)))
     return None if shared == Path("/") or (len(shared.parts) == 2 and shared.name in THE_SYSTEMS) else shared
+
+
+def _shared(wish: Wish) -> Path | None:
+    """Of several libraries; None where there is one, or they share none of their own."""
+    if len(wish.places) == 1:
+        return None
+    shared = common(folder for place in wish.places for folder in place.folders)
+    return shared if shared is not None and len(shared.parts) > 2 else None
+
+
+def _open_for(place: Place) -> list[Path]:
+    shared = common(place.folders)
+    return [shared] if shared else list(place.folders)
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Without those inside others, in their order."""
+    once = list(dict.fromkeys(paths))
+    return [path for path in once if not _is_in(path, [other for other in once if other != path])]
+
+
+def _is_in(path: Path, folders: Iterable[Path]) -> bool:
+    return any(folder == path or folder in path.parents for folder in folders)
+
+
+def _missing(wish: Wish) -> list[tuple[Path, str]]:
+    """The folders to be made, the outer ones first, and who may do what there."""
+    shared = _shared(wish)
+    folders = {shared: "2770"} if shared else {}
+    for place in wish.places:
+        folders |= dict.fromkeys([*_open_for(place), *place.folders], "2770")
+        folders |= {path: "700" for path in place.besides if path not in folders}
+    return [(folder, mode) for folder, mode in folders.items() if not folder.exists()]
 
 
 def carry_out(todo: list[Step]) -> None:
@@ -129,7 +193,7 @@ def check(wish: Wish) -> None:
     as_user = ("runuser", "-u", wish.user, "--")
     if _run(Step((*as_user, str(wish.program), "--version"))):
         raise RequestError(f"{wish.user} cannot run {wish.program}: let everybody read its folder and those above")
-    for folder in (wish.inbox, wish.library):
+    for folder in [path for place in wish.places for path in (*place.folders, *place.besides)]:
         if _run(Step((*as_user, "test", "-w", str(folder)))):
             raise RequestError(f"{wish.user} cannot write to {folder}: chgrp it to that group, and chmod g+rwxs")
 
@@ -144,7 +208,11 @@ def _run(step: Step) -> str:
 
 
 def _refuse_hidden(wish: Wish) -> None:
-    for what, path in (("the program", wish.program), ("the inbox", wish.inbox), ("the library", wish.library)):
+    named = [("the program", wish.program)]
+    for place in wish.places:
+        named += [("the inbox", place.inbox), ("the library", place.library)]
+        named += [("the folder", path) for path in place.besides]
+    for what, path in named:
         for folder in HIDDEN:
             if Path(folder) in path.parents or Path(folder) in path.resolve().parents:
                 raise RequestError(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from face_organizer.adapters.private import make_private_folder
-from face_organizer.errors import DISK_FULL, AlreadyRunningError, NoRoomError, StoreError
+from face_organizer.errors import DISK_FULL, AlreadyRunningError, NoRoomError, StoreError, why_not_written
 
 LOCKS = Path("/proc/locks")
 
@@ -32,7 +32,7 @@ class LibraryLock:
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise NoRoomError(f"no room in the state folder {state_dir}: {error.strerror}") from error
-            raise StoreError(f"cannot write to the state folder {state_dir}: {error.strerror}") from error
+            raise StoreError(f"cannot write to the state folder {state_dir}: {why_not_written(error)}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

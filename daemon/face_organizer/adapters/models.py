@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -102,22 +103,28 @@ def default_models_dir() -> Path:
 
 
 def list_packs(models_dir: Path | None = None) -> list[Pack]:
-    """Every pack we know, whether or not its files have been made yet: those that come with the program, those that
-    were pulled, and folders that were used before. A folder that is no pack (any more) is left out."""
+    """Every pack we know, whether or not its files have been made yet. A folder that is no pack (any more) is left
+    out."""
+    packs = []
+    for address in known_addresses(models_dir):
+        try:
+            packs.append(describe_pack(address, models_dir))
+        except ModelError:
+            continue
+    return packs
+
+
+def known_addresses(models_dir: Path | None = None) -> list[str]:
+    """Of those that come with the program, those that were pulled, and folders that were used before, damaged ones
+    too."""
     models_dir = models_dir or default_models_dir()
-    names = [*SHIPPED, *sorted(path.name for path in _folders(models_dir / PULLED))]
+    names = [*SHIPPED, *sorted(path.name for path in _folders(models_dir / PULLED) if path.name[0] != ".")]
     for path in _folders(models_dir):
         told = read_manifest(path)
         origin = told.get("origin", {}) if told else {}
         if origin.get("folder") and Path(origin["folder"]).parent != models_dir / PULLED:
             names.append(origin["folder"])
-    packs = []
-    for name in names:
-        try:
-            packs.append(describe_pack(name, models_dir))
-        except ModelError:
-            continue
-    return packs
+    return names
 
 
 def describe_pack(name: str, models_dir: Path | None = None) -> Pack:
@@ -159,6 +166,36 @@ def verify_pack(name: str, models_dir: Path | None = None) -> list[str]:
     return problems + damage(recipe)
 
 
+def is_pulled(name: str, models_dir: Path) -> bool:
+    """Is it the name of a pack that was pulled, and is that here?"""
+    return os.sep not in name and name[:1] not in ("", ".") and (models_dir / PULLED / name).is_dir()
+
+
+def cache_of(folder: Path, models_dir: Path) -> Path:
+    """Where what is made of somebody's folder lies. folder: its absolute path."""
+    return models_dir / f"{folder.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+
+
+def is_away(pack: Pack, models_dir: Path | None = None) -> bool:
+    """Is the folder that a pack was made from not there, while all that was made of it is as it should be?"""
+    if pack.folder is None or pack.folder.is_dir():
+        return False
+    return not damage(_recipe(pack.address, models_dir))
+
+
+def is_spoiled(name: str, models_dir: Path | None = None) -> bool:
+    """Are the originals of a pack not (any more) what they were when it was first made, or no pack at all?"""
+    try:
+        recipe = _recipe(name, models_dir)
+        for source in recipe.sources.values():
+            recipe.read(source)
+    except ModelError:
+        return True
+    told = read_manifest(recipe.folder) or {}
+    now = recipe.described()
+    return any(told[key] and told[key] != now[key] for key in ("detector", "recogniser", "attributes") if key in told)
+
+
 def _recipe(name: str, models_dir: Path | None) -> Recipe:
     """What a name stands for. Raises ModelError: nothing."""
     models_dir = models_dir or default_models_dir()
@@ -166,10 +203,10 @@ def _recipe(name: str, models_dir: Path | None) -> Recipe:
         manifest = shipped(name)
         read = partial(_read_packaged, manifest.package)
         return Recipe(manifest, name, models_dir / name, read, {}, proven=True)
-    if os.sep not in name and (models_dir / PULLED / name).is_dir():
+    if is_pulled(name, models_dir):
         return _recipe_of(models_dir / PULLED / name, name, name, models_dir / name)
     folder = Path(os.path.abspath(Path(name).expanduser()))
-    cache = models_dir / f"{folder.name}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]}"
+    cache = cache_of(folder, models_dir)
     if folder.is_dir() or (os.sep in name and (cache / MANIFEST).is_file()):
         return _recipe_of(folder, folder.name, str(folder), cache)
     if os.sep in name:
@@ -191,14 +228,14 @@ def _recipe_of(folder: Path, name: str, address: str, cache: Path) -> Recipe:
     if known == origin and told.get("converter_version") == CONVERTER_VERSION:
         return _remembered(told, address, folder, cache)
     manifest = describe(folder, name, signature)
-    return Recipe(manifest, address, cache, partial(_read_brought, folder, cache), origin, proven=False)
+    return Recipe(manifest, address, cache, partial(_read_brought, folder, address), origin, proven=False)
 
 
 def _remembered(told: Mapping[str, object], address: str, folder: Path, cache: Path) -> Recipe:
     manifest = manifest_of({key: told[key] for key in Manifest.__struct_fields__ if key in told}, cache / MANIFEST)
     origin = told["origin"]
     assert isinstance(origin, dict)
-    return Recipe(manifest, address, cache, partial(_read_brought, folder, cache), origin, proven=False)
+    return Recipe(manifest, address, cache, partial(_read_brought, folder, address), origin, proven=False)
 
 
 def _pack(recipe: Recipe, whitening: Whitening | None) -> Pack:
@@ -255,15 +292,15 @@ def _read_packaged(package: str, source: Source) -> bytes:
     return data
 
 
-def _read_brought(folder: Path, cache: Path, source: Source) -> bytes:
+def _read_brought(folder: Path, address: str, source: Source) -> bytes:
     """The bytes of a file that somebody brought. Raises ModelError: missing, or not what it was."""
     path = folder / source.file
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(
-            f"{path} of the model pack cannot be read: {error.strerror}; put it back, or delete {cache}, which was made"
-            " of it, if no library needs the pack"
+            f"{path} of the model pack cannot be read: {error.strerror}; put it back, or, if no library needs the pack,"
+            f" `face-organizer models remove {shlex.quote(address)}`"
         ) from error
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise ModelError(

@@ -22,21 +22,27 @@ class Cards:
             pynvml.nvmlInit()
             self._nvml = pynvml
 
-    def figures(self, address: str) -> dict[str, float]:
+    def figures(self, address: str, uuid: str = "") -> dict[str, float]:
         """utilisation_percent, memory_used_bytes, memory_total_bytes, temperature_c of the card at an address on the
-        PCI bus; what it does not tell is left out."""
+        PCI bus, or of the slice of it (MIG) with that uuid; what it does not tell is left out."""
         found: dict[str, float] = {}
         if self._nvml is None or not address:
             return found
-        with suppress(self._nvml.NVMLError):
-            card = self._nvml.nvmlDeviceGetHandleByPciBusId(address.encode())
-            for ask in (self._utilisation, self._memory, self._temperature):
-                found |= self._told(ask, card)
+        by_uuid, by_address = self._nvml.nvmlDeviceGetHandleByUUID, self._nvml.nvmlDeviceGetHandleByPciBusId
+        cards = [*self._handle(by_uuid, f"MIG-{uuid}"), *self._handle(by_address, address)]
+        for ask in (self._utilisation, self._memory, self._temperature):
+            found |= self._told(ask, cards)
         return found
 
-    def _told(self, ask: Callable[[Any], dict[str, float]], card: Any) -> dict[str, float]:
-        with suppress(self._nvml.NVMLError):  # not every card can tell everything
-            return ask(card)
+    def _handle(self, find: Callable[[bytes], Any], name: str) -> list[Any]:
+        with suppress(self._nvml.NVMLError):
+            return [find(name.encode())]
+        return []
+
+    def _told(self, ask: Callable[[Any], dict[str, float]], cards: list[Any]) -> dict[str, float]:
+        for card in cards:
+            with suppress(self._nvml.NVMLError):  # not every card can tell everything, and a slice only its memory
+                return ask(card)
         return {}
 
     def _utilisation(self, card: Any) -> dict[str, float]:
@@ -47,6 +53,10 @@ class Cards:
         return {"memory_used_bytes": memory.used, "memory_total_bytes": memory.total}
 
     def _temperature(self, card: Any) -> dict[str, float]:
+        """Old drivers know only the one function, those to come only the other."""
         sensor = self._nvml.NVML_TEMPERATURE_GPU
-        older = getattr(self._nvml, "nvmlDeviceGetTemperature", None)  # newer drivers only know the other one
-        return {"temperature_c": (older or self._nvml.nvmlDeviceGetTemperatureV)(card, sensor)}
+        with suppress(self._nvml.NVMLError, AttributeError):
+            return {"temperature_c": self._nvml.nvmlDeviceGetTemperature(card, sensor)}
+        with suppress(AttributeError):  # a package from before it
+            return {"temperature_c": self._nvml.nvmlDeviceGetTemperatureV(card, sensor)}
+        return {}

@@ -1,7 +1,7 @@
 """The Session port over ONNX Runtime: CPU, CUDA, TensorRT.
 
-Room:    adapters (touches onnxruntime and tensorrt)
-Imports: types, errors, runtime, numpy, onnx, onnxruntime, tensorrt, stdlib
+Room:    adapters (touches onnxruntime)
+Imports: types, errors, ports, providers, runtime, numpy, onnxruntime, stdlib
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from face_organizer.adapters.providers import PROVIDERS, preload, provider_options, refuse_missing, why_inactive
 from face_organizer.adapters.runtime import (
     WAY_OUT,
     Device,
@@ -24,28 +25,30 @@ from face_organizer.adapters.runtime import (
     Steps,
     Tried,
     as_device_error,
+    is_gpu,
     kind_of,
-    number_of,
     smallest,
 )
-from face_organizer.errors import ModelError
+from face_organizer.errors import DeviceError, ModelError
+from face_organizer.ports import Log
 from face_organizer.types import Float32
 
-PROVIDERS: dict[Kind, str] = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
-
-_CUDA_OPTIONS = {"cudnn_conv_algo_search": "EXHAUSTIVE"}
-"""DEFAULT is a slow fallback since ONNX Runtime 1.20; EXHAUSTIVE pays because batches come in few shapes."""
+OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "alloc_failed", "available memory of", "bad_alloc")
+"""What errors say, in small letters, when a batch was too large for what a device has free."""
 
 
-def open_onnx_runtime(model_path: Path, device: Device, count: int, batch_max: int, profiled: bool) -> Sequence[Tried]:
+def open_onnx_runtime(
+    model_path: Path, device: Device, count: int, batch_max: int, profiled: bool, log: Log | None = None
+) -> Sequence[Tried]:
     """They share an InferenceSession: its Run is thread-safe, and a GPU does one thing at a time anyway."""
     profile = Path(tempfile.mkdtemp(prefix="face-organizer-profile-")) if profiled else None
-    inference = _inference(model_path, device, batch_max, profile)
-    return [OrtSession(inference, device, batch_max, None if number else profile) for number in range(count)]
+    try:
+        inference = _inference(model_path, device, batch_max, profile)
+        return [OrtSession(inference, device, batch_max, None if row else profile, log) for row in range(count)]
+    except BaseException:
+        if profile is not None:
+            shutil.rmtree(profile, ignore_errors=True)
+        raise
 
 
 def _inference(model_path: Path, device: Device, batch_max: int, profile: Path | None) -> Any:
@@ -53,8 +56,9 @@ def _inference(model_path: Path, device: Device, batch_max: int, profile: Path |
     onnxruntime = load_onnx_runtime()
 
     kind = kind_of(device)
-    if kind != "cpu":
-        _preload(onnxruntime, kind)
+    if is_gpu(device):
+        refuse_missing(onnxruntime, device)
+        preload(onnxruntime, kind)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -62,86 +66,79 @@ def _inference(model_path: Path, device: Device, batch_max: int, profile: Path |
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile / "run")
-    providers = _providers(model_path, device, batch_max)
-    inference = onnxruntime.InferenceSession(str(model_path), options, providers=providers)
+    providers = provider_options(model_path, device, batch_max)
+    try:
+        # By itself it would go on with the processor, here and in the midst of work, and only print a line.
+        inference = onnxruntime.InferenceSession(str(model_path), options, providers=providers, enable_fallback=False)
+    except Exception as error:
+        raise DeviceError(f"{device}: {error}{_because(onnxruntime, kind)}") from error
     active = inference.get_providers()
     if active[:1] != [PROVIDERS[kind]]:
-        told = f"{PROVIDERS[kind]} was asked for and {active[0] if active else 'nothing'} is active: "
-        raise ModelError(told + WAY_OUT[kind])
+        told = f"{PROVIDERS[kind]} was asked for and {active[0] if active else 'nothing'} is active"
+        raise ModelError(f"{told}{_because(onnxruntime, kind)}: {WAY_OUT[kind]}")
     return inference
 
 
-def _providers(model_path: Path, device: Device, batch_max: int) -> list[tuple[str, dict[str, str]]]:
-    number = {"device_id": str(number_of(device))}
-    match kind_of(device):
-        case "cpu":
-            return [("CPUExecutionProvider", {})]
-        case "tensorrt":
-            return [
-                ("TensorrtExecutionProvider", number | _tensorrt_options(model_path, batch_max)),
-                ("CUDAExecutionProvider", number | _CUDA_OPTIONS),
-            ]
-        case _:
-            return [("CUDAExecutionProvider", number | _CUDA_OPTIONS)]
-
-
-def _tensorrt_options(model_path: Path, batch_max: int) -> dict[str, str]:
-    """Half precision, and one engine for all batches, kept beside the network: to build it takes minutes."""
-    import onnx
-
-    cache = model_path.parent / "tensorrt"
-    cache.mkdir(exist_ok=True)
-    (source,) = onnx.load(str(model_path), load_external_data=False).graph.input
-    sides = "x".join(str(axis.dim_value) for axis in source.type.tensor_type.shape.dim[1:])
-    profile = {"min": 1, "opt": batch_max, "max": batch_max}
-    return {
-        "trt_fp16_enable": "True",
-        "trt_engine_cache_enable": "True",
-        "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": "True",
-        "trt_timing_cache_path": str(cache),
-    } | {f"trt_profile_{name}_shapes": f"{source.name}:{rows}x{sides}" for name, rows in profile.items()}
-
-
-def _preload(onnxruntime: Any, kind: Kind) -> None:
-    """Find CUDA, cuDNN and TensorRT in the pip packages."""
-    if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()
-    if kind == "tensorrt":
-        with suppress(ImportError):  # it may also lie where the system's loader looks
-            import tensorrt  # noqa: F401 - loading it loads its libraries
+def _because(onnxruntime: Any, kind: Kind) -> str:
+    why = why_inactive(onnxruntime, kind)
+    return f" ({why})" if why else ""
 
 
 class OrtSession:
     """A session of ONNX Runtime. Its Run is thread-safe, so that sessions on one device may share `inference`."""
 
-    def __init__(self, inference: Any, device: Device, batch_max: int, profile: Path | None = None) -> None:
+    def __init__(
+        self, inference: Any, device: Device, batch_max: int, profile: Path | None = None, log: Log | None = None
+    ) -> None:
         (source,) = inference.get_inputs()
-        self._device, self._profile = device, profile
-        self.batch_max = batch_max
+        self._device, self._profile, self._log = device, profile, log
+        self.batch_max = self._rows_max = batch_max
         self.smallest_shape = smallest([axis if isinstance(axis, int) else None for axis in source.shape])
         self._inference = inference
         self._input = source.name
         self._buckets = kind_of(device) != "cpu"
+        if profile is not None:
+            weakref.finalize(self, shutil.rmtree, profile, ignore_errors=True)
 
     def run(self, batch: Float32) -> list[Float32]:
+        """What is too large for the memory that a device has free is run in halves, from then on."""
         assert len(batch) <= self.batch_max, (len(batch), self.batch_max)
-        n = len(batch)
-        if self._buckets:
-            batch = _padded(batch, self.batch_max)
-        with as_device_error(self._device):
-            return [output[:n] for output in self._inference.run(None, {self._input: batch})]
+        pieces: list[list[Float32]] = []
+        start = 0
+        while start < len(batch) or not pieces:
+            rows = batch[start : start + self._rows_max]
+            try:
+                with as_device_error(self._device):
+                    pieces.append(self._run(rows))
+                start += len(rows)
+            except DeviceError as error:
+                if len(rows) < 2 or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+                    raise
+                self._rows_max = (1 << (len(rows) - 1).bit_length()) // 2
+                if self._log is not None:
+                    told = {"device": self._device, "images": len(rows), "images_max": self._rows_max}
+                    self._log.warning("device_short_of_memory", **told, cause=str(error))
+        return pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+    def _run(self, batch: Float32) -> list[Float32]:
+        filled = _padded(batch, self.batch_max) if self._buckets else batch
+        return [output[: len(batch)] for output in self._inference.run(None, {self._input: filled})]
 
     def steps_run(self) -> Steps:
+        """Raises ModelError: the account cannot be read."""
         if self._profile is None:
             return {}
-        file = Path(self._inference.end_profiling())
+        try:
+            told = json.loads(Path(self._inference.end_profiling()).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"what ran where on {self._device} cannot be read: {error}. Is {self._profile.parent} full?"
+            ) from error
         steps: Steps = {}
-        for step in json.loads(file.read_bytes()):
-            told = step.get("args", {})
-            if provider := told.get("provider"):
+        for step in (each.get("args", {}) for each in told):
+            if provider := step.get("provider"):
                 of_provider = steps.setdefault(provider, {})
-                of_provider[told.get("op_name", "")] = of_provider.get(told.get("op_name", ""), 0) + 1
+                of_provider[step.get("op_name", "")] = of_provider.get(step.get("op_name", ""), 0) + 1
         shutil.rmtree(self._profile, ignore_errors=True)
         self._profile = None
         return steps

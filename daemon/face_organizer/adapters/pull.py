@@ -72,22 +72,28 @@ def archive_of(name: str) -> Archive:
     return zoo().packs[name]
 
 
-def pull(name: str, models_dir: Path | None, source: str, tick: Tick) -> Path:
+def part_of(name: str, models_dir: Path) -> Path:
+    """What came of a pack that is not whole yet."""
+    return models_dir / PULLED / f".{name}.zip.part"
+
+
+def pull(name: str, models_dir: Path | None, source: str, tick: Tick, *, anew: bool = False) -> Path:
     """Have a pack lie in the models folder; returns its folder. Whoever calls this has accepted the terms.
 
     source: "" for the zoo's own address, else that of a mirror (http:// or https://), or the path of the zip file.
-    Doing it again costs nothing where the pack is here. Raises ModelError: no network, not what it should be, no room.
+    Doing it again costs nothing where the pack is here; anew: what is here is damaged. Raises ModelError: no network,
+    not what it should be, no room.
     """
     archive = archive_of(name)
-    folder = (models_dir or default_models_dir()) / PULLED
+    part = part_of(name, models_dir or default_models_dir())
+    folder = part.parent
     target = folder / name
-    if target.is_dir():
+    if target.is_dir() and not anew:
         return target
-    part = folder / f".{name}.zip.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _held(part) as file:
-            if not target.is_dir():  # somebody else may have been quicker
+        with held(part) as file:
+            if anew or not target.is_dir():  # somebody else may have been quicker
                 _fetch(file, source, name, archive, tick)
                 _believe(file, part, name, archive)
                 unpack(part, target, {"licence": zoo().licence}, zoo().terms)
@@ -98,7 +104,7 @@ def pull(name: str, models_dir: Path | None, source: str, tick: Tick) -> Path:
 
 
 @contextmanager
-def _held(part: Path) -> Iterator[BufferedRandom]:
+def held(part: Path) -> Iterator[BufferedRandom]:
     """The file that a download grows in, for one process at a time. Raises ModelError: another one has it."""
     with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b") as file:
         try:

@@ -1,7 +1,7 @@
 """Run a network: the Session port over OpenVINO and over ONNX Runtime (CPU, CUDA, TensorRT).
 
 Room:    adapters
-Imports: errors, ports, runtime, open_vino, onnx_runtime, numpy, stdlib
+Imports: errors, ports, runtime, open_vino, onnx_runtime, providers, numpy, stdlib
 
 Nothing falls back in silence: a session that does not run on the device it was opened for raises, and one that fails at
 work raises DeviceError. steps_run tells which provider really ran what.
@@ -12,14 +12,24 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
-from face_organizer.adapters.onnx_runtime import PROVIDERS, OrtSession, load_onnx_runtime, open_onnx_runtime
+from face_organizer.adapters.onnx_runtime import OrtSession, load_onnx_runtime, open_onnx_runtime
 from face_organizer.adapters.open_vino import OpenVinoSession, open_openvino
+from face_organizer.adapters.providers import PROVIDERS
 from face_organizer.adapters.runtime import WAY_OUT, Device, Kind, Shape, Steps, kind_of
 from face_organizer.errors import DeviceError, ModelError
-from face_organizer.ports import Session
+from face_organizer.ports import Log, Session
+
+
+class How(TypedDict, total=False):
+    """What is passed on to open_sessions."""
+
+    profiled: bool
+    threads: int | None
+    log: Log | None
 
 
 def open_sessions(
@@ -31,6 +41,7 @@ def open_sessions(
     recurring: Sequence[Shape] = (),
     profiled: bool = False,
     threads: int | None = None,
+    log: Log | None = None,
 ) -> list[Session]:
     """`count` sessions of one network, for as many threads; on a CPU each computes in one thread.
 
@@ -42,8 +53,10 @@ def open_sessions(
     sizes as far as they go. The other runtimes do not care. For small networks only: a copy has weights of its own.
 
     But for that the weights are held once. profiled: steps_run will be asked what the first of them ran where. Every
-    session has made a trial run of one. Raises ModelError: the runtime is not installed, the network cannot be loaded,
-    or the device that was asked for is not the one that runs it.
+    session has made a trial run of one. log: hears of what a session has to make do with at work.
+
+    Raises ModelError: the runtime is not installed, the network cannot be loaded, or the device that was asked for is
+    not the one that runs it.
     """
     assert min(count, batch_max) >= 1, (count, batch_max)
     kind = kind_of(device)
@@ -51,7 +64,7 @@ def open_sessions(
         sessions = (
             open_openvino(model_path, device, count, threads or count, batch_max, recurring)
             if kind == "openvino"
-            else open_onnx_runtime(model_path, device, count, batch_max, profiled)
+            else open_onnx_runtime(model_path, device, count, batch_max, profiled, log)
         )
         for session in sessions:
             session.run(np.zeros(session.smallest_shape, np.float32))

@@ -27,7 +27,8 @@ _CHUNK_BYTES = 1 << 20
 
 
 def unpack(archive: Path, target: Path, says: Mapping[str, object], terms: str) -> None:
-    """Make the folder target of the .onnx files in the archive, with a pack.json that `says`, and the terms.
+    """Make the folder target of the .onnx files in the archive, with a pack.json that `says`, and the terms; a damaged
+    one that is there goes.
 
     Whole or not at all. Raises ModelError: no sound archive, or one that no pack has; OSError.
     """
@@ -41,6 +42,7 @@ def unpack(archive: Path, target: Path, says: Mapping[str, object], terms: str) 
         (staged / "TERMS.txt").write_text(f"{terms}\n")
         for path in (*staged.iterdir(), staged):
             flush(path)
+        shutil.rmtree(target, ignore_errors=True)  # a damaged one
         staged.rename(target)
         flush(target.parent)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:

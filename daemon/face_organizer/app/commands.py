@@ -1,32 +1,26 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown (both only when they are needed), organizer (its type), adapters, health, names
+Imports: opening, shown, calls, adapters.log (only when they are needed), organizer (its type), adapters, names
 
-Asking a running daemon should take no longer than the answer: the heavy rooms are imported only where they are needed.
+Asking a running daemon should take no longer than the answer: what takes time to import is imported where it is needed,
+here and in cli. What is about this machine, and no library, is in machine.py.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
-from face_organizer.adapters.examine import examine
 from face_organizer.adapters.files import digest_at
-from face_organizer.adapters.install import Wish, carry_out, check, program_here, steps
-from face_organizer.adapters.log import open_log
-from face_organizer.adapters.models import list_packs, load_pack, verify_pack
 from face_organizer.adapters.results import link_images as link_images
 from face_organizer.adapters.results import write_result as write_result
-from face_organizer.config import Config, check_folders, load
-from face_organizer.errors import ModelError, RequestError
-from face_organizer.facts import Finding, Machine
-from face_organizer.health.diagnose import diagnose
-from face_organizer.types import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER
+from face_organizer.errors import RequestError
 
 if TYPE_CHECKING:
     from face_organizer.app.organizer import Organizer
@@ -48,22 +42,44 @@ def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
     Raises FaceOrganizerError.
     """
     with ExitStack() as stack:
-        calls: dict[str, Callable[..., Any]] = {}
+        own: list[Alone] = []
 
         def asked(call: str, **arguments: Any) -> Any:
-            if not calls:
+            if not own:
                 try:
                     return ask(library / STATE_FOLDER, call, **arguments)
                 except ConnectionError:
-                    calls.update(stack.enter_context(opened(library)).calls())
-            return calls[call](**arguments)
+                    own.append(Alone(stack.enter_context(opened(library))))
+            return own[0].answer(call, **arguments)
 
         yield asked
+
+
+class Alone:
+    """Answers where nobody follows the library's folders. The first call that decides anything has what people did in
+    them decided before; until then, one that only reads tells in the log that it is not."""
+
+    def __init__(self, organizer: Organizer) -> None:
+        self._organizer, self._calls = organizer, organizer.calls()
+        self._looked = ""
+
+    def answer(self, call: str, **arguments: Any) -> Any:
+        from face_organizer.calls import decides
+
+        if decides(call, arguments):
+            if self._looked != "deciding":
+                self._organizer.take_in_folders()
+            self._looked = "deciding"
+        elif not self._looked:
+            self._organizer.tell_of_folders()
+            self._looked = "reading"
+        return self._calls[call](**arguments)
 
 
 @contextmanager
 def opened(library: Path) -> Iterator[Organizer]:
     """A library that no daemon serves, for as long as a command needs it."""
+    from face_organizer.adapters.log import open_log
     from face_organizer.app.opening import open_existing
 
     organizer = open_existing(library, open_log("auto", "warning"))
@@ -107,84 +123,3 @@ def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:
     from face_organizer.app.shown import faces_shown
 
     return faces_shown(rows)
-
-
-def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Every model pack we know, by what faces.pack is to be set to."""
-    return [
-        {
-            "name": pack.address,
-            "detector": pack.detector_kind,
-            "dimension": pack.dimension,
-            "attributes": pack.traits.attributes is not None,
-            "fingerprint": pack.fingerprint,
-            "licence": pack.licence,
-        }
-        for pack in list_packs(models_dir)
-    ]
-
-
-def terms_of(name: str) -> str:
-    """What is to be accepted before a pack is pulled, and how much comes. Raises ModelError: no such pack."""
-    from face_organizer.adapters.pull import archive_of, zoo
-
-    return f"{zoo().terms}\n\n{name}.zip has {archive_of(name).size_bytes / 1e6:,.0f} MB."
-
-
-def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
-    """Fetch a pack and make it fit to run; the terms have been accepted. Raises ModelError."""
-    from face_organizer.adapters.pull import pull
-
-    folder = pull(name, models_dir, source, tick)
-    pack = load_pack(name, models_dir)
-    return {
-        "name": name,
-        "folder": str(folder),
-        "detector": pack.detector_kind,
-        "dimension": pack.dimension,
-        "attributes": pack.traits.attributes is not None,
-        "fingerprint": pack.fingerprint,
-        "licence": pack.licence,
-    }
-
-
-def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
-    """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
-    rows = []
-    for pack in list_packs(models_dir):
-        try:
-            if not pack.recogniser_path.exists():
-                load_pack(pack.address, models_dir)
-            problems = verify_pack(pack.address, models_dir)
-        except ModelError as error:
-            problems = [str(error)]
-        rows.append({"name": pack.address, "ok": not problems, "problem": "; ".join(problems)})
-    return rows
-
-
-def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
-    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
-
-    libraries: see config.load_libraries.
-    """
-    folders: list[tuple[str, Path]] = []
-    for config in libraries.values():
-        state = config.library_path / STATE_FOLDER
-        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
-        folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
-    faces = next(iter(libraries.values())).faces
-    models_dir = Path(faces.models_dir).expanduser() if faces.models_dir else None
-    machine = examine(",".join(faces.wanted), folders, models_dir)
-    return machine, diagnose(machine)
-
-
-def install_service(inbox: Path, library: Path, user: str, *, gpu: bool, web: bool, dry_run: bool) -> list[str]:
-    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them."""
-    config = load(None, inbox=str(inbox), library=str(library))
-    check_folders(config)
-    wish = Wish(program_here(), config.inbox_path, config.library_path, user, gpu, web)
-    todo = steps(wish)
-    if not dry_run:
-        carry_out(todo)
-        check(wish)
-    return [str(step) for step in todo]

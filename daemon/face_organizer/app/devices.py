@@ -21,7 +21,7 @@ from face_organizer.adapters.driver import read_driver
 from face_organizer.adapters.models import Pack, load_pack
 from face_organizer.adapters.nvml import Cards
 from face_organizer.adapters.runtime import detector_device, is_gpu, kind_of, number_of
-from face_organizer.adapters.session import steps_run
+from face_organizer.adapters.session import How, steps_run
 from face_organizer.app.parts import (
     make_eyes,
     models_folder,
@@ -34,7 +34,7 @@ from face_organizer.app.proving import answer_of, check_answer, check_steps, exp
 from face_organizer.config import Config
 from face_organizer.errors import ModelError
 from face_organizer.pipeline.engine import Device, Engine
-from face_organizer.pipeline.pulse import beat
+from face_organizer.pipeline.pulse import at_length
 from face_organizer.ports import Log
 from face_organizer.types import Float32
 
@@ -58,12 +58,13 @@ def make_engine(config: Config, log: Log) -> Engine:
 
 def _gauge() -> Callable[[str], Mapping[str, float]]:
     """What the card behind a device says of itself; the driver is asked when the first one is wanted."""
-    cards, addresses = cache(Cards), cache(lambda: [gpu.address for gpu in read_driver()[1]])
+    cards, gpus = cache(Cards), cache(lambda: read_driver()[1])
 
     def figures(name: str) -> Mapping[str, float]:
-        if not is_gpu(name) or number_of(name) >= len(addresses()):
+        if not is_gpu(name) or number_of(name) >= len(gpus()):
             return {}
-        return cards().figures(addresses()[number_of(name)])
+        gpu = gpus()[number_of(name)]
+        return cards().figures(gpu.address, gpu.uuid)
 
     return figures
 
@@ -106,24 +107,24 @@ class _Opener:
 
     def open(self, name: str, beside: Sequence[str]) -> Device:
         """beside: all devices that are opened, for those on the processor share its cores. Raises ModelError."""
-        beat()
         began = perf_counter()
         faces, batch_max = self._config.faces, self._config.flow.batch_max
         on_processor = [each for each in beside if not is_gpu(each)]
         cores = faces.threads or len(os.sched_getaffinity(0))
         threads = max(1, cores // max(1, len(on_processor)))
         workers = threads + SPARE_WORKERS if kind_of(name) == "openvino" else GPU_WORKERS if is_gpu(name) else threads
-        detectors = open_detectors(self._pack, name, count=workers, batch_max=batch_max, profiled=True, threads=threads)
-        recognisers = open_recognisers(
-            self._pack, name, count=workers, batch_max=batch_max, profiled=True, threads=threads
-        )
-        wanted = self._pack if faces.attributes else replace(self._pack, attributes_path=None)
-        attributes = open_attributes(wanted, name, count=workers, batch_max=batch_max, threads=threads)
+        how = How(profiled=True, threads=threads, log=self._log)
+        with at_length():  # TensorRT builds an engine at the first start, which takes minutes
+            detectors = open_detectors(self._pack, name, count=workers, batch_max=batch_max, **how)
+            recognisers = open_recognisers(self._pack, name, count=workers, batch_max=batch_max, **how)
+            wanted = self._pack if faces.attributes else replace(self._pack, attributes_path=None)
+            attributes = open_attributes(wanted, name, count=workers, batch_max=batch_max, **how)
         answer = answer_of(recognisers[0], self._pack)
-        steps = [steps_run(recognisers[0]), steps_run(detectors[0])]
+        steps = [steps_run(recognisers[0]), *(steps_run(each) for each in (detectors[0], attributes[0]) if each)]
         similarity = check_answer(name, answer, self._expected)
         check_steps(name, steps[0])
-        check_steps(detector_device(name), steps[1])
+        for others in steps[1:]:
+            check_steps(detector_device(name), others)
         self._log.info(
             "device_ready",
             device=name,

@@ -34,6 +34,7 @@ def figures_of(status: Answer, timings: Timings, taken_in: int) -> dict[str, Any
     gauges["queue_length"] = ("Images waiting before a step", "queue", status["queues"])
     gauges["paused"] = ("A disk is too full to go on", "", int(status["paused"] is not None))
     gauges["reclustering"] = ("A re-clustering is running", "", int(status["reclustering"]))
+    gauges["notices"] = ("Devices that are not used, though they were asked for", "", len(status["notices"]))
     gauges["problems"] = ("What cannot be done for now", "", len(status["problems"]))
     gauges["index_faces"] = ("Faces in the index", "", status["index"]["faces"])
     hung = {name: int(each["state"] == "working") for name, each in status["threads"].items()}

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import ask
 from face_organizer.app.commands import opened
+from face_organizer.config import STATE_FOLDER
 from face_organizer.errors import FaceOrganizerError
 from face_organizer.pipeline.pulse import pause
-from face_organizer.types import STATE_FOLDER
 
 if TYPE_CHECKING:
     from face_organizer.app.organizer import Organizer
@@ -44,6 +44,7 @@ def reembed(library: Path, begin: Callable[[Call], Any], tick: Callable[[Answer]
 
 def _without_daemon(library: Path, begin: Callable[[Call], Any], tick: Callable[[Answer], None]) -> Answer:
     with opened(library) as organizer:
+        organizer.take_in_folders()
         calls = organizer.calls()
         begin(lambda call, **arguments: calls[call](**arguments))
         told = _follow(partial(_unless_failed, organizer), tick, ("filling", "comparing"))

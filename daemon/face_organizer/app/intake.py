@@ -81,7 +81,7 @@ class Intake:
         check_folders(self._config)
         config, flow = self._config, self._config.flow
         make_folder(config.inbox_path, "inbox")
-        self._inbox = inbox = FolderInbox(config.inbox_path, self._log, size_max_bytes=config.watch.size_max_bytes)
+        self._inbox = inbox = self._new_inbox()
         inbox.start()
         self._engine.start()
         reader = Reader(inbox, config.library_path, config.watch.size_max_bytes)
@@ -95,6 +95,9 @@ class Intake:
             Stage("decode", tuple(decoders), capacity=8),
             Stage("see", lane=self._engine.lane()),
         ]
+
+    def _new_inbox(self) -> FolderInbox:
+        return FolderInbox(self._config.inbox_path, self._log, size_max_bytes=self._config.watch.size_max_bytes)
 
     def run(self, stop: Event) -> None:
         """The service: until stop, follow the open inbox."""
@@ -161,8 +164,9 @@ class Intake:
 
     def contents(self) -> set[tuple[int, int]]:
         """Size and time of what was put into the inbox to be moved out of it; what is to stay there is none of that."""
-        moves = self._inbox is not None and self._config.placement == "move"
-        return self._inbox.contents() if self._inbox is not None and moves else set()
+        if self._config.placement != "move":
+            return set()
+        return (self._inbox or self._new_inbox()).contents()
 
     def prune(self) -> None:
         """Remove the folders that moving has emptied."""

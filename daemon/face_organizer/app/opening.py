@@ -17,17 +17,27 @@ import msgspec
 from face_organizer.adapters.file_systems import refuse_shared
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.private import keep_private
+from face_organizer.adapters.remove import note_library
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
-from face_organizer.app.parts import AUTO, PEOPLE, library_pack, make_folder, pack_of, state_folder, with_pack
-from face_organizer.config import Config, People, check_folders
+from face_organizer.app.parts import (
+    AUTO,
+    PEOPLE,
+    library_pack,
+    make_folder,
+    models_folder,
+    pack_of,
+    state_folder,
+    with_pack,
+)
+from face_organizer.config import STATE_FOLDER, Config, People, check_folders
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
-from face_organizer.types import STATE_FOLDER, ModelRecord
+from face_organizer.types import ModelRecord
 
 SETTINGS = "settings"
 T = TypeVar("T")
@@ -62,6 +72,7 @@ def open_organizer(
         _tell_of_backup(store, log)
         store = _with_store(store, lambda: _switched(store, config, log, pulses))
         _with_store(store, lambda: _settle_pack(store, config))
+        note_library(models_folder(config.faces), config.library_path)
         return _with_store(
             store,
             lambda: Organizer(House(_remembering(store, config, log), log, lock, store, pulses, neighbours, engine_of)),
@@ -74,13 +85,7 @@ def open_organizer(
 def open_existing(library: Path, log: Log) -> Organizer:
     """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
-    try:
-        is_library = (state / "truth").is_dir()
-    except PermissionError as error:
-        raise StoreError(
-            f"{state} may be looked into by its owner only: give the command as the user whose daemon sorts there"
-        ) from error
-    if not is_library:
+    if not _is_library(library):
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
         )
@@ -94,6 +99,39 @@ def open_existing(library: Path, log: Log) -> Organizer:
     except BaseException:
         lock.release()
         raise
+
+
+def packs_held(library: Path) -> tuple[str, str]:
+    """Of a library that no daemon serves: the pack it goes by, and the one beside it; "" where there is none.
+
+    Raises AlreadyRunningError, StoreError.
+    """
+    state = library / STATE_FOLDER
+    if not _is_library(library):
+        return "", ""
+    lock = LibraryLock(state)
+    try:
+        store = open_store(state / "truth", "", 0)
+        try:
+            with store.read() as txn:
+                models = [txn.models.get(slot) for slot in (txn.slot, 1 - txn.slot)]
+        finally:
+            store.close()
+    finally:
+        lock.release()
+    in_use, beside = (model.pack if model is not None else "" for model in models)
+    return in_use, beside
+
+
+def _is_library(library: Path) -> bool:
+    """Raises StoreError where it cannot be looked into."""
+    state = library / STATE_FOLDER
+    try:
+        return (state / "truth").is_dir()
+    except PermissionError as error:
+        raise StoreError(
+            f"{state} may be looked into by its owner only: give the command as the user whose daemon sorts there"
+        ) from error
 
 
 def _switched(store: LmdbStore, config: Config, log: Log, pulses: Pulses | None) -> LmdbStore:

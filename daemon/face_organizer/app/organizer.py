@@ -12,9 +12,7 @@ from typing import Any, cast
 from face_organizer.adapters.readme import renew_readme
 from face_organizer.app.figures import figures_of
 from face_organizer.app.house import House
-from face_organizer.app.parts import (
-    attentive_of,
-)
+from face_organizer.app.parts import attentive_of
 from face_organizer.config import Config
 from face_organizer.errors import NoRoomError
 from face_organizer.pipeline.flow import Job
@@ -150,6 +148,27 @@ class Organizer:
     def calls(self) -> dict[str, Callable[..., Any]]:
         """The functions that a command may call by name, here or over the control socket."""
         return self._house.calls
+
+    def take_in_folders(self) -> None:
+        """Have what people did in the folders decided before anything else is, for a command that nobody follows them
+        for; what it comes to is told in the log."""
+        house = self._house
+        house.hands.patience = attentive_of(house.config, once=True, takes_in=False)
+        if not house.hands.patience.is_on:
+            return
+        house.hands.look_at_once()
+        last, left = house.hands.last, house.hands.left
+        if last.decision_id:
+            house.log.warning("folders_came_first", decision_id=last.decision_id, says=last.says, files=last.files)
+        if left:
+            house.log.warning("folders_left", new_photos=left, remedy="`face-organizer run` takes them in")
+
+    def tell_of_folders(self) -> None:
+        """Tell in the log where files were moved by hand, and nobody has made anything of it yet."""
+        house = self._house
+        if house.config.folders.watch and (moved := house.hands.count_moved()):
+            remedy = "a daemon, `face-organizer run --once`, `recluster` and every decision take that in first"
+            house.log.warning("folders_not_taken_in", moved_by_hand=moved, remedy=remedy)
 
     def figures(self) -> dict[str, Any]:
         """See web/metrics.py."""

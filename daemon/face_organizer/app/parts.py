@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import msgspec
 
@@ -15,9 +16,9 @@ from face_organizer.adapters.disk import same_disk
 from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
-from face_organizer.adapters.session import open_sessions
-from face_organizer.config import Config, FacesConfig, People
-from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError
+from face_organizer.adapters.session import How, open_sessions
+from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
+from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError, why_not_written
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
 from face_organizer.pipeline.hands import Attentive
@@ -27,7 +28,7 @@ from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session, Store
 from face_organizer.traits import Traits
-from face_organizer.types import STATE_FOLDER, DecodedImage, ImageRef, Signature
+from face_organizer.types import DecodedImage, ImageRef, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
@@ -37,10 +38,9 @@ PEOPLE: People = "auto"
 """How many people there are where nobody has ever said."""
 
 
-def open_detectors(
-    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False, threads: int | None = None
-) -> list[Session]:
-    """Sessions of the pack's detector, quick at what Find asks of it most. For these three see open_sessions."""
+def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, **how: Unpack[How]) -> list[Session]:
+    """Sessions of the pack's detector, quick at what Find asks of it most. For these three, and how, see
+    open_sessions."""
     shapes = recurring_shapes(pack.traits.detector) if pack.detector_batches else ()
     batch_max = batch_max if pack.detector_batches else 1
     return open_sessions(
@@ -49,29 +49,26 @@ def open_detectors(
         count=count,
         batch_max=batch_max,
         recurring=shapes,
-        profiled=profiled,
-        threads=threads,
+        **how,
     )
 
 
-def open_recognisers(
-    pack: Pack, device: Device, *, count: int, batch_max: int, profiled: bool = False, threads: int | None = None
-) -> list[Session]:
+def open_recognisers(pack: Pack, device: Device, *, count: int, batch_max: int, **how: Unpack[How]) -> list[Session]:
     """Sessions of the pack's recogniser."""
     batch_max = batch_max if pack.recogniser_batches else 1
     path = pack.recogniser_cpu_path if kind_of(device) == "cpu" else pack.recogniser_path
-    return open_sessions(path, device, count=count, batch_max=batch_max, profiled=profiled, threads=threads)
+    return open_sessions(path, device, count=count, batch_max=batch_max, **how)
 
 
 def open_attributes(
-    pack: Pack, device: Device, *, count: int, batch_max: int, threads: int | None = None
+    pack: Pack, device: Device, *, count: int, batch_max: int, **how: Unpack[How]
 ) -> list[Session | None]:
     """Sessions of the pack's network that tells gender and age; None where it has none."""
     if pack.attributes_path is None:
         return [None] * count
     batch_max = batch_max if pack.attributes_batches else 1
     device = detector_device(device)
-    return [*open_sessions(pack.attributes_path, device, count=count, batch_max=batch_max, threads=threads)]
+    return [*open_sessions(pack.attributes_path, device, count=count, batch_max=batch_max, **how)]
 
 
 def make_eyes(
@@ -108,7 +105,7 @@ def make_folder(path: Path, what: str) -> bool:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise NoRoomError(f"no room to make the {what} folder {path}: {error.strerror}") from error
-        raise ConfigError(f"cannot make the {what} folder {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot make the {what} folder {path}: {why_not_written(error)}") from error
     return not there
 
 
@@ -196,10 +193,10 @@ def patience_of(config: Config, *, once: bool) -> Patience:
     return Patience(watch.settle_s, watch.rescan_s, watch.poll_s, grace_s, prune_s)
 
 
-def attentive_of(config: Config, *, once: bool) -> Attentive:
+def attentive_of(config: Config, *, once: bool, takes_in: bool = True) -> Attentive:
     """With `once` whoever rearranged the folders has done so."""
-    watch = config.watch
-    return Attentive(0.0 if once else config.folders.settle_s, watch.rescan_s, watch.poll_s, config.folders.watch)
+    watch, folders = config.watch, config.folders
+    return Attentive(0.0 if once else folders.settle_s, watch.rescan_s, watch.poll_s, folders.watch, takes_in)
 
 
 def placing_copies(config: Config) -> bool:

@@ -14,8 +14,8 @@ import numpy as np
 
 from face_organizer.adapters.choice import processor
 from face_organizer.adapters.models import Pack, default_models_dir
-from face_organizer.adapters.onnx_runtime import PROVIDERS
 from face_organizer.adapters.proofs import read_proof, write_proof
+from face_organizer.adapters.providers import PROVIDERS
 from face_organizer.adapters.runtime import WAY_OUT, Steps, kind_of
 from face_organizer.adapters.session import is_offered
 from face_organizer.app.parts import open_recognisers

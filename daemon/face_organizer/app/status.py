@@ -121,12 +121,16 @@ class Status:
             }
 
     def _folders(self) -> Answer | None:
-        """How the library's folders are followed, and what was understood last; None where nobody follows them."""
-        if not self.intake.is_open or not self.hands.patience.is_on:
+        """How the library's folders are followed, and what was understood last; None where nobody ever does. moved:
+        while no daemon follows them, how many files were moved by hand and wait to be taken in."""
+        if not self.hands.patience.is_on:
             return None
         told, last = _state_told(self.hands.state) or {}, self.hands.last
+        if not self.intake.is_open:
+            told = {"state": "unwatched", "reason": "no daemon runs"}
         return (
             told
+            | {"moved": self.hands.moved}
             | {"decision_id": last.decision_id or None, "says": last.says or None}
             | {"unclear": [answers.printable(problem) for problem in self.hands.unclear()]}
         )

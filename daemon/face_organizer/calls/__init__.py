@@ -6,7 +6,7 @@ Imports: errors, pipeline, calls
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -19,6 +19,18 @@ from face_organizer.calls.reembed import Reembed
 from face_organizer.calls.review import Review
 from face_organizer.errors import RequestError
 from face_organizer.pipeline.channel import Cancelled
+
+READING = frozenset({"run", "follow_edits", "export_faces", "export_regions", "reembed_told"})
+"""Of the classes that decide: what only looks, or ends what somebody began in the folders."""
+
+
+def decides(call: str, arguments: Mapping[str, Any]) -> bool:
+    """Does this call decide or re-cluster, so that what people did in the folders should come first?"""
+    if call == "check":
+        return bool(arguments.get("repair"))
+    if arguments.get("dry_run"):
+        return False
+    return call not in READING and any(hasattr(owner, call) for owner in (Decide, Exchange, Reembed))
 
 
 def calls_by_name(desk: Desk) -> dict[str, Callable[..., Any]]:

@@ -91,16 +91,17 @@ class Review:
                     points.append(point | told)
         return {"points": points}
 
-    def report(self, shown: int = 24) -> Answer:
+    def report(self, shown: int = 24, now: bool = True) -> Answer:
         """How far the library is to be trusted: provable errors, likely ones, what changed, what is covered.
 
-        shown: at most so many of each kind; every kind's number is told.
+        shown: at most so many of each kind; every kind's number is told. now: False, if the likely errors may be those
+        of a little while ago; what was answered since is none of them.
         """
         part = _page(0, shown)
         desk = self._desk
         with desk.store.read() as txn:
             stamp = stamp_of(txn)
-        found = self._survey.get(stamp, now=True)
+        found = self._survey.get(stamp, now=now)
         with desk.store.read() as txn:
             counted = desk.in_gallery(lambda: answers.counts(txn, desk.roster))
             told = trust(txn, desk.library, found, desk.book.constraints, part.stop)

@@ -24,7 +24,6 @@ from face_organizer.cli.shared import (
     main,
     print_answer,
 )
-from face_organizer.cli.watch import watch_in_terminal
 from face_organizer.cli.words import face_in_words, pairs_in_words, question_in_words, rows_in_words, run_in_words
 from face_organizer.errors import FaceOrganizerError
 
@@ -40,6 +39,8 @@ def status(library: Path, watch: bool, every: float, as_json: bool) -> None:
         if watch:
             if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 raise click.UsageError("--watch needs a terminal; programs ask for --json")
+            from face_organizer.cli.watch import watch_in_terminal
+
             watch_in_terminal(lambda call, **arguments: daemon_answer(library, call, **arguments), every)
             return
         found = answer(library, "status")
@@ -161,7 +162,9 @@ def runs(run: int | None, library: Path, as_json: bool) -> None:
 
 @main.command()
 @library_option
-@click.option("--repair", is_flag=True, help="Remake index and folders from the truth. Truth itself is never changed.")
+@click.option(
+    "--repair", is_flag=True, help="Take in what was done in the folders, then remake index and folders from the truth."
+)
 @json_option
 def check(library: Path, repair: bool, as_json: bool) -> None:
     """Compare the truth with the index and the folders. Exit 0: they agree (or do now that they were repaired)."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from face_organizer.app.commands import examined
 from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer
 from face_organizer.config import load_libraries
 from face_organizer.facts import Finding, Machine, Trial
@@ -29,6 +28,8 @@ def doctor(inbox: Path | None, library: Path | None, config_path: Path | None, a
 
     Exit code 0: healthy (notes may remain); 1: something is wrong. Nothing is changed.
     """
+    from face_organizer.app.machine import examined
+
     with exits():
         folders = {"inbox": str(inbox) if inbox else None, "library": str(library) if library else None}
         machine, findings = examined(load_libraries(config_path, **folders))

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from face_organizer.app.outside import (
-    Format,
-    count_images,
-    export_copies,
-    export_faces,
-    export_into_images,
-    export_persons,
-    export_sidecars,
-    import_names,
-)
 from face_organizer.cli.shared import FOLDER, NEW_FILE, exits, json_option, library_option, main, print_answer
+
+if TYPE_CHECKING:
+    from face_organizer.app.outside import Format
 
 INTO_THE_IMAGES = "//"
 """What --write-metadata stands for without a folder: no path that anybody types."""
@@ -79,6 +73,8 @@ def export(
         raise click.UsageError("the table goes to standard output: leave out --json, or say --out")
     if kind == "parquet" and out is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is nothing for a terminal: say --out FILE")
+    from face_organizer.app.outside import export_faces, export_persons
+
     with exits():
         if kind is None:
             if copies == Path(INTO_THE_IMAGES) and not yes:
@@ -94,6 +90,8 @@ def export(
 
 def _confirm(library: Path) -> None:
     """Raises UsageError where nobody is here to ask."""
+    from face_organizer.app.outside import count_images
+
     if not sys.stdin.isatty():
         raise click.UsageError("nobody is here to ask: say --yes to change the images of the library themselves")
     images = count_images(library)
@@ -101,6 +99,8 @@ def _confirm(library: Path) -> None:
 
 
 def _regions_out(library: Path, copies: Path | None) -> dict[str, int]:
+    from face_organizer.app.outside import export_copies, export_into_images, export_sidecars
+
     if copies is None:
         return export_sidecars(library)
     return export_into_images(library) if copies == Path(INTO_THE_IMAGES) else export_copies(library, copies)
@@ -117,6 +117,8 @@ def import_names_command(paths: tuple[Path, ...], library: Path, dry_run: bool, 
     digiKam, Lightroom, Picasa, Apple Photos and Windows write such regions. An image is known by its content, wherever
     it lies. Each name becomes a decision: `history` lists them, `undo` takes them back.
     """
+    from face_organizer.app.outside import import_names
+
     with exits():
         found = import_names(library, paths, dry_run=dry_run)
         lines = [*found["decisions"], f"{found['matched']} regions matched in {found['images']} images,"]

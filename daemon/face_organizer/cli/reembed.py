@@ -10,16 +10,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from face_organizer.app.commands import answer
-from face_organizer.app.follow import Call, reembed
 from face_organizer.cli.shared import EXIT_FAILURE, exits, json_option, library_option, main, print_answer
 from face_organizer.cli.words import reembed_in_words
+
+if TYPE_CHECKING:
+    from face_organizer.app.follow import Call
 
 
 @main.command(name="reembed")
@@ -58,6 +58,8 @@ def reembed_command(library: Path, pack: str | None, dry_run: bool, switch: bool
 def followed(library: Path, pack: str | None, dry_run: bool) -> dict[str, Any]:
     """Begin to move to a pack (None: switch), and show how far it is."""
 
+    from face_organizer.app.follow import reembed
+
     def begin(call: Call) -> None:
         if pack is None:
             call("reembed_switch")
@@ -74,6 +76,9 @@ def followed(library: Path, pack: str | None, dry_run: bool) -> dict[str, Any]:
 
 @contextmanager
 def progress_bar() -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("reading", total=None)

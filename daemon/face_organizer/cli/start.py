@@ -13,18 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from face_organizer.app.commands import packs, pull_pack, terms_of, verify_packs
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
@@ -157,6 +146,8 @@ models_dir_option = click.option(
 def list_models(models_dir: Path | None, as_json: bool) -> None:
     """Every pack there is, with its licence: those that come with the program, those that were pulled, and folders of
     networks that were used. The name is what faces.pack is set to; any other folder may be named there too."""
+    from face_organizer.app.machine import packs
+
     with exits():
         rows = packs(models_dir)
         columns = ["name", "detector", "dimension", "attributes", "fingerprint", "licence"]
@@ -168,6 +159,8 @@ def list_models(models_dir: Path | None, as_json: bool) -> None:
 @json_option
 def verify_models(models_dir: Path | None, as_json: bool) -> None:
     """Check the files of every pack against their checksums."""
+    from face_organizer.app.machine import verify_packs
+
     with exits():
         rows = verify_packs(models_dir)
         print_answer(rows, rows_in_words(rows, ["name", "ok", "problem"]), as_json)
@@ -187,6 +180,8 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
     its sha256; a download that breaks is gone on with. A new library uses it with faces.pack = NAME in the
     configuration; `face-organizer reembed --pack NAME` moves one that is there.
     """
+    from face_organizer.app.machine import pull_pack, terms_of
+
     with exits():
         terms = terms_of(name)
         click.echo(terms, err=True)
@@ -198,6 +193,26 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
             pulled,
             f'{name} lies in {pulled["folder"]}. Use it with faces.pack = "{name}", or `reembed` a library',
             as_json,
+        )
+
+
+@models.command(name="remove")
+@click.argument("name", metavar="NAME|DIR")
+@models_dir_option
+@json_option
+def remove_models(name: str, models_dir: Path | None, as_json: bool) -> None:
+    """Delete what is held of a pack: what was pulled, and what was made of it. A folder of your own stays as it is.
+
+    NAME as `models list` shows it. Refused while a library goes by the pack, or keeps its embeddings beside those in
+    use; those that ran with this models folder are asked. Saying it twice changes nothing.
+    """
+    from face_organizer.app.machine import remove_pack
+
+    with exits():
+        removed = remove_pack(name, models_dir)
+        folders = "\n".join(removed["removed"])
+        print_answer(
+            removed, f"removed:\n{folders}" if folders else f"nothing is held of {name}; see `models list`", as_json
         )
 
 
@@ -214,6 +229,9 @@ def bytes_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda here, in_all: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(what)
@@ -234,6 +252,9 @@ def progress_bar() -> Iterator[Callable[[Progressing], None]]:
     if not sys.stderr.isatty():
         yield lambda organizer: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("sorting"),
         BarColumn(),

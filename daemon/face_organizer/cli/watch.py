@@ -86,13 +86,14 @@ def drawn(
     for _ in range(3):
         upper.add_column(ratio=1)
     upper.add_row(_counts(status), _flow(status, rates), _people(people))
-    problems = [Text(printable(problem), style="red", overflow="ellipsis") for problem in status["problems"][:5]]
+    lines = [(notice, "yellow") for notice in status["notices"]] + [(problem, "red") for problem in status["problems"]]
+    problems = [Text(printable(line), style=style, overflow="ellipsis") for line, style in lines[:5]]
     rows: list[RenderableType] = [_head(status), upper]
     if problems:
         rows.append(Panel(Group(*problems), title="problems", border_style="red", title_align="left"))
     left = height - 17 - (len(problems) + 2 if problems else 0)
-    lines = [_event(event) for event in events[-max(EVENTS_MIN, left) :]]
-    rows.append(Panel(Group(*lines), title="last events", title_align="left", border_style="dim"))
+    last = [_event(event) for event in events[-max(EVENTS_MIN, left) :]]
+    rows.append(Panel(Group(*last), title="last events", title_align="left", border_style="dim"))
     rows.append(Text(" q or Ctrl-C ends; the daemon goes on", style="dim"))
     return Group(*rows)
 

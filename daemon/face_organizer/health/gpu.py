@@ -1,7 +1,7 @@
 """Why a GPU is not used, or not as it could be, and what to do about it.
 
 Room:    health (thinks)
-Imports: facts, health.versions
+Imports: facts, health.driver, health.versions
 
 Each rule knows one fault. The classic ones say nothing by themselves: ONNX Runtime falls back to the CPU in silence.
 """
@@ -9,13 +9,17 @@ Each rule knows one fault. The classic ones say nothing by themselves: ONNX Runt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from face_organizer.facts import Finding, Gpu, Library, Machine
+from face_organizer.facts import Capability, Finding, Gpu, Library, Machine, Trial
+from face_organizer.health.driver import may_use_gpu, no_driver, no_such_gpu, wants_cuda
 from face_organizer.health.versions import (
     CUDNN_CAPABILITY_MIN,
     CUDNN_PASCAL_LAST,
     DRIVER_MIN,
     FAISS_GPU_CAPABILITY_MIN,
+    MAXWELL,
+    PASCAL,
     PASCAL_LAST,
     TENSORRT_CAPABILITY_MIN,
     Build,
@@ -29,29 +33,26 @@ FAISSES = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cuvs", "faiss-cpu")
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-training")
 PROFILE_PASCAL = "pip install 'face-organizer[cuda-pascal]'"
 PROFILES = {11: PROFILE_PASCAL, 12: "pip install 'face-organizer[cuda12]'", 13: "pip install 'face-organizer[cuda]'"}
+TENSORRT = ("libnvinfer", "libnvonnxparser")
+OTHERS = (*TENSORRT, "libcuda.so")
+"""Libraries that are no part of CUDA's own: the last is the driver's."""
 NO_KERNEL = ("no kernel image", "cudaerrornokernelimagefordevice")
 DRIVER_OLD = ("driver version is insufficient", "cuda_error_insufficient_driver", "forward compatibility")
 CUDNN_FAILED = ("cudnn_status_execution_failed", "cudnn_status_arch_mismatch", "cudnn_status_not_supported")
 
 
 def gpu_findings(machine: Machine) -> Iterator[Finding]:
-    """All that is to be said about GPUs, causes before what follows from them."""
+    """All that is to be said about GPUs, causes before what follows from them. Where the configuration has only the
+    processor work, what is wrong with a GPU is no problem."""
     for rule in RULES:
-        yield from rule(machine)
-
-
-def wants_cuda(machine: Machine) -> bool:
-    """Does anybody expect a GPU to be used: because there is one, or because the configuration names one?"""
-    return (
-        bool(machine.gpus or machine.pci_gpus)
-        or "cuda" in machine.devices_wanted
-        or "tensorrt" in machine.devices_wanted
-    )
+        for finding in rule(machine):
+            yield finding if may_use_gpu(machine) or rule in ANYWHERE else replace(finding, problem=False)
 
 
 def weakest(machine: Machine) -> Gpu | None:
-    """The card that is hardest to please."""
-    return min(machine.gpus, key=lambda gpu: gpu.capability, default=None)
+    """The card that is hardest to please, of those that any build serves."""
+    served = [gpu for gpu in machine.gpus if gpu.capability >= MAXWELL]
+    return min(served or machine.gpus, key=lambda gpu: gpu.capability, default=None)
 
 
 def installed(machine: Machine) -> list[str]:
@@ -64,9 +65,18 @@ def cuda_build(machine: Machine) -> Build | None:
 
 
 def cudnn(machine: Machine) -> Library | None:
-    """The cuDNN that the trial on the GPU loaded."""
-    trial = machine.trial("cuda")
-    return next((each for each in trial.libraries if each.name.startswith("libcudnn.so")), None) if trial else None
+    """The cuDNN that a trial on a GPU loaded."""
+    return next((each for each in _loaded(machine) if each.name.startswith("libcudnn.so")), None)
+
+
+def cudnn_code(machine: Machine) -> tuple[Capability, ...]:
+    """What is seen in any part of it: the library of that name only hands on to others, which hold the code."""
+    parts = [each.capabilities or () for each in _loaded(machine) if each.name.startswith("libcudnn")]
+    return tuple(capability for part in parts for capability in part)
+
+
+def _loaded(machine: Machine) -> list[Library]:
+    return [each for trial in machine.gpu_trials for each in trial.libraries]
 
 
 def cudnn_version(machine: Machine) -> str:
@@ -111,40 +121,9 @@ def _two_faisses(machine: Machine) -> Iterator[Finding]:
         )
 
 
-def _no_driver(machine: Machine) -> Iterator[Finding]:
-    if machine.gpus or not wants_cuda(machine):
-        return
-    driver = machine.driver
-    if driver is not None and not driver.problem:
-        yield Finding(
-            "no_gpu_shown",
-            "NVIDIA's driver is there and shows no GPU",
-            "nothing can run on a GPU; CUDA_VISIBLE_DEVICES may hide it",
-            "unset CUDA_VISIBLE_DEVICES\nnvidia-smi",
-        )
-    elif machine.container and not machine.device_files:
-        yield Finding(
-            "container_without_gpu",
-            "this container was started without a GPU: there is no /dev/nvidia0"
-            + ("" if driver is None else f" ({driver.problem})"),
-            "the image's own CUDA is of no use without the host's driver and device files",
-            "docker run --gpus all ...   # compose: deploy.resources.reservations.devices\n"
-            "nvidia-ctk runtime configure --runtime=docker && systemctl restart docker   # once, on the host",
-        )
-    else:
-        yield Finding(
-            "no_driver",
-            "NVIDIA's driver cannot be used" + (f": {driver.problem}" if driver else ": libcuda.so.1 is not there"),
-            "nothing can run on a GPU",
-            "apt-get install nvidia-driver   # then reboot; nvidia-smi must show the card",
-        )
-
-
 def _cpu_package_only(machine: Machine) -> Iterator[Finding]:
-    names = installed(machine)
-    if machine.gpus and "onnxruntime-gpu" not in names:
-        card = weakest(machine)
-        assert card is not None
+    names, card = installed(machine), weakest(machine)
+    if card is not None and card.capability >= MAXWELL and "onnxruntime-gpu" not in names:
         told = f"only {' and '.join(names)} is installed" if names else "no onnxruntime is installed"
         cure = f"pip uninstall -y {' '.join(names)}\n" if names else ""
         yield Finding(
@@ -166,7 +145,7 @@ def _no_code_for_card(machine: Machine) -> Iterator[Finding]:
         f"it was built for {', '.join(written(each) for each in build.native)} and later; since "
         f"{written((PASCAL_LAST[0], PASCAL_LAST[1] + 1))} (CUDA 13) nothing before Turing (7.5) is served, and no "
         "setting can bring missing kernels back",
-        f"pip uninstall -y onnxruntime-gpu\n{_profile_for(machine, card)}",
+        ("pip uninstall -y onnxruntime-gpu\n" if card.capability >= MAXWELL else "") + _profile_for(machine, card),
     )
 
 
@@ -175,24 +154,23 @@ def _driver_too_old(machine: Machine) -> Iterator[Finding]:
     if build is None or driver is None or not driver.cuda or driver.cuda[0] >= build.cuda:
         return
     card = weakest(machine)
-    alternative = "pip install 'onnxruntime-gpu>=1.20,<=1.26'" if build.cuda == 13 else PROFILE_PASCAL
+    alternative = ""
+    if driver.cuda[0] >= 12:
+        alternative = (_profile_for(machine, card) if card else PROFILES[12]) + "   # or this, with the old driver"
     yield Finding(
         "driver_too_old",
         f"the driver {driver.version} runs CUDA up to {written(driver.cuda)}, and onnxruntime-gpu "
         f"{machine.packages['onnxruntime-gpu']} needs CUDA {build.cuda}",
         "a driver runs programs of its own CUDA major version and older ones",
-        f"apt-get install nvidia-driver   # at least {DRIVER_MIN[build.cuda]}\n"
-        + (alternative if card is None else f"{_profile_for(machine, card)}   # or this, with the old driver"),
+        f"apt-get install nvidia-driver   # at least {DRIVER_MIN[build.cuda]}\n{alternative}".rstrip(),
     )
 
 
 def _wrong_cuda_libraries(machine: Machine) -> Iterator[Finding]:
     """The loader names the library that it lacks, with the major version that it should have."""
-    trial, build = machine.trial("cuda"), cuda_build(machine)
-    if build is None or trial is None or not trial.error:
-        return
-    lacking = _lacking(trial.error)
-    if not lacking:
+    build = cuda_build(machine)
+    lacking = next((name for trial in machine.gpu_trials if (name := _lacking(trial.error))), "")
+    if build is None or not lacking or lacking.startswith(OTHERS) or not wants_cuda(machine):
         return
     is_cudnn = lacking.startswith("libcudnn")
     package = f"nvidia-cudnn-cu{build.cuda}" if is_cudnn else f"the CUDA {build.cuda} libraries"
@@ -226,13 +204,13 @@ def _cudnn_without_code(machine: Machine) -> Iterator[Finding]:
     card, build = weakest(machine), cuda_build(machine)
     if card is None or build is None or card.capability >= CUDNN_CAPABILITY_MIN or build.cudnn < 9:
         return
-    version, loaded = cudnn_version(machine), cudnn(machine)
-    without_code = bool(loaded and loaded.capabilities) and not runs_on(loaded.capabilities or (), card.capability)  # type: ignore[union-attr]
-    if not without_code and not (version and parsed(version) > CUDNN_PASCAL_LAST):
+    version, loaded, code = cudnn_version(machine), cudnn(machine), cudnn_code(machine)
+    without_code = bool(code) and not runs_on(code, card.capability)
+    if not without_code and not (version and parsed(version)[:3] > CUDNN_PASCAL_LAST[:3]):
         return
     where = f" ({loaded.path})" if loaded else ""
-    trial = machine.trial("cuda")
-    said = " That is what it said here." if trial and _says(trial.error, CUDNN_FAILED) else ""
+    failed = any(_says(trial.error, CUDNN_FAILED) for trial in machine.gpu_trials)
+    said = " That is what it said here." if failed else ""
     yield Finding(
         "cudnn_without_code",
         f"cuDNN {version}{where} holds no code for {card.name} (compute capability {written(card.capability)})",
@@ -254,11 +232,16 @@ def _tensorrt(machine: Machine) -> Iterator[Finding]:
             "TensorRT 10 serves Turing (7.5) and later; such a card has no half precision to gain from either",
             'devices = "cuda:0"   # in the configuration, under [faces]',
         )
-    elif not any(name.startswith("tensorrt") for name in machine.packages):
+        return
+    trial = machine.trial("tensorrt")
+    lacking = _lacking(trial.error) if trial else ""
+    if lacking.startswith(TENSORRT) or (
+        not trial and not any(name.startswith("tensorrt") for name in machine.packages)
+    ):
         yield Finding(
             "tensorrt_missing",
-            "TensorRT is asked for, and is not installed",
-            "ONNX Runtime brings the provider, not the library",
+            f"TensorRT is asked for, and {lacking or 'it'} is not there",
+            "ONNX Runtime brings the provider, not the library, and needs the major version that it was built for",
             "pip install 'face-organizer[tensorrt]'",
         )
 
@@ -278,11 +261,15 @@ def _faiss_gpu(machine: Machine) -> Iterator[Finding]:
 
 def _unexplained(machine: Machine) -> Iterator[Finding]:
     """The trial failed, or ran elsewhere, and no rule above says why."""
-    trial = machine.trial("cuda")
-    if trial is None or not wants_cuda(machine):
+    if not wants_cuda(machine):
         return
     if any(finding.problem for rule in RULES if rule is not _unexplained for finding in rule(machine)):
         return
+    for trial in machine.gpu_trials:
+        yield from _unexplained_trial(trial)
+
+
+def _unexplained_trial(trial: Trial) -> Iterator[Finding]:
     on_cpu = trial.nodes.get("CPUExecutionProvider", 0)
     if trial.error:
         known = (
@@ -294,14 +281,14 @@ def _unexplained(machine: Machine) -> Iterator[Finding]:
         )
         yield Finding(
             "gpu_fails",
-            f"a trial on the GPU failed: {trial.error}",
+            f"a trial on {trial.device} failed: {trial.error}",
             known,
             "nvidia-smi\nface-organizer doctor --json   # attach it to a report",
         )
-    elif on_cpu and not trial.nodes.get("CUDAExecutionProvider", 0):
+    elif on_cpu and len(trial.nodes) == 1:
         yield Finding(
             "gpu_not_used",
-            f"a trial on the GPU ran all of its {on_cpu} steps on the CPU",
+            f"a trial on {trial.device} ran all of its {on_cpu} steps on the CPU",
             "ONNX Runtime fell back in silence",
             "face-organizer doctor --json   # attach it to a report",
         )
@@ -310,7 +297,8 @@ def _unexplained(machine: Machine) -> Iterator[Finding]:
 RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _two_runtimes,
     _two_faisses,
-    _no_driver,
+    no_driver,
+    no_such_gpu,
     _cpu_package_only,
     _no_code_for_card,
     _driver_too_old,
@@ -323,8 +311,16 @@ RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
 )
 
 
+ANYWHERE = (_two_runtimes, _two_faisses)
+"""Faults also where only the processor works."""
+
+
 def _profile_for(machine: Machine, card: Gpu) -> str:
     """What to install for a card and its driver."""
+    if card.capability < MAXWELL:
+        return 'devices = "openvino"   # in the configuration, under [faces]: no build serves this card'
+    if card.capability < PASCAL:
+        return f"pip install 'onnxruntime-gpu[cuda,cudnn]==1.20.*' nvidia-cudnn-cu12=={written(CUDNN_PASCAL_LAST)}"
     if card.capability < CUDNN_CAPABILITY_MIN:
         return PROFILE_PASCAL
     newest = machine.driver.cuda[0] if machine.driver and machine.driver.cuda else 13

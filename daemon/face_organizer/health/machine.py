@@ -1,20 +1,22 @@
 """What else keeps an organizer from working well: networks, folders, limits, packages.
 
 Room:    health (thinks)
-Imports: facts
+Imports: facts, health.versions
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from shlex import quote
 
 from face_organizer.facts import Finding, Machine
+from face_organizer.health.versions import MAXWELL
 
 WATCHES_LOW, INSTANCES_LOW, OPEN_FILES_LOW = 8192, 128, 1024
 FREE_LOW_BYTES = 1 << 30
 MEMORY_LOW_BYTES = 1 << 30
 LINKLESS_KINDS = ("vfat", "exfat", "msdos")
-RUNTIMES = {"openvino": "openvino", "cpu": "onnxruntime"}
+SHIPPED_PACK = "opencv-zoo"
 
 
 def machine_findings(machine: Machine) -> Iterator[Finding]:
@@ -24,7 +26,9 @@ def machine_findings(machine: Machine) -> Iterator[Finding]:
 
 
 def _no_runtime(machine: Machine) -> Iterator[Finding]:
-    if "openvino" not in machine.packages and not any(name.startswith("onnxruntime") for name in machine.packages):
+    if "openvino" in machine.packages or any(name.startswith("onnxruntime") for name in machine.packages):
+        return
+    if not any(gpu.capability >= MAXWELL for gpu in machine.gpus):  # else the GPU's rules say which
         yield Finding(
             "no_runtime",
             "neither OpenVINO nor ONNX Runtime is installed",
@@ -51,8 +55,14 @@ def _trials(machine: Machine) -> Iterator[Finding]:
                 f"{device}_fails",
                 f"the default networks do not run on {device}: {trial.error}",
                 "this device cannot be used",
-                f"pip install --force-reinstall {RUNTIMES[device]}",
+                f"pip install --force-reinstall --no-deps {_package(machine, device)}",
             )
+
+
+def _package(machine: Machine, device: str) -> str:
+    """What is installed for it, as it is: another beside it would be the next fault."""
+    names = ("openvino",) if device == "openvino" else ("onnxruntime-gpu", "onnxruntime")
+    return next((f"{name}=={machine.packages[name]}" for name in names if name in machine.packages), names[-1])
 
 
 def _openvino_missing(machine: Machine) -> Iterator[Finding]:
@@ -91,14 +101,31 @@ def _two_opencvs(machine: Machine) -> Iterator[Finding]:
 
 
 def _packs(machine: Machine) -> Iterator[Finding]:
+    there = f" --models-dir {quote(machine.models_dir)}" if machine.models_dir else ""
     for name, problems in machine.packs.items():
-        if problems:
+        if name in machine.packs_away:
+            yield Finding(
+                "pack_away",
+                f"the folder of the model pack {name} is not there",
+                "it runs from what was made of it; without the folder that cannot be made again",
+                f"face-organizer models remove {quote(name)}{there}   # if no library needs it; else bring it back",
+                problem=False,
+            )
+        elif problems:
             yield Finding(
                 "pack_damaged",
                 f"the model pack {name} is not as it should be: {'; '.join(problems)}",
                 "nothing can be recognised with damaged networks",
-                "" if "/" in name else "face-organizer models verify",  # of a folder, what is wrong says what helps
+                _cure_of_pack(name, there),
             )
+
+
+def _cure_of_pack(name: str, there: str) -> str:
+    if name == SHIPPED_PACK:
+        return f"face-organizer models verify{there}"
+    if "/" in name:  # what is wrong says what else helps
+        return f"face-organizer models remove {quote(name)}{there}   # if no library needs it"
+    return f"face-organizer models pull {name}{there}"
 
 
 def _inotify(machine: Machine) -> Iterator[Finding]:

@@ -40,6 +40,9 @@ BUILDS = (
     Build((1, 27), 13, 9, ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)), ()),
 )
 
+MAXWELL, PASCAL = (5, 2), (6, 0)
+"""The least that any build holds code for, and the least that those since 1.21 do."""
+
 PASCAL_LAST: Version = (1, 26)
 """The last onnxruntime-gpu with code that a Pascal card (and a Volta card) can run."""
 

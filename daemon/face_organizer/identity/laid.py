@@ -55,6 +55,11 @@ class Laid:
     def is_gone(self) -> bool:
         return not self.lies
 
+    @property
+    def kept_in(self) -> frozenset[str]:
+        """Where it is to stay: of what shows no face nothing else can be told than where somebody laid it."""
+        return self.lies if not self.faces and self.lies - NOBODYS else frozenset()
+
 
 @dataclass(frozen=True)
 class Around:
@@ -200,12 +205,14 @@ def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: C
         came, left = _reappeared(file, persons, came)
     if file.is_new:
         left = {}
-    for folder in came:
+    for folder in came if file.faces else ():
         target: Target = persons.get(folder, folder)
         faces = left.pop(next(iter(left))) if left else _candidates(file, meant, closest, target)
         faces = faces or _crossed(file, folder)
         if not faces:
-            meant.unclear[file.file_id] = _why(file, folder)
+            meant.unclear[file.file_id] = (
+                f"it is a copy in {folder}, and every face in it belongs to somebody: drag the image itself to move it"
+            )
         meant.assigns |= dict.fromkeys(faces, target)
         meant.told[file.file_id] += [("face", face) for face in faces]
     to_nobody = bool(file.lies & NOBODYS - file.was)
@@ -241,9 +248,3 @@ def _crossed(file: Laid, folder: str) -> list[int]:
     """The face of an image that was dragged to a folder while it was on its way, where there is only one."""
     told = [face for face, person in file.faces.items() if person != NOBODY]
     return told if folder in file.crossed and len(told) == 1 else []
-
-
-def _why(file: Laid, folder: str) -> str:
-    if not file.faces:
-        return f"no face was found in it, so it cannot be told who it shows: it lies in {folder} as you laid it"
-    return f"it is a copy in {folder}, and every face in it belongs to somebody: drag the image itself to move it"

@@ -197,6 +197,8 @@ def wanted_folders(
     """Where truth says a file should appear, as folders of the library. Hidden persons have none. were: persons to be
     taken as they were."""
     image = txn.images.get(file.image_id) if file.image_id else None
+    if file.kept_in and (image is None or not image.face_ids):
+        return tuple(os.fsdecode(folder) for folder in file.kept_in)
     if image is None:
         return (QUARANTINE,)
     folders: list[str] = []

@@ -1,7 +1,8 @@
 """Makes one decision of what somebody did in the folders: what a walk found, as the gallery finds it again.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, compose, decide, drafts, roster, walked
+Imports: types, ports, identity, book, brought, compose, decide, drafts, matched, roster,
+         walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -23,8 +24,9 @@ from face_organizer.pipeline.brought import drop_brought
 from face_organizer.pipeline.compose import Composition
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
+from face_organizer.pipeline.matched import folder_of, places_of
 from face_organizer.pipeline.roster import Roster
-from face_organizer.pipeline.walked import Sighting, Walked, folder_of, places_of
+from face_organizer.pipeline.walked import Sighting, Walked
 from face_organizer.ports import Transaction, Tree
 from face_organizer.types import NOBODY
 
@@ -166,7 +168,7 @@ class ByHand:
             return
         lies = tuple(dict.fromkeys((*(lying.place for lying in seen.came), *seen.stands)))
         if is_gone:
-            made.files[seen.file_id] = replace(seen.record, places=(), missing=True)
+            made.files[seen.file_id] = replace(seen.record, places=(), missing=True, kept_in=())
             return
         is_moved = bool(laid.lies - laid.was) and not seen.record.missing
         if told or (is_moved and laid.lies != laid.was):  # it is placed anew, and clears up what is left behind
@@ -175,7 +177,10 @@ class ByHand:
         if not told and (is_moved or seen.record.missing):
             made.again.add(seen.file_id)
         places = tuple(os.fsencode(place) for place in lies)
-        made.files[seen.file_id] = replace(seen.record, places=places, missing=False)
+        kept_in = tuple(os.fsencode(folder) for folder in sorted(laid.kept_in))
+        made.files[seen.file_id] = replace(seen.record, places=places, missing=False, kept_in=kept_in)
+        if kept_in:
+            made.kept.add(seen.file_id)
 
 
 def _named(seen: Sequence[Sighting], file_id: int) -> str:

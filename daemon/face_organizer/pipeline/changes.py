@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every change of an assignment or a person in the truth, with book.py
-Imports: types, ports, identity, book, change, plan, roster
+Imports: types, ports, identity, book, change, kept, plan, roster
 
 A change (what a run or a human decided) may move half a million faces. It is written down first, whole, and then done
 in chunks, each a transaction: enrolment goes on in between, and after a crash the rest is done at the next start. What
@@ -30,6 +30,7 @@ from face_organizer.pipeline.change import (
     unpack_ids,
     write_down,
 )
+from face_organizer.pipeline.kept import let_follow
 from face_organizer.pipeline.plan import Plan
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Clock, Transaction
@@ -86,6 +87,7 @@ class Changes:
             )
             txn.decisions.put(decision_id, replace(decision, verdicts=verdicts))
         txn.changes.put(change_id, change)
+        let_follow(txn, change)
         txn.put_note(APPLYING, _packed(change_id, 0))
         if not _is_run(change):
             self.book.learn(txn)

@@ -1,7 +1,8 @@
 """What humans decide: who a person is, who is one, who is not. Each decision is kept for ever and can be undone.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, change, changes, drafts, roster, runs, scrub
+Imports: types, errors, ports, applying, book, change, changes, drafts, kept, roster, runs,
+         scrub
 
 A decision is written down with the faces it speaks of (identity/constraints.py makes of them what every clustering must
 respect) and with the change it makes at once; both in one transaction. Any thread but the gallery's.
@@ -20,6 +21,7 @@ from face_organizer.pipeline.book import Called
 from face_organizer.pipeline.change import pack_ids, write_down
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.drafts import Draft, Drafts
+from face_organizer.pipeline.kept import note_kept
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, SOMEBODY
@@ -125,6 +127,7 @@ class Decide:
                     txn.files.put(file_id, file)
                 for file_id in made.again:
                     txn.set_pending(file_id, True)
+                note_kept(txn, made.kept)
                 if not made.kind:
                     return 0
                 ids = np.array(sorted(made.goes), np.int64)

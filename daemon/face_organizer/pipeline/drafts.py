@@ -29,8 +29,8 @@ from face_organizer.types import NOBODY, UNBORN, FileRecord, PersonChange, Perso
 class Draft:
     """A decision in the making: what it says, of whom, and where faces go (face -> person, maybe one yet unborn).
     born_as: what those who are born are called. files: as somebody laid them, written down with it. again: files that
-    have to be placed anew, whatever becomes of faces. trashed: faces that become nobody's because their image was
-    thrown away. Without a kind nothing is decided."""
+    have to be placed anew, whatever becomes of faces. kept: files that stay where somebody laid them. trashed: faces
+    that become nobody's because their image was thrown away. Without a kind nothing is decided."""
 
     kind: str
     says: str
@@ -41,6 +41,7 @@ class Draft:
     born_as: dict[int, Called] = field(default_factory=dict)
     files: dict[int, FileRecord] = field(default_factory=dict)
     again: set[int] = field(default_factory=set)
+    kept: set[int] = field(default_factory=set)
     trashed: set[int] = field(default_factory=set)
 
 

@@ -1,7 +1,7 @@
 """Forgets a person: what the faces look like, whose they are, what was decided of them, where their images lay.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, change, keep_index, place, pulse, roster, scrub
+Imports: types, errors, ports, applying, book, change, keep_index, kept, place, pulse, roster, scrub
 
 One transaction takes the person out of the truth and notes what is left to do. Every later step can be repeated, so
 that the next start ends what a crash cut:
@@ -27,6 +27,7 @@ from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book, want_elsewhere
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.pipeline.keep_index import IndexKeeper
+from face_organizer.pipeline.kept import let_go
 from face_organizer.pipeline.place import file_to_place
 from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.roster import Roster
@@ -144,7 +145,7 @@ class Forget:
         with self._store.write() as txn:
             gone = self._gone(txn, person_id)
             told = self._told(txn, person_id, gone)
-            files = self._images(txn, gone)
+            files = [*self._images(txn, gone), *let_go(txn, gone.folders)]
             scrub(txn, gone)
             scrub_beside(txn, gone, self._image_ids(gone))
             txn.delete_vectors(sorted(gone.faces))

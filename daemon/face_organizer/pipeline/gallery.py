@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, errors, ports, identity, book, brought, edits, flow, messages, pulse, roster, space, timing
+Imports: types, config, errors, ports, identity, book, brought, edits, flow, messages, pulse, roster, space, timing
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from face_organizer.config import STATE_FOLDER
 from face_organizer.errors import FaceOrganizerError, NoRoomError, StoreError
 from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, content_of, wanted_folders
@@ -35,7 +36,6 @@ from face_organizer.pipeline.timing import Observe, unobserved
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
 from face_organizer.types import (
     NOBODY,
-    STATE_FOLDER,
     Assignment,
     FaceRecord,
     FileRecord,

@@ -39,22 +39,27 @@ BURST_MAX = 20
 
 UNCLEAR_MAX = 50
 
+LOOKS_MAX = 20
+"""A command's folders may be changed while it looks, but not for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attentive:
     """settle_s: how long nobody must have stirred. rescan_s: between two walks; poll_s: where nobody tells of changes.
-    is_on: follow the folders at all."""
+    is_on: follow the folders at all. takes_in: new photos, too, for there is somebody who sees them."""
 
     settle_s: float
     rescan_s: float
     poll_s: float
     is_on: bool = True
+    takes_in: bool = True
 
 
 class Hands:
     """See the module's text. take_in(lying): enrol a photo from where somebody laid it. follow(rewritten): see edits.
 
-    last: what was understood last. looked: how many walks have ended.
+    last: what was understood last. looked: how many walks have ended. left: so many new photos lie in persons' folders
+    and were not taken in. moved: so many files were moved by hand, and nothing was made of it; see count_moved.
     """
 
     def __init__(
@@ -82,7 +87,8 @@ class Hands:
         self._ended, self._took_s, self._again_at = -inf, 0.0, inf
         self._unclear: dict[str, None] = {}
         self._gutted = 0
-        self.looked = 0
+        self.looked = self.left = 0
+        self.moved: int | None = None
         self.last = Understood()
 
     @property
@@ -121,6 +127,23 @@ class Hands:
             job(stop)
 
         return run
+
+    # for a command, while nobody follows the folders
+
+    def look_at_once(self) -> None:
+        """Let what people did meanwhile be decided, in the calling thread; whoever rearranged them has done so."""
+        for _ in range(LOOKS_MAX):
+            self._look()
+            if self.is_idle():
+                return
+
+    def count_moved(self) -> int:
+        """Only count the files that people took from where they were put."""
+        try:
+            self.moved = self._walker.count_moved()
+        except OSError:  # what cannot be looked into says nothing
+            self.moved = None
+        return self.moved or 0
 
     # the service
 
@@ -223,6 +246,9 @@ class Hands:
         self._tell(answer)
         self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
         self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
+        if not self.patience.takes_in:
+            self.left = len(walked.foreign)
+            return
         new = [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
         self._taken = {lying.place: lying.signature for lying in walked.foreign}
         self._under_way |= {lying.place for lying in new}

@@ -144,6 +144,22 @@ def beat() -> None:
 
 
 @contextmanager
+def at_length() -> Iterator[None]:
+    """A single step of the calling thread that may take as long as one that looks at all faces."""
+    pulse: Pulse | None = getattr(_own, "pulse", None)
+    if pulse is None:
+        yield
+        return
+    before, pulse.patience = pulse.patience, max(pulse.patience, AT_LENGTH)
+    pulse.beat()
+    try:
+        yield
+    finally:
+        pulse.beat()  # before the patience ends: nobody may see a step that began long ago
+        pulse.patience = before
+
+
+@contextmanager
 def waiting() -> Iterator[None]:
     """The calling thread waits for something that may take for ever, and is not hung."""
     pulse: Pulse | None = getattr(_own, "pulse", None)

@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, pulse
+Imports: types, ports, identity, book, brought, matched, pulse
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -11,23 +11,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from face_organizer.identity.placement import folded
 from face_organizer.pipeline.book import content_of
 from face_organizer.pipeline.brought import brought
+from face_organizer.pipeline.matched import entries, folder_of, key_of, match, places_of, stamp_of
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Store, Transaction, Tree
-from face_organizer.types import FileRecord, Int64, Lying, Signature
-
-BEAT_EVERY = 1024
-ENTRY = np.dtype([("place", np.int64), ("stamp", np.int64)])
-PLACED = np.dtype([("place", np.int64), ("stamp", np.int64), ("file_id", np.int64), ("folder", np.int64)])
-UNSTAMPED = 0
-"""The stamp of what is not compared: a link has a size and a time of its own."""
+from face_organizer.types import FileRecord, Lying, Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,58 +79,43 @@ class Walker:
     def walk(self) -> Walked:
         """Walk, and compare. Raises OSError where the library is away."""
         folders, self._folders = self._tree.folders(), None
-        lying = np.fromiter(self._entries(), ENTRY)
-        closed = np.array([_key(folder) for folder in self._tree.closed], np.int64)
+        lying = entries(self._tree)
         with self._store.read() as txn:
-            placed = np.fromiter(_placed(txn), PLACED)
-            pending = np.array(txn.pending(txn.pending_count() + 1), np.int64)
-            order = np.argsort(lying["place"], kind="stable")
-            at = np.searchsorted(lying["place"], placed["place"], sorter=order)
-            at = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(len(placed), np.int64)
-            stands = (lying["place"][at] == placed["place"]) if len(lying) else np.zeros(len(placed), bool)
-            ours = np.isin(placed["file_id"], pending)
-            hidden = np.isin(placed["folder"], closed)
-            gone = placed["file_id"][~stands & ~ours & ~hidden]
-            strange = frozenset(lying["place"][~np.isin(lying["place"], placed["place"])].tolist())
-            as_it_was = stands | hidden
-            found = Walked(folders=folders, known=len(placed))
-            left = Counter(placed["folder"][as_it_was].tolist())
-            instead: dict[int, list[Lying]] = {}
-            if len(lying):
-                stamp = lying["stamp"][at]
-                changed = stands & (stamp != placed["stamp"]) & (stamp != UNSTAMPED)
-                twice = np.isin(placed["place"], _repeated(placed["place"]))
-                instead = self._rewritten(txn, found, np.unique(placed["file_id"][changed & ~(ours & twice)]).tolist())
-            left -= Counter(_key(folder_of(each.place)) for over in instead.values() for each in over)
-            strays = {each.place: each for each in self._strays(strange)}
+            seen = match(txn, lying, self._tree.closed)
+            found = Walked(folders=folders, known=len(seen.placed))
+            left = Counter(seen.placed["folder"][seen.stands | seen.hidden].tolist())
+            instead = self._rewritten(txn, found, seen.changed(lying).tolist())
+            left -= Counter(key_of(folder_of(each.place)) for over in instead.values() for each in over)
+            strays = {each.place: each for each in self._strays(seen.strange(lying))}
             strays |= {each.place: each for over in instead.values() for each in over}
             self._recognise(
                 txn,
                 found,
-                sorted({*gone.tolist(), *instead}),
+                sorted({*seen.gone().tolist(), *instead}),
                 list(strays.values()),
-                frozenset(pending.tolist()),
+                frozenset(seen.pending.tolist()),
                 instead,
             )
             self._brought(txn, found)
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
-        found.left = {folder: left[_key(folder)] for folder in touched}
+        found.left = {folder: left[key_of(folder)] for folder in touched}
         inner = {nested: nested.partition("/")[2] for nested in self._tree.nested}
         found.nested = tuple(nested for nested in inner if inner[nested] in touched - folders.keys())
         self._look_into_inbox(found)
         return found
 
-    def _entries(self) -> Iterator[tuple[int, int]]:
-        for number, lying in enumerate(self._tree.walk()):
-            if number % BEAT_EVERY == 0:
-                beat()
-            yield _key(lying.place), UNSTAMPED if lying.kind == "link" else _stamp(lying.signature)
+    def count_moved(self) -> int:
+        """How many files of ours people took from where truth put them. Reads no file. Raises OSError where the library
+        is away."""
+        lying = entries(self._tree)
+        with self._store.read() as txn:
+            return len(match(txn, lying, self._tree.closed).gone())
 
     def _strays(self, keys: frozenset[int]) -> list[Lying]:
         """What lies where truth put nothing. A second walk, for only here are the names wanted."""
         if not keys:
             return []
-        return [each for each in self._tree.walk() if each.kind != "note" and _key(each.place) in keys]
+        return [each for each in self._tree.walk() if each.kind != "note" and key_of(each.place) in keys]
 
     def _rewritten(self, txn: Transaction, found: Walked, file_ids: list[int]) -> dict[int, list[Lying]]:
         """Files whose size or time is another: only touched, or with another content? Returns, for each, what lies in
@@ -151,11 +129,11 @@ class Walker:
                 continue
             there = [lying for place in places_of(file) if (lying := self._tree.look(place)) and lying.kind == "file"]
             is_pending = txn.pending(1, file_id) == [file_id]
-            if is_pending and any(_stamp(lying.signature) == _stamp(file.signature) for lying in there):
+            if is_pending and any(stamp_of(lying.signature) == stamp_of(file.signature) for lying in there):
                 continue
             for lying in there:
                 known_as = (lying.place, lying.signature)
-                if _stamp(lying.signature) == _stamp(file.signature) or known_as in self._same:
+                if stamp_of(lying.signature) == stamp_of(file.signature) or known_as in self._same:
                     continue
                 if (digest := self._digest(lying)) == content_of(image, file):
                     self._same.add(known_as)
@@ -277,14 +255,6 @@ class Walker:
         found.sightings = [replace(each, comes_back=True) if each.file_id in back else each for each in found.sightings]
 
 
-def places_of(file: FileRecord) -> tuple[str, ...]:
-    return tuple(os.fsdecode(place) for place in file.places)
-
-
-def folder_of(place: str) -> str:
-    return place.partition("/")[0]
-
-
 def _came_again(txn: Transaction, seen: Sighting) -> bool:
     """Was the same content taken in once more, later?"""
     image = txn.images.get(seen.record.image_id) if seen.record.image_id else None
@@ -297,28 +267,3 @@ def _is_same(file: FileRecord, other: FileRecord) -> bool:
         other.signature.size_bytes,
         other.signature.mtime_ns,
     )
-
-
-def _placed(txn: Transaction) -> Iterator[tuple[int, int, int, int]]:
-    for number, (file_id, file) in enumerate(txn.files.items()):
-        if number % BEAT_EVERY == 0:
-            beat()
-        if not file.missing:
-            stamp = _stamp(file.signature)
-            for place in places_of(file):
-                yield _key(place), stamp, file_id, _key(folder_of(place))
-
-
-def _repeated(keys: Int64) -> Int64:
-    """Those that are there more than once."""
-    found, counts = np.unique(keys, return_counts=True)
-    return np.asarray(found[counts > 1])
-
-
-def _key(text: str) -> int:
-    """64 bits that stand for a path, in this process."""
-    return hash(text)
-
-
-def _stamp(signature: Signature) -> int:
-    return hash((signature.size_bytes, signature.mtime_ns)) or 1

@@ -141,9 +141,10 @@ def _to_come(routes: APIRouter, served: Served, clerks: Clerks) -> None:
         return await clerks.ask("look", _built(calls, "review"), limit=limit)
 
     @routes.get("/report", tags=["look"])
-    async def report() -> dict[str, Any]:
-        """How far the sorting can be trusted."""
-        return await clerks.ask("look", _built(calls, "report"))
+    async def report(limit: Limit = 24, now: bool = False) -> dict[str, Any]:
+        """How far the sorting can be trusted: what is surely wrong, what may be, what changed, what is covered. limit:
+        at most so many of each kind. now: look everything over, though that was done a little while ago."""
+        return await clerks.ask("look", _built(calls, "report"), shown=limit, now=now)
 
     @routes.get("/map", tags=["look"])
     async def map_() -> dict[str, Any]:

@@ -93,6 +93,7 @@ export const act = (action, run_id) => post("runs", run_id ? { action, run_id } 
 export const proposal = () => get("proposal");
 export const review = (limit) => get("review", { limit });
 export const map = () => get("map");
+export const report = () => get("report");
 export const look = (photo) => post("look", form({ photo }));
 export const search = (photo, values) => post("search", form({ photos: photo, ...values }));
 export const enrol = (photo) => post("images", form({ image: photo }));

@@ -126,7 +126,9 @@ export class Live {
         status.no_face ? line("without a face", status.no_face, "#/unsorted/no-face") : null,
         status.quarantined ? line("unreadable", status.quarantined, "#/unsorted/unreadable") : null,
       ),
-      ...(status.problems ?? []).slice(0, 2).map((problem) => h("p", { class: "problem" }, problem)),
+      ...[...(status.notices ?? []), ...(status.problems ?? [])]
+        .slice(0, 2)
+        .map((problem) => h("p", { class: "problem" }, problem)),
     );
     this.mark();
     document.dispatchEvent(new CustomEvent("status", { detail: status }));

@@ -14,6 +14,7 @@ import { peopleView } from "./view_people.js";
 import { personView } from "./view_person.js";
 import { reviewView } from "./view_review.js";
 import { searchView } from "./view_search.js";
+import { trustView } from "./view_trust.js";
 import { unsortedView } from "./view_unsorted.js";
 
 const VIEWS = {
@@ -23,6 +24,7 @@ const VIEWS = {
   unsorted: unsortedView,
   changes: changesView,
   map: mapView,
+  trust: trustView,
   search: searchView,
 };
 const NAV = [
@@ -31,6 +33,7 @@ const NAV = [
   ["unsorted", "Unsorted", "unsorted", "3"],
   ["changes", "Changes", "changes", "4"],
   ["map", "Map", "map", "5"],
+  ["trust", "Trust", "trust", "6"],
 ];
 const host = document.getElementById("view");
 const bar = document.getElementById("bar");

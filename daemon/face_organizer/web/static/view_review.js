@@ -189,7 +189,8 @@ class Review {
   }
 }
 
-function stepOf(question, yes) {
+/** The decision that an answer is. */
+export function stepOf(question, yes) {
   if (question.kind === "same") {
     const [less, more] = [question.a, question.b].toSorted((x, y) => x.named - y.named || x.faces - y.faces);
     return yes

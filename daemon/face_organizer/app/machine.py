@@ -1,0 +1,180 @@
+"""What a command does that is about this machine and not about a library: model packs, doctor, the service.
+
+Room:    app (wires)
+Imports: opening, adapters, health, names
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from face_organizer.adapters.control import ask
+from face_organizer.adapters.examine import examine
+from face_organizer.adapters.install import SETTINGS, Place, Wish, carry_out, check, program_here, steps
+from face_organizer.adapters.models import (
+    default_models_dir,
+    describe_pack,
+    is_pulled,
+    is_spoiled,
+    known_addresses,
+    list_packs,
+    load_pack,
+    verify_pack,
+)
+from face_organizer.adapters.pull import archive_of, pull, zoo
+from face_organizer.adapters.remove import address_meant, libraries_noted
+from face_organizer.adapters.remove import remove_pack as remove_files
+from face_organizer.config import STATE_FOLDER, Config, check_libraries, load_libraries
+from face_organizer.errors import ConfigError, ModelError, RequestError
+from face_organizer.facts import Finding, Machine
+from face_organizer.health.diagnose import diagnose
+
+USUAL = Path("/srv/face-organizer")
+"""Where the service has its inbox and its library, unless somebody says otherwise."""
+
+
+def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Every model pack we know, by what faces.pack is to be set to."""
+    return [
+        {
+            "name": pack.address,
+            "detector": pack.detector_kind,
+            "dimension": pack.dimension,
+            "attributes": pack.traits.attributes is not None,
+            "fingerprint": pack.fingerprint,
+            "licence": pack.licence,
+        }
+        for pack in list_packs(models_dir)
+    ]
+
+
+def terms_of(name: str) -> str:
+    """What is to be accepted before a pack is pulled, and how much comes. Raises ModelError: no such pack."""
+    return f"{zoo().terms}\n\n{name}.zip has {archive_of(name).size_bytes / 1e6:,.0f} MB."
+
+
+def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[int, int], None]) -> dict[str, Any]:
+    """Fetch a pack, unless it is here and sound, and make it fit to run; the terms have been accepted. Raises
+    ModelError."""
+    anew = is_pulled(name, models_dir or default_models_dir()) and is_spoiled(name, models_dir)
+    folder = pull(name, models_dir, source, tick, anew=anew)
+    pack = load_pack(name, models_dir)
+    return {
+        "name": name,
+        "folder": str(folder),
+        "detector": pack.detector_kind,
+        "dimension": pack.dimension,
+        "attributes": pack.traits.attributes is not None,
+        "fingerprint": pack.fingerprint,
+        "licence": pack.licence,
+    }
+
+
+def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
+    """What is wrong with the files of each pack. One never used is made first; a run mends the others."""
+    rows = []
+    for address in known_addresses(models_dir):
+        try:
+            if not describe_pack(address, models_dir).recogniser_path.exists():
+                load_pack(address, models_dir)
+            problems = verify_pack(address, models_dir)
+        except ModelError as error:
+            problems = [str(error)]
+        rows.append({"name": address, "ok": not problems, "problem": "; ".join(problems)})
+    return rows
+
+
+def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
+    """Delete what is held of a pack that no library needs; a folder that somebody brought stays. Twice is once.
+
+    {"name", "removed": the folders that were there}. Raises RequestError naming the libraries that need it, ModelError,
+    AlreadyRunningError and StoreError where one of them cannot be asked.
+    """
+    address = address_meant(name, models_dir)
+    for library in libraries_noted(models_dir):
+        in_use, beside = _packs_held(library)
+        if address == in_use:
+            raise RequestError(
+                f"the library {library} goes by the model pack {address}: `face-organizer reembed --pack NAME --library"
+                f" {library}` moves it to another, and --discard gives up the way back"
+            )
+        if address == beside:
+            raise RequestError(
+                f"the library {library} holds embeddings of the model pack {address} beside those in use:"
+                f" `face-organizer reembed --discard --library {library}` deletes them"
+            )
+    return {"name": address, "removed": [str(folder) for folder in remove_files(name, models_dir)]}
+
+
+def _packs_held(library: Path) -> tuple[str, str]:
+    """The pack that a library goes by, and the one beside it; "" where there is none."""
+    try:
+        told = ask(library / STATE_FOLDER, "reembed_told")
+    except ConnectionError:
+        from face_organizer.app.opening import packs_held  # which takes a second
+
+        return packs_held(library)
+    return told["in_use"], told["beside"]["pack"] if told["beside"] else ""
+
+
+def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
+    """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
+
+    libraries: see config.load_libraries.
+    """
+    folders: list[tuple[str, Path]] = []
+    for config in libraries.values():
+        state = config.library_path / STATE_FOLDER
+        folders += [("inbox", config.inbox_path), ("library", config.library_path)]
+        folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
+    shared = next(iter(libraries.values()))
+    machine = examine(",".join(shared.faces.wanted), folders, models_folder(shared))
+    return machine, diagnose(machine)
+
+
+def install_service(
+    inbox: Path | None, library: Path | None, user: str, *, gpu: bool, web: bool, dry_run: bool
+) -> tuple[list[str], list[Path]]:
+    """Set up the system service, or with dry_run only say how: the commands, as a shell would take them, and the
+    inboxes.
+
+    It serves the libraries that its settings name, or the one of inbox and library (None: the usual ones) where they
+    have no [[library]] tables. Raises ConfigError, RequestError.
+    """
+    libraries = _served(inbox, library)
+    check_libraries(libraries)
+    tables = "" not in libraries
+    wish = Wish(program_here(), tuple(map(_place, libraries.values())), user, gpu, web, tables)
+    todo = steps(wish)
+    if not dry_run:
+        carry_out(todo)
+        check(wish)
+    return [str(step) for step in todo], [place.inbox for place in wish.places]
+
+
+def _served(inbox: Path | None, library: Path | None) -> dict[str, Config]:
+    """By name; "" is the only one."""
+    settings = SETTINGS if SETTINGS.exists() else None
+    named = {"inbox": str(inbox.absolute()) if inbox else None, "library": str(library.absolute()) if library else None}
+    libraries = load_libraries(settings, **named)
+    if "" in libraries:
+        libraries = load_libraries(settings, **{key: named[key] or str(USUAL / key) for key in named})
+    for config in libraries.values():
+        for path in (config.inbox, config.library, config.state_dir, config.faces.models_dir):
+            if path and not path.startswith("/"):
+                raise ConfigError(f"{SETTINGS}: {path} must begin with /, for the service starts in no folder of yours")
+    return libraries
+
+
+def _place(config: Config) -> Place:
+    models_dir = models_folder(config)
+    besides = [config.state_path] if config.state_dir else []
+    return Place(config.inbox_path, config.library_path, (*besides, *([models_dir] if models_dir else [])))
+
+
+def models_folder(config: Config) -> Path | None:
+    """Where made and pulled packs lie; None: at the usual place."""
+    return Path(config.faces.models_dir).expanduser() if config.faces.models_dir else None
