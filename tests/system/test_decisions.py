@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from intake import status_of
 from process import Daemon, as_json, drop, files_below, organizer
 from support import wait_until
 from survival import Nest
@@ -93,7 +94,7 @@ def test_a_proposal_is_shown_applied_and_rolled_back_to_the_last_byte(
     assert tree(library) == before
     applied = as_json("recluster", "--apply", "--library", library)
     assert applied["state"] == "applied"
-    wait_until(lambda: as_json("status", "--library", library)["pending"] == 0, within_s=30)
+    wait_until(lambda: status_of(library)["pending"] == 0, within_s=30)
     assert tree(library) != before
     assert as_json("recluster", "--rollback", "--library", library)["rolled_back"] == [applied["run_id"]]
     assert tree(library) == before

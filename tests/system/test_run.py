@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from intake import status_of
 from process import COMMAND, Daemon, as_json, drop, environment, files_below, organizer, partition, person_of
 from support import wait_until
 
@@ -53,7 +54,7 @@ def test_the_daemon_places_what_arrives_and_its_answers_agree_with_the_folders(
 
     drop(half, inbox)
     daemon.wait_for("image_placed", count=len(half))
-    wait_until(lambda: as_json("status", "--library", library)["pending"] == 0, within_s=30)
+    wait_until(lambda: status_of(library)["pending"] == 0, within_s=30)
 
     status = as_json("status", "--library", library)
     assert status["running"] is True
