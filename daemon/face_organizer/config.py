@@ -33,7 +33,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file: unknown keys are refused, values are checked."""
 
 
-DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:\d+)?")
+DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:(0|[1-9][0-9]{0,2}))?")
 """Checked here: msgspec 0.22 frees a pattern twice where text with one, and lists of such text, are both allowed."""
 
 C = TypeVar("C", bound=Section)

@@ -291,7 +291,7 @@ def test_what_was_not_understood_is_told_until_it_is_put_right(bench: Bench) -> 
     bench.after(31)
     bench.after(31)
     assert any("is a number" in sentence for sentence in bench.hands.unclear())
-    assert bench.desk.log.names().count("folders_unclear") == 1
+    assert bench.desk.log.events.count("folders_unclear") == 1
 
     (bench.library / "123").rename(bench.library / "Zoe 123")
     bench.after(31)

@@ -355,7 +355,9 @@ def test_devices_are_a_name_or_a_list_of_names(tmp_path: Path, devices: str) -> 
     assert all(name in devices for name in wanted)
 
 
-@pytest.mark.parametrize("devices", ['"gpu"', '["cuda:0", "cuda:x"]', "[]", '"cuda:"', '"cpu:1"', "5", "[5]"])
+@pytest.mark.parametrize(
+    "devices", ['"gpu"', '["cuda:0", "cuda:x"]', "[]", '"cuda:"', '"cuda:00"', '"cuda:٣"', '"cpu:1"', "5", "[5]"]
+)
 def test_devices_that_do_not_exist_are_refused_by_name(tmp_path: Path, devices: str) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f"[faces]\ndevices = {devices}\n")

@@ -222,6 +222,7 @@ class House:
             store,
             self.threads.in_gallery,
             self.pack,
+            lambda image_ids: self._edits.follow_images(image_ids),
             lambda: self.intake.is_open,
             self._bulk.neighbours,
             log,

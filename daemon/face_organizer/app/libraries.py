@@ -196,8 +196,6 @@ class Libraries:
         for name in [name for name in wanted if name not in self.open]:
             try:
                 self._open_or_reopen(name, wanted[name], before.get(name))
-            except ModelError:
-                raise  # all of them share the networks
             except FaceOrganizerError as error:
                 errors[name] = error
         if not self.open:

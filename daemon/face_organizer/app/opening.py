@@ -15,9 +15,10 @@ from typing import TypeVar
 import msgspec
 
 from face_organizer.adapters.file_systems import refuse_shared, refuse_unmounted
+from face_organizer.adapters.install import libraries_served
 from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
-from face_organizer.adapters.remove import note_library
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
@@ -73,7 +74,7 @@ def open_organizer(
         _tell_of_backup(store, log)
         store = _with_store(store, lambda: _switched(store, config, log, pulses))
         _with_store(store, lambda: _settle_pack(store, config))
-        note_library(models_folder(config.faces), config.library_path)
+        note_library(models_folder(config.faces), config.library_path, library_pack(config, store))
         return _with_store(
             store,
             lambda: Organizer(House(_remembering(store, config, log), log, lock, store, pulses, neighbours, engine_of)),
@@ -87,8 +88,10 @@ def open_existing(library: Path, log: Log) -> Organizer:
     """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
     if not _is_library(library):
+        known = [f"{name} in {folder}" for name, folder in libraries_served().items()]
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
+            + (f"; the service has {', '.join(known)}" if known else "")
         )
     refuse_shared(state)
     lock = LibraryLock(state)
