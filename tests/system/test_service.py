@@ -273,6 +273,35 @@ def test_several_libraries_are_one_service_and_a_reload_adds_one_beside_them(sto
         lab.install()
 
 
+@pytest.mark.long
+def test_every_library_has_its_page_at_a_port_of_its_own(stopped: Lab) -> None:
+    lab, unit = stopped, "/etc/systemd/system/face-organizer.socket"
+    try:
+        lab.write(CONFIG, tables("one", "two"))
+        lab.install("--web")
+        lab.drop_in("Environment=LD_LIBRARY_PATH=/opt/python/lib\n")  # a Python from below /root would find another's
+        text = lab.run("cat", unit)
+        for port in (":8765", ":8766"):
+            text = text.replace(port, f":{free_port()}")
+        lab.write(unit, text)
+        lab.run("systemctl", "daemon-reload")
+        lab.start()
+
+        addresses = {entry["LIBRARY"]: entry["ADDRESS"] for entry in lab.events("web_ready")[-2:]}
+        assert set(addresses) == {"one", "two"}
+        for name, address in addresses.items():
+            script = f"{FETCH}; print(fetch('{address}/api/status'))"
+            told = json.loads(lab.run(f"{HOME}/.venv/bin/python", "-c", script))
+            assert told["library"] == f"/srv/face-organizer/{name}/{name}"
+    finally:
+        lab.stop()
+        lab.drop_out()
+        lab.run("systemctl", "disable", "--now", "face-organizer.socket")
+        lab.run("rm", "-rf", f"/etc/systemd/system/{UNIT}.d", unit)
+        lab.configure("")
+        lab.install()
+
+
 def test_a_library_elsewhere_is_let_in_by_saying_install_service_again(stopped: Lab) -> None:
     lab = stopped
     far = '[[library]]\nname = "far"\ninbox = "/mnt/clips 100%/in"\nlibrary = "/mnt/clips 100%/out"\n'
