@@ -308,6 +308,8 @@ def test_a_cure_calls_the_pip_and_the_scripts_of_this_installation() -> None:
         "/opt/fo/.venv/bin/python -m pip uninstall -y onnxruntime",
         "/opt/fo/scripts/setup --anew cuda",
     ]
+    in_container = replace(facts, container=True, device_files=("/dev/nvidia0",))
+    assert cure(in_container)[1] == "docker build --target cuda -t face-organizer ."
     on_tensorrt = replace(checkout, devices_wanted="tensorrt", packages={"onnxruntime-gpu": "1.31.1"})
     missing = next(finding for finding in diagnose(on_tensorrt) if finding.name == "tensorrt_missing")
     assert missing.cure == "/opt/fo/.venv/bin/python -m pip install --editable '/opt/fo[tensorrt]'"
