@@ -16,14 +16,15 @@ import tiny
 from numbered import paint
 from process import files_below, organizer
 
+from face_organizer.adapters import choice
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import steps_run
 from face_organizer.app import devices
-from face_organizer.app.devices import SPARE_WORKERS, open_devices
+from face_organizer.app.devices import GPU_WORKERS, SPARE_WORKERS, open_devices
 from face_organizer.app.figures import _devices, figures_of
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.proving import check_steps, expected_of
-from face_organizer.config import Config, FacesConfig
+from face_organizer.config import Config, FacesConfig, FlowConfig
 from face_organizer.errors import ModelError
 from face_organizer.facts import Gpu
 from face_organizer.pipeline.pulse import Pulses
@@ -83,6 +84,46 @@ def test_a_device_that_takes_long_to_open_is_not_taken_for_hung(
         assert hung == pulses.hung(300) == []
         now[0] += 301
         assert [each.thread for each in pulses.hung(300)] == ["main"]
+
+
+def test_every_gpu_that_the_driver_shows_is_opened_proven_and_named(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor's sessions stand in for theirs, and its steps for what they ran; all else is as with cards."""
+    gpus = (Gpu("Tesla T4", (7, 5)), Gpu("Tesla P4", (6, 1)))
+    asked: list[str] = []
+
+    def on_processor(opened: Any) -> Any:
+        def stand_in(pack: Any, device: str, **how: Any) -> Any:
+            asked.append(device)
+            return opened(pack, "cpu", **how)
+
+        return stand_in
+
+    for name in ("open_detectors", "open_recognisers", "open_attributes"):
+        monkeypatch.setattr(devices, name, on_processor(getattr(devices, name)))
+    on_card = {"CPUExecutionProvider": "CUDAExecutionProvider"}
+    monkeypatch.setattr(
+        devices, "steps_run", lambda session: {on_card[each]: ran for each, ran in steps_run(session).items()}
+    )
+    for module in (devices, choice):
+        monkeypatch.setattr(module, "read_driver", lambda: (None, gpus))
+    monkeypatch.setattr(choice, "is_offered", lambda kind: True)
+    log = Notes()
+
+    opened = open_devices(Config(faces=config(models_dir, "auto").faces, flow=FlowConfig(batch_max=2)), log)
+
+    assert [(each.name, each.card, len(each.workers)) for each in opened] == [
+        ("cuda:0", "Tesla T4", GPU_WORKERS),
+        ("cuda:1", "Tesla P4", GPU_WORKERS),
+    ]
+    assert asked == ["cuda:0"] * 3 + ["cuda:1"] * 3
+    assert [(line["device"], line["card"], line["similarity"]) for line in log.of("device_ready")] == [
+        ("cuda:0", "Tesla T4", 1.0),
+        ("cuda:1", "Tesla P4", 1.0),
+    ]
+    assert all(line["faces_per_s"] > 0 and "CUDAExecutionProvider" in line["steps"] for line in log.of("device_ready"))
+    assert not any(each.notices for each in opened)
 
 
 def test_the_answer_of_the_processor_is_kept_beside_the_packs(models_dir: Path) -> None:
