@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event
 from time import monotonic
+from typing import Any
 
 
 def wait_until(
@@ -15,3 +16,22 @@ def wait_until(
     while not condition():
         assert monotonic() < deadline, f"not within {within_s} s {explain()}"
         pause.wait(0.02)
+
+
+class Notes:
+    """A log that is kept."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+    warning = error = info
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _ in self.lines]
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self.lines if name == event]

@@ -9,6 +9,7 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+from support import Notes
 
 from face_organizer.adapters import bulk as module
 from face_organizer.adapters.bulk import Bulk, Rule, cards_of
@@ -19,21 +20,6 @@ from face_organizer.adapters.neighbours import neighbours_of_all
 
 D = 32
 ON_STAND_IN = Rule(start_s=0.0, on_cards_s=0.0, on_processor_s=1e-4)
-
-
-class Told:
-    """What was logged, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.events.append((event, fields))
-
-    warning = error = info
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.events if name == event]
 
 
 @pytest.fixture
@@ -51,11 +37,11 @@ def all_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> Notes:
+    return Notes()
 
 
-def standing_in(told: Told) -> Bulk:
+def standing_in(told: Notes) -> Bulk:
     """The process of the cards for real, in which the processor stands in for a card."""
     return Bulk(lambda: ("cpu",), told)
 
@@ -92,7 +78,7 @@ def test_few_faces_have_the_few_neighbours_there_are() -> None:
     assert (similarities[rows < 0] == -1).all()
 
 
-def test_a_process_of_its_own_gives_what_this_one_would(vectors: np.ndarray, told: Told, all_is_large: None) -> None:
+def test_a_process_of_its_own_gives_what_this_one_would(vectors: np.ndarray, told: Notes, all_is_large: None) -> None:
     bulk = standing_in(told)
     bulk._rules.update(neighbours=ON_STAND_IN, centroids=ON_STAND_IN)
     image_of = np.arange(len(vectors))
@@ -104,14 +90,14 @@ def test_a_process_of_its_own_gives_what_this_one_would(vectors: np.ndarray, tol
     np.testing.assert_array_equal(rows, expected[0])
     np.testing.assert_array_equal(similarities, expected[1])
     np.testing.assert_allclose(centroids, centroids_of(vectors.astype(np.float32), 16, rounds=3), atol=1e-6)
-    assert [(each["work"], each["on"]) for each in told.named("faiss_ran")] == [
+    assert [(each["work"], each["on"]) for each in told.of("faiss_ran")] == [
         ("neighbours", "cpu"),
         ("centroids", "cpu"),
     ]
 
 
 def test_both_ways_are_tried_once_and_then_the_rule_decides(
-    vectors: np.ndarray, told: Told, all_is_large: None, monkeypatch: pytest.MonkeyPatch
+    vectors: np.ndarray, told: Notes, all_is_large: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TRIED_ROWS", 500)
     bulk = standing_in(told)
@@ -120,12 +106,12 @@ def test_both_ways_are_tried_once_and_then_the_rule_decides(
     for _ in range(2):
         bulk.centroids(sample, 20, rounds=2)
 
-    (measured,) = told.named("faiss_measured")
+    (measured,) = told.of("faiss_measured")
     assert measured["work"] == "centroids" and measured["cards"] == "cpu"
     assert measured["start_s"] > 0.02, "a process must be started, and FAISS imported"
     rule = bulk._rules["centroids"]
     assert not rule.prefers_cards(500 * 20), "so little is never worth a start"
-    assert [each["on"] for each in told.named("faiss_ran")] == ["processor"] * 2
+    assert [each["on"] for each in told.of("faiss_ran")] == ["processor"] * 2
 
 
 def test_the_rule_counts_the_start_and_the_size() -> None:
@@ -136,18 +122,18 @@ def test_the_rule_counts_the_start_and_the_size() -> None:
     assert not Rule(3.0, 2e-4, 1e-4).prefers_cards(1e9), "a slow card never is"
 
 
-def test_small_jobs_and_a_faiss_without_cards_start_nothing(vectors: np.ndarray, told: Told) -> None:
+def test_small_jobs_and_a_faiss_without_cards_start_nothing(vectors: np.ndarray, told: Notes) -> None:
     def none() -> tuple[str, ...]:
         raise AssertionError("the driver was asked for a small job")
 
     Bulk(none, told).neighbours(vectors, 5, similarity_min=0.2, image_of=np.arange(len(vectors)))
     Bulk(lambda: (), told).centroids(vectors.astype(np.float32), 4, rounds=1)
 
-    assert told.events == []
+    assert told.lines == []
 
 
 def test_a_card_that_fails_is_told_and_the_processor_does_it(
-    vectors: np.ndarray, told: Told, all_is_large: None
+    vectors: np.ndarray, told: Notes, all_is_large: None
 ) -> None:
     bulk = Bulk(lambda: ("cuda:7",), told)  # no such card, or no FAISS for it
     bulk._rules["centroids"] = ON_STAND_IN
@@ -156,13 +142,13 @@ def test_a_card_that_fails_is_told_and_the_processor_does_it(
         centroids = bulk.centroids(vectors.astype(np.float32), 8, rounds=2)
 
     assert centroids.shape == (8, D)
-    (failed,) = told.named("faiss_cards_failed")
+    (failed,) = told.of("faiss_cards_failed")
     assert "process ended with 1" in failed["cause"] and failed["work"] == "centroids"
-    assert [each["on"] for each in told.named("faiss_ran")] == ["processor"], "and it is not asked again"
+    assert [each["on"] for each in told.of("faiss_ran")] == ["processor"], "and it is not asked again"
 
 
 def test_a_process_that_hangs_is_ended(
-    vectors: np.ndarray, told: Told, all_is_large: None, monkeypatch: pytest.MonkeyPatch
+    vectors: np.ndarray, told: Notes, all_is_large: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WITHIN_S", 0.01)
     monkeypatch.setattr(module, "WITHIN_TIMES", 0.0)
@@ -171,7 +157,7 @@ def test_a_process_that_hangs_is_ended(
 
     assert bulk.centroids(vectors.astype(np.float32), 8, rounds=2).shape == (8, D)
 
-    assert "no answer within" in told.named("faiss_cards_failed")[0]["cause"]
+    assert "no answer within" in told.of("faiss_cards_failed")[0]["cause"]
 
 
 class Fatal:
@@ -186,7 +172,7 @@ def test_a_process_that_dies_leaves_this_one_alive() -> None:
         module._on_cards(("cpu",), Job("centroids", {"sample": Fatal()}, 1.0), 60.0)
 
 
-def test_an_index_trained_elsewhere_is_the_same_index(vectors: np.ndarray, told: Told, all_is_large: None) -> None:
+def test_an_index_trained_elsewhere_is_the_same_index(vectors: np.ndarray, told: Notes, all_is_large: None) -> None:
     bulk = standing_in(told)
     bulk._rules["centroids"] = ON_STAND_IN
     values = {"flat_max_faces": 100, "retrain_factor": 4, "nprobe": 4}
@@ -200,7 +186,7 @@ def test_an_index_trained_elsewhere_is_the_same_index(vectors: np.ndarray, told:
         index.swap(index.train(source, len(faces)), np.empty(0, np.int64), np.empty((0, D), np.float32))
 
     np.testing.assert_array_equal(here.search(faces[:50], 10)[0], there.search(faces[:50], 10)[0])
-    assert told.named("faiss_ran")[0]["on"] == "cpu"
+    assert told.of("faiss_ran")[0]["on"] == "cpu"
 
 
 def test_only_cards_that_the_networks_may_use_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,31 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import wait_until
+from support import Notes, wait_until
 from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from face_organizer.adapters import attention, watching
 from face_organizer.adapters import inbox as inbox_module
-from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name, is_sidecar_name
 from face_organizer.adapters.watching import Hints
 from face_organizer.errors import DeniedError, GoneError, UnreadableError
 from face_organizer.types import ImageRef, InboxState, Signature
 
 SIZE_MAX_BYTES = 1000
-
-
-class ListLog:
-    """Keeps what was logged."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.fields: list[dict[str, Any]] = []
-
-    def _keep(self, event: str, **fields: Any) -> None:
-        self.events.append(event)
-        self.fields.append(fields)
-
-    info = warning = error = _keep
 
 
 class ManualClock:
@@ -48,8 +34,8 @@ class ManualClock:
 
 
 @pytest.fixture
-def log() -> ListLog:
-    return ListLog()
+def log() -> Notes:
+    return Notes()
 
 
 @pytest.fixture
@@ -64,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def inbox(root: Path, log: ListLog, clock: ManualClock) -> Iterator[FolderInbox]:
+def inbox(root: Path, log: Notes, clock: ManualClock) -> Iterator[FolderInbox]:
     threads = set(threading.enumerate())
     inbox = FolderInbox(root, log, size_max_bytes=SIZE_MAX_BYTES, clock=clock)
     yield inbox
@@ -111,6 +97,12 @@ desktop.ini Desktop.ini Thumbs.db
 @pytest.mark.parametrize("name", TEMPORARY.split())
 def test_a_temporary_name_is_no_candidate(name: str) -> None:
     assert not is_candidate_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg.xmp", "IMG_0001.AAE", "a.jpg.supplemental-metadata.json", "metadata.json"])
+def test_what_another_program_laid_beside_an_image_is_no_candidate(name: str) -> None:
+    assert not is_candidate_name(name) and is_sidecar_name(name)
+    assert not is_sidecar_name(f".{name}") and not is_sidecar_name(f"{name}.jpg")
 
 
 # walk and signature
@@ -183,7 +175,7 @@ def deep(root: Path) -> Iterator[Path]:
 
 
 def test_a_very_deep_tree_is_walked_pruned_and_does_not_hurt_the_watcher(
-    inbox: FolderInbox, deep: Path, log: ListLog
+    inbox: FolderInbox, deep: Path, log: Notes
 ) -> None:
     (deep / "a.jpg").touch()
     before = open_files()
@@ -213,7 +205,7 @@ def test_the_walk_survives_files_and_folders_that_vanish_meanwhile(inbox: Folder
 
 
 def test_a_folder_that_cannot_be_read_is_told_once_and_skipped(
-    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, log: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "closed").mkdir()
     (root / "open.jpg").touch()
@@ -228,7 +220,7 @@ def test_a_folder_that_cannot_be_read_is_told_once_and_skipped(
 
     assert list(inbox.walk()) == list(inbox.walk()) == [root / "open.jpg"]
     assert log.events == ["inbox_folder_unreadable"]
-    assert "permission denied: its mode is drwx" in log.fields[0]["cause"]
+    assert "permission denied: its mode is drwx" in log.lines[0][1]["cause"]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +445,7 @@ def test_temporary_names_are_not_hinted_at(inbox: FolderInbox, root: Path) -> No
     assert set(seen) == {root / "z.jpg"}
 
 
-def test_hints_come_with_the_inboxs_own_path_when_that_is_a_link(tmp_path: Path, root: Path, log: ListLog) -> None:
+def test_hints_come_with_the_inboxs_own_path_when_that_is_a_link(tmp_path: Path, root: Path, log: Notes) -> None:
     (tmp_path / "link").symlink_to(root)
     inbox = FolderInbox(tmp_path / "link", log, size_max_bytes=SIZE_MAX_BYTES)
     inbox.start()
@@ -513,7 +505,7 @@ def end(thread: Any) -> None:
     thread.join(5)
 
 
-def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock) -> None:
+def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: Notes, clock: ManualClock) -> None:
     inbox.start()
     assert len(watchdog_threads()) == 3
     for victim in range(3):
@@ -531,7 +523,7 @@ def test_a_dead_watcher_thread_is_replaced(inbox: FolderInbox, root: Path, log: 
 
 
 def test_a_watcher_that_dies_again_and_again_is_restarted_now_and_then_and_the_walks_do_the_work(
-    inbox: FolderInbox, log: ListLog, clock: ManualClock
+    inbox: FolderInbox, log: Notes, clock: ManualClock
 ) -> None:
     inbox.start()
     for _ in range(100):
@@ -545,7 +537,7 @@ def test_a_watcher_that_dies_again_and_again_is_restarted_now_and_then_and_the_w
 
 
 def test_an_inbox_that_goes_is_lost_once_and_watched_again_when_it_is_back(
-    inbox: FolderInbox, root: Path, log: ListLog
+    inbox: FolderInbox, root: Path, log: Notes
 ) -> None:
     inbox.start()
     list(inbox.walk())
@@ -566,7 +558,7 @@ def test_an_inbox_that_goes_is_lost_once_and_watched_again_when_it_is_back(
     hinted(inbox, root / "late.jpg")
 
 
-def test_an_inbox_replaced_behind_our_back_is_noticed(inbox: FolderInbox, root: Path, log: ListLog) -> None:
+def test_an_inbox_replaced_behind_our_back_is_noticed(inbox: FolderInbox, root: Path, log: Notes) -> None:
     inbox.start()
     (root.parent / "another").mkdir()
     root.rename(root.parent / "old")
@@ -575,13 +567,13 @@ def test_an_inbox_replaced_behind_our_back_is_noticed(inbox: FolderInbox, root: 
     assert not inbox.check()
     assert inbox.check()
     assert log.events == ["inbox_lost", "inbox_back"]
-    assert log.fields[0]["cause"] == "another folder has taken its place"
+    assert log.lines[0][1]["cause"] == "another folder has taken its place"
     (root / "a.jpg").touch()
     hinted(inbox, root / "a.jpg")
 
 
 def test_an_inbox_that_cannot_be_reached_is_lost_with_its_cause(
-    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, log: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox.start()
     list(inbox.walk())
@@ -609,7 +601,7 @@ def test_a_file_in_the_place_of_the_inbox_is_no_inbox(inbox: FolderInbox, root: 
 
 
 def test_an_inbox_that_may_not_be_looked_into_is_polled_and_says_so(
-    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, log: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
 
@@ -619,7 +611,7 @@ def test_an_inbox_that_may_not_be_looked_into_is_polled_and_says_so(
     assert inbox.state.reason.startswith("permission denied: its mode is d")
 
 
-def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: ListLog) -> None:
+def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: Notes) -> None:
     inbox = FolderInbox(tmp_path / "later", log, size_max_bytes=SIZE_MAX_BYTES)
     inbox.start()
     try:
@@ -636,7 +628,7 @@ def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: ListLo
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE])
 def test_without_inotify_watches_the_walk_does_the_work_and_each_walk_tries_again(
-    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch, code: int
+    inbox: FolderInbox, root: Path, log: Notes, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     (root / "a.jpg").touch()
     with monkeypatch.context() as patch:
@@ -650,7 +642,7 @@ def test_without_inotify_watches_the_walk_does_the_work_and_each_walk_tries_agai
             assert inbox.check()
             assert list(inbox.walk()) == [root / "a.jpg"]
     assert log.events == ["inbox_polling"]
-    assert "max_user_" in log.fields[0]["reason"]
+    assert "max_user_" in log.lines[0][1]["reason"]
     assert not inbox.rescan
     assert not watchdog_threads()
 
@@ -660,7 +652,7 @@ def test_without_inotify_watches_the_walk_does_the_work_and_each_walk_tries_agai
 
 
 def test_folders_that_got_no_watch_are_polled_and_watched_once_they_can_be(
-    inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, log: Notes, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "sub").mkdir()
     real = watching.InotifyFD.add_callback
@@ -693,7 +685,7 @@ def test_folders_that_got_no_watch_are_polled_and_watched_once_they_can_be(
 
 
 def test_a_folder_that_may_be_read_again_is_watched_again(
-    inbox: FolderInbox, root: Path, log: ListLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, log: Notes, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "closed").mkdir()
     with monkeypatch.context() as patch:  # root may read everything, so the refusal is played
@@ -725,7 +717,7 @@ def test_a_folder_that_may_be_read_again_is_watched_again(
 
 
 def test_a_file_system_without_events_is_left_to_the_walk(
-    inbox: FolderInbox, root: Path, log: ListLog, monkeypatch: pytest.MonkeyPatch
+    inbox: FolderInbox, root: Path, log: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "kind_at", lambda _: "nfs4")
 
@@ -735,7 +727,7 @@ def test_a_file_system_without_events_is_left_to_the_walk(
         assert inbox.check()
 
     assert log.events == ["inbox_polling"]
-    assert log.fields[0]["reason"] == "nfs4 does not tell of changes"
+    assert log.lines[0][1]["reason"] == "nfs4 does not tell of changes"
     assert not inbox.rescan
     assert not watchdog_threads()
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import wait_until
-from test_inbox import ListLog
+from support import Notes, wait_until
 
 from face_organizer.adapters.tree import FolderTree
 
@@ -23,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tree(root: Path) -> Iterator[FolderTree]:
-    made = FolderTree(root, ListLog(), lambda: 0.0)
+    made = FolderTree(root, Notes(), lambda: 0.0)
     yield made
     made.stop()
 

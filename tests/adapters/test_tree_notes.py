@@ -5,14 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import Notes
 
 from face_organizer.adapters.tree import FolderTree
-
-
-class Silence:
-    def info(self, event: str, **fields: object) -> None: ...
-
-    warning = error = info
 
 
 @pytest.mark.parametrize(
@@ -23,7 +18,7 @@ def test_a_sidecar_is_a_note_and_no_image(tmp_path: Path, name: str, kind: str) 
     (tmp_path / "Alice").mkdir()
     (tmp_path / "Alice" / name).write_bytes(b"x")
 
-    found = FolderTree(tmp_path, Silence(), lambda: 0.0).look(f"Alice/{name}")
+    found = FolderTree(tmp_path, Notes(), lambda: 0.0).look(f"Alice/{name}")
 
     assert found is not None
     assert found.kind == kind

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import pytest
-from support import wait_until
+from support import Notes, wait_until
 
 from face_organizer.adapters.inbox import FolderInbox
 from face_organizer.pipeline.ingest import Ingest, Patience
@@ -23,22 +22,15 @@ WRITING_S = 0.15
 """The follower starts at a random moment of it."""
 
 
-class Silent:
-    def _drop(self, event: str, **fields: Any) -> None:
-        pass
-
-    info = warning = error = _drop
-
-
 class Following:
     """An inbox, its follower, and a truth that remembers what was submitted."""
 
     def __init__(self, root: Path) -> None:
         self.times: Counter[str] = Counter()
         self._truth: dict[Path, Signature] = {}
-        self._inbox = FolderInbox(root, Silent(), size_max_bytes=1000)
+        self._inbox = FolderInbox(root, Notes(), size_max_bytes=1000)
         patience = Patience(settle_s=0.02, rescan_s=0.5, poll_s=0.5, unfinished_grace_s=60, prune_empty_s=60)
-        self._ingest = Ingest(self._inbox, self._known, self._submit, Silent(), monotonic, patience)
+        self._ingest = Ingest(self._inbox, self._known, self._submit, Notes(), monotonic, patience)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ingest.run, args=(self._stop,))
 

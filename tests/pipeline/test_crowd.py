@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_gallery import Desk, Lines
+from support import Notes
+from test_gallery import Desk
 
 from face_organizer.pipeline.crowd import Crowd
 from face_organizer.pipeline.rejected import RejectedFiles
@@ -95,13 +96,13 @@ def test_rejected_files_are_counted_without_looking_at_the_others_again(desk: De
 
 
 def test_lines_are_told_by_number_and_whoever_was_away_too_long_hears_that(desk: Desk) -> None:
-    lines = Lines()
+    lines = Notes()
     told = Telling(lines, begin_at=1000, kept=3)
     for number in range(5):
         told.info("image_placed", number=number)
     told.error("crashed", exc_info=True)
 
-    assert lines.names() == ["image_placed"] * 5 + ["crashed"]
+    assert lines.events == ["image_placed"] * 5 + ["crashed"]
     assert told.last == 1006
     assert [line.number for line in told.since(1003, 10)[0]] == [1004, 1005, 1006]
     assert told.since(1003, 10)[1] is False

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import wait_until
+from support import Notes, wait_until
 
 from face_organizer.errors import DeviceError, ItemError, ModelError
 from face_organizer.pipeline.channel import Cancelled
@@ -20,21 +20,6 @@ from face_organizer.types import DecodedImage, ImageRef, SeenImage, Signature
 
 Images = list[DecodedImage]
 PIXELS = np.zeros((1, 1, 3), np.uint8)
-
-
-class Notes:
-    """A log that is kept."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    warning = error = info
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.lines if name == event]
 
 
 class Eyes:
@@ -96,7 +81,11 @@ def hall() -> Iterator[Hall]:
     made = Hall()
     yield made
     made.end()
-    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
+
+    def left() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread not in before]
+
+    wait_until(lambda: not left(), explain=left)  # those of a pipeline that failed are joined by nobody
 
 
 def names_of(out: list[Any]) -> list[str]:
@@ -114,6 +103,11 @@ def dies(device: str, on: Callable[[list[str]], bool] = lambda names: True) -> E
             raise DeviceError(f"{device}: out of order")
 
     return Eyes(act)
+
+
+def survives(hall: Hall) -> Eyes:
+    """Leaves the first work to the others, until one of them has been retired."""
+    return Eyes(lambda names: wait_until(lambda: bool(hall.log.of("device_retired"))))
 
 
 def test_work_spreads_over_devices_and_comes_out_in_order(hall: Hall) -> None:
@@ -200,8 +194,7 @@ def test_an_image_that_is_refused_before_or_in_the_engine_keeps_its_place(hall: 
 
 
 def test_a_device_that_dies_hands_its_batch_back_and_the_rest_go_on(hall: Hall) -> None:
-    well = Eyes()
-    hall.open(Device("cuda:0", [dies("cuda:0")]), Device("cuda:1", [well]))
+    hall.open(Device("cuda:0", [dies("cuda:0")]), Device("cuda:1", [survives(hall)]))
     out: list[Any] = []
 
     pipeline = hall.library(out)
@@ -324,7 +317,9 @@ def test_a_library_that_is_aborted_leaves_the_others_alone(hall: Hall) -> None:
 
 
 def test_figures_say_what_each_device_has_done_and_whether_it_still_does(hall: Hall) -> None:
-    hall.open(Device("cuda:0", [dies("cuda:0")]), Device("cuda:1", [Eyes()], notices=("cuda:2 is not used: broken",)))
+    hall.open(
+        Device("cuda:0", [dies("cuda:0")]), Device("cuda:1", [survives(hall)], notices=("cuda:2 is not used: broken",))
+    )
     pipeline = hall.library([])
     submit(pipeline, pictures("", 20))
     pipeline.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import Notes
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.store import LmdbStore, open_store
@@ -39,21 +40,6 @@ D = 32
 RUN = RunRecord("test", "auto", 0, 0, 0, 0, 0, 0, 0, 0.0)
 
 
-class Lines:
-    """A log that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, object]]] = []
-
-    def info(self, event: str, **fields: object) -> None:
-        self.events.append((event, fields))
-
-    warning = error = info
-
-    def names(self) -> list[str]:
-        return [event for event, _ in self.events]
-
-
 class Desk:
     """A gallery with everything it needs, and what a test asks of it."""
 
@@ -64,7 +50,7 @@ class Desk:
             self.roster: Roster = load_roster(txn, dimension)
             for face_ids, vectors in txn.vector_chunks():
                 self.index.add(face_ids, vectors)
-        self.log = Lines()
+        self.log = Notes()
         self.done: list[ImageRef] = []
         self.book = Book(self.store, self.roster, Rules(people, "move", 2, 0.5, 0.52, 0.45, 20))
         self.changes = Changes(self.roster, self.book)
@@ -211,7 +197,7 @@ def test_the_same_content_again_is_one_more_file_and_no_second_face(desk: Desk) 
 
     assert desk.persons() == [0]
     assert desk.folders(2) == ("outliers",)
-    assert "image_duplicate" in desk.log.names()
+    assert "image_duplicate" in desk.log.events
     with desk.store.read() as txn:
         assert (txn.images.count(), txn.files.count()) == (1, 2)
 
@@ -231,7 +217,7 @@ def test_an_image_without_a_face_and_a_rejected_file_have_their_folders(desk: De
 
     assert desk.folders(1) == ("no_face",)
     assert desk.folders(2) == ("quarantine",)
-    assert desk.log.events[-1] == (
+    assert desk.log.lines[-1] == (
         "image_quarantined",
         {"image": "/in/b.jpg", "file_id": 2, "reason": "no image", "batch": 1, "commit_ms": 0.0},
     )

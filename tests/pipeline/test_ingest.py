@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
+
+from support import Notes
 
 from face_organizer.pipeline.ingest import Ingest, Patience
 from face_organizer.types import ImageRef, InboxState, Signature
@@ -20,16 +21,6 @@ class ManualClock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class ListLog:
-    def __init__(self) -> None:
-        self.told: list[tuple[str, dict[str, Any]]] = []
-
-    def _keep(self, event: str, **fields: Any) -> None:
-        self.told.append((event, fields))
-
-    info = warning = error = _keep
 
 
 class DictInbox:
@@ -80,7 +71,7 @@ class Impatient(Event):
 
 class Bench:
     def __init__(self, settle_s: float = 0.5, rescan_s: float = 30.0, grace_s: float = 10.0) -> None:
-        self.clock, self.log = ManualClock(), ListLog()
+        self.clock, self.log = ManualClock(), Notes()
         self.inbox = DictInbox(self.clock)
         self.submitted: list[ImageRef] = []
         self.known: set[tuple[Path, Signature]] = set()
@@ -265,7 +256,7 @@ def test_an_empty_file_has_no_verdict_and_is_taken_however_late_it_is_filled() -
         bench.ingest.done(bench.submitted)
 
     assert bench.turn(100_000.0, turns=3) == ["a.jpg", "a.jpg"]
-    assert bench.log.told == [("image_put_off", {"image": str(path), "cause": "the file is empty"})]
+    assert bench.log.lines == [("image_put_off", {"image": str(path), "cause": "the file is empty"})]
     assert bench.ingest.problems() == [f"{path} stays in the inbox: the file is empty"]
     assert bench.ingest.idle()
 
@@ -303,7 +294,7 @@ def test_a_file_that_cannot_be_read_is_tried_again_after_ever_longer_times_and_t
 
     gaps_s = [later - earlier for earlier, later in itertools.pairwise(tried_at_s)]
     assert gaps_s[:7] == [1, 2, 4, 8, 16, 32, 60]
-    assert bench.log.told == [("image_put_off", {"image": str(path), "cause": "permission denied"})]
+    assert bench.log.lines == [("image_put_off", {"image": str(path), "cause": "permission denied"})]
 
 
 def test_a_hint_brings_the_next_try_of_a_file_that_could_not_be_read_forward() -> None:
@@ -348,7 +339,7 @@ def test_where_nobody_tells_of_changes_the_walks_come_often() -> None:
     bench.turn(0.6)
 
     assert len(bench.submitted) == 1
-    assert bench.log.told == []
+    assert bench.log.lines == []
 
 
 def test_an_inbox_that_takes_long_to_walk_is_not_walked_more_than_a_tenth_of_the_time() -> None:
@@ -398,13 +389,13 @@ def test_what_a_walk_finds_that_nobody_told_of_is_said() -> None:
     bench.write("a.jpg")
     bench.turn()
     bench.turn(0.6)
-    assert bench.log.told == []
+    assert bench.log.lines == []
 
     bench.write("silent.jpg")
     bench.inbox.hinted = [bench.write("told.jpg")]
     bench.turn(31.0)
 
-    assert bench.log.told == [("rescan_found", {"images": 1})]
+    assert bench.log.lines == [("rescan_found", {"images": 1})]
 
 
 def test_idle_means_walked_settled_and_nothing_under_way() -> None:

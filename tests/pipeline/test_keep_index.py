@@ -50,7 +50,7 @@ class Bench:
         return index, keeper
 
     def rebuilt(self) -> int:
-        return self.desk.log.names().count("index_rebuilt")
+        return self.desk.log.events.count("index_rebuilt")
 
 
 FACE = FaceRecord(1, (0, 0, 9, 9), (0,) * 10, 0.9, 0.9, founder=True)
@@ -134,7 +134,7 @@ def test_a_grown_index_is_trained_aside_and_swapped_with_what_came_meanwhile(ben
     assert finds_all(index, np.concatenate([vectors, late[0]]))
     assert bench.path.exists()
     keeper.tend()
-    assert bench.desk.log.names().count("index_trained") == 1
+    assert bench.desk.log.events.count("index_trained") == 1
 
 
 def test_it_is_saved_when_the_last_save_is_old_and_something_changed(bench: Bench) -> None:
@@ -161,7 +161,7 @@ def test_a_disk_that_refuses_the_index_costs_a_warning_only(bench: Bench) -> Non
 
     keeper.save()
 
-    assert "index_not_saved" in bench.desk.log.names()
+    assert "index_not_saved" in bench.desk.log.events
 
 
 def test_a_face_that_came_while_the_index_was_being_saved_is_saved_the_next_time(
@@ -204,7 +204,7 @@ def test_a_trained_index_is_tuned_once_and_the_log_says_what_it_finds(bench: Ben
     keeper.tend()
     keeper.tend()
 
-    told = [fields for event, fields in bench.desk.log.events if event == "index_tuned"]
+    told = [fields for event, fields in bench.desk.log.lines if event == "index_tuned"]
     assert [fields["recall"] for fields in told] == [index.tuned.recall]
     again, keeper = bench.open(flat_max_faces=300)
     assert again.trained_on == 600

@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_placed_waits_and_the_others_go_on(bench: Bench) -
 
     assert bench.pending() == [2]
     assert bench.placer.problems == {2: "no room for 2.jpg"}
-    assert bench.desk.log.names().count("placement_failed") == 1
+    assert bench.desk.log.events.count("placement_failed") == 1
 
     bench.library.refused = set()
     bench.place()

@@ -111,7 +111,7 @@ def test_a_run_tells_what_share_of_the_copies_its_bound_parts(tmp_path: Path) ->
     dropped(bench.desk, 2, LOOK, 10)  # another: a copy too poor to be known
 
     found = bench.run().found["calibration"]
-    told = bench.desk.log.events[-1][1]
+    told = bench.desk.log.lines[-1][1]
     bench.desk.store.close()
 
     assert (found["positive_pairs"], found["false_split_rate"]) == (2, 0.5)

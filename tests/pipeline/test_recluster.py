@@ -83,7 +83,7 @@ def test_what_streaming_left_outside_finds_its_person_and_ids_stay(bench: Bench)
 
     assert bench.desk.persons() == [1, 1, 2, 2, 0]
     assert (run.persons, run.born, run.merged, run.moved) == (2, 0, 0, 0)
-    assert "recluster_finished" in bench.desk.log.names()
+    assert "recluster_finished" in bench.desk.log.events
 
 
 def test_two_persons_that_are_one_are_merged_and_the_larger_goes_on(bench: Bench) -> None:
@@ -198,7 +198,7 @@ def test_a_run_goes_by_the_bounds_that_the_library_gave_itself_and_streaming_fol
     calibration = bench.run().found["calibration"]
 
     assert bench.desk.persons() == [1, 1, 2, 2, 0]
-    assert bench.desk.log.events[-1][1]["similarity_link_min"] == round(calibration["similarity_link_min"], 4)
+    assert bench.desk.log.lines[-1][1]["similarity_link_min"] == round(calibration["similarity_link_min"], 4)
     assert calibration["similarity_link_min"] == pytest.approx(0.52 + calibration["similarity_shift"])
     followed = bench.recluster.rules.as_found(bench.recluster.found)
     assert followed.similarity_join_min == pytest.approx(0.5 + calibration["similarity_shift"])
@@ -325,7 +325,7 @@ def test_the_elbow_chooses_how_many_and_its_curve_is_kept_with_the_run_and_drawn
     assert (curve["chosen"], len(curve["people"])) == (3, len(curve["cost"]))
     with bench.desk.store.read() as txn:
         assert txn.runs.get(txn.last_id("runs")).found["elbow"]["chosen"] == 3
-    assert "elbow_chosen" in bench.desk.log.names()
+    assert "elbow_chosen" in bench.desk.log.events
     bench.desk.store.close()
 
 
@@ -338,7 +338,7 @@ def test_a_curve_that_cannot_be_written_is_told_and_the_run_goes_on(tmp_path: Pa
     run = bench.run()
 
     assert run.persons == 2
-    assert "elbow_not_drawn" in bench.desk.log.names()
+    assert "elbow_not_drawn" in bench.desk.log.events
     bench.desk.store.close()
 
 
@@ -391,7 +391,7 @@ def test_after_little_growth_the_timer_looks_only_at_what_is_new(bench: Bench) -
     reply = bench.recluster.request("timer")
     bench.recluster._answer("timer", "unasked", reply)
 
-    started = [fields["everything"] for event, fields in bench.desk.log.events if event == "recluster_started"]
+    started = [fields["everything"] for event, fields in bench.desk.log.lines if event == "recluster_started"]
     assert started == [True, False]
     assert bench.desk.persons()[30:] == [0, persons[0]]
 
@@ -404,7 +404,7 @@ def test_the_timer_looks_at_everything_again_after_a_run_that_was_not_applied(be
 
     bench.recluster._answer("timer", "unasked", bench.recluster.request("timer"))
 
-    started = [fields["everything"] for event, fields in bench.desk.log.events if event == "recluster_started"]
+    started = [fields["everything"] for event, fields in bench.desk.log.lines if event == "recluster_started"]
     assert started == [True, True]
 
 
@@ -422,7 +422,7 @@ def test_a_run_that_finds_no_room_is_put_off_and_made_up_for_when_there_is_room(
         patch.setattr(bench.desk.runs, "keep", full)
         bench.run("unasked")
     assert bench.runs() == []
-    assert bench.desk.log.names().count("recluster_put_off") == 1
+    assert bench.desk.log.events.count("recluster_put_off") == 1
     bench.has_room, bench.now = False, 3 * PUT_OFF_S
     assert bench.recluster._due() == ""
 

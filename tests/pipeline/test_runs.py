@@ -71,7 +71,7 @@ def test_a_run_that_nobody_asked_for_waits_when_it_would_change_too_much(bench: 
 
     assert run.state == "proposed"
     assert "2 of 5 placed faces" in run.waits
-    assert "recluster_waits" in bench.desk.log.names()
+    assert "recluster_waits" in bench.desk.log.events
     assert bench.desk.persons() == [1, 1, 1, 2, 2]
 
 

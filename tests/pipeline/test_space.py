@@ -9,7 +9,8 @@ from threading import Event
 
 import numpy as np
 import pytest
-from test_gallery import Desk, Lines, seen_face
+from support import Notes
+from test_gallery import Desk, seen_face
 from test_ingest import Bench as InboxBench
 from test_ingest import ManualClock
 
@@ -34,7 +35,7 @@ LIBRARY_PATH, STATE_PATH = Path("/library"), Path("/state")
 
 class SpaceBench:
     def __init__(self, free_min_bytes: int = 1000, *, copies: bool = False) -> None:
-        self.log, self.clock = Lines(), ManualClock()
+        self.log, self.clock = Notes(), ManualClock()
         self.free: dict[Path, int | None] = {LIBRARY_PATH: 5000, STATE_PATH: 5000}
         folders = {LIBRARY: LIBRARY_PATH, STATE: STATE_PATH}
         self.space = Space(folders, self.free.__getitem__, free_min_bytes, self.log, self.clock, lambda: copies)
@@ -51,7 +52,7 @@ def test_below_the_mark_nothing_is_admitted_and_one_line_says_what_is_needed_whe
     bench.free[folder] = 999
     assert [bench.admits() for _ in range(3)] == [False] * 3
 
-    ((event, fields),) = bench.log.events
+    ((event, fields),) = bench.log.lines
     assert event == "intake_paused"
     assert (fields["what"], fields["folder"], fields["free_bytes"]) == (where, str(folder), 999)
     assert fields["needed_bytes"] == 1100
@@ -68,11 +69,11 @@ def test_it_goes_on_by_itself_with_a_tenth_more_and_one_line() -> None:
 
     bench.free[STATE_PATH] = 1050
     bench.space.look()
-    assert bench.log.names() == ["intake_paused"]
+    assert bench.log.events == ["intake_paused"]
     bench.free[STATE_PATH] = 1100
     bench.space.look()
 
-    assert bench.log.events[1:] == [("intake_resumed", {"seconds": 7.0})]
+    assert bench.log.lines[1:] == [("intake_resumed", {"seconds": 7.0})]
     assert bench.admits()
     assert not bench.space.is_lasting()
 
@@ -95,11 +96,11 @@ def test_a_look_does_not_forget_the_large_image_that_waits() -> None:
     assert not bench.admits("huge", 4500)
 
     bench.space.look()
-    assert bench.log.names() == ["intake_paused"]
+    assert bench.log.events == ["intake_paused"]
     bench.clock.now += RETRY_S  # it was taken away
     bench.space.look()
 
-    assert bench.log.names() == ["intake_paused", "intake_resumed"]
+    assert bench.log.events == ["intake_paused", "intake_resumed"]
 
 
 def test_renaming_takes_no_room() -> None:
@@ -121,7 +122,7 @@ def test_a_refused_write_pauses_until_the_same_work_was_done_whatever_the_disk_s
     bench.space.accepted("enrol")
 
     assert bench.admits()
-    assert bench.log.names() == ["intake_paused", "intake_resumed"]
+    assert bench.log.events == ["intake_paused", "intake_resumed"]
 
 
 def test_a_disk_that_nobody_can_ask_stops_nothing() -> None:
@@ -253,8 +254,8 @@ def test_what_finds_no_room_is_held_in_its_order_and_enrolled_when_there_is_room
     assert [ref.path.stem for ref in world.desk.done] == ["1", "2", "3", "4"]
     assert len(set(world.desk.persons())) == 1
     assert world.is_true_view()
-    assert [name for name in world.desk.log.names() if name.startswith("intake")] == ["intake_paused", "intake_resumed"]
-    assert world.desk.log.names().count("image_enrolled") == 4
+    assert [name for name in world.desk.log.events if name.startswith("intake")] == ["intake_paused", "intake_resumed"]
+    assert world.desk.log.events.count("image_enrolled") == 4
 
 
 def test_a_thousand_images_outgrow_a_map_of_one_mebibyte_and_nobody_notices(
@@ -268,7 +269,7 @@ def test_a_thousand_images_outgrow_a_map_of_one_mebibyte_and_nobody_notices(
 
     assert world.desk.store.size_bytes() > 1 << 20
     assert (len(world.desk.done), world.desk.index.count, world.gallery.held) == (1000, 1000, 0)
-    assert not {"intake_paused", "intake_resumed"} & set(world.desk.log.names())
+    assert not {"intake_paused", "intake_resumed"} & set(world.desk.log.events)
     assert world.is_true_view()
     world.desk.store.close()
 
@@ -373,7 +374,7 @@ class PlacingWorld:
             return txn.pending_count()
 
     def lines(self) -> list[str]:
-        return [name for name in self.world.desk.log.names() if name not in ("image_enrolled", "image_placed")]
+        return [name for name in self.world.desk.log.events if name not in ("image_enrolled", "image_placed")]
 
 
 def test_a_full_library_is_one_line_and_a_few_tries_a_pass_and_heals_by_itself(world: World) -> None:

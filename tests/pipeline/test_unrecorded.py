@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from support import Notes
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
@@ -17,12 +18,6 @@ from face_organizer.pipeline.place import Placer, file_to_place
 from face_organizer.pipeline.roster import load_roster
 from face_organizer.types import Detection, ImageRef, SeenFace, SeenImage, Signature
 from face_organizer.vision.decode import content_digest
-
-
-class Silent:
-    def info(self, event: str, **fields: object) -> None: ...
-
-    warning = error = info
 
 
 def seen(path: Path) -> SeenImage:
@@ -51,7 +46,7 @@ def test_a_file_moved_but_not_recorded_is_found_after_its_person_was_born(tmp_pa
             roster = load_roster(txn, 8)
         rules = Rules("auto", "move", 2, 0.5, 0.46, 0.4, 20)
         return Gallery(
-            store, index, roster, Book(store, roster, rules), Silent(), lambda: 0.0, lambda: None, lambda refs: None
+            store, index, roster, Book(store, roster, rules), Notes(), lambda: 0.0, lambda: None, lambda refs: None
         )
 
     before = gallery()
@@ -63,7 +58,7 @@ def test_a_file_moved_but_not_recorded_is_found_after_its_person_was_born(tmp_pa
     before.handle([seen(inbox / "b.jpg")])  # ... a person is born ... and then the power goes, nothing recorded
 
     after = gallery()
-    placer = Placer(store, folders, lambda command: after.handle([command]), Silent(), lambda: 0.0)
+    placer = Placer(store, folders, lambda command: after.handle([command]), Notes(), lambda: 0.0)
     placer.place_all(Event(), frozenset())
 
     assert sorted(path.relative_to(library).as_posix() for path in library.rglob("*.jpg")) == [

@@ -67,6 +67,14 @@ def nests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Nest]]:
         nest.close()
 
 
+@pytest.fixture(scope="module")
+def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
+    """One, for painted pictures."""
+    nest = Nest(tmp_path_factory.mktemp("nest"), painted=True)
+    yield nest
+    nest.close()
+
+
 @pytest.fixture(scope="session")
 def small_batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration file."""

@@ -3,24 +3,26 @@ cannot be read, forwards and back. Pictures are numbers (numbered.py), and so ar
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import Home
 from numbered import OTHER, OTHER_D, UNSEEN, D, paint, vector_of
 from pictures import LFW_DEV, NO_LFW
-from process import NUMBERED, Daemon, as_json, drop, files_below, organizer, partition
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from process import NUMBERED, Daemon, as_json, drop, organizer, partition
 from steps import REEMBEDDING
 from support import wait_until
-from survival import Ended, Nest, library_of, opened, truth_of
+from survival import Nest, library_of, opened, truth_of
 
 from face_organizer.adapters.models import load_pack
 from face_organizer.app.parts import pack_of
@@ -38,13 +40,10 @@ commit_batch_max = 3
 """
 
 
-class Home:
+class TwoModelsHome(Home):
     """A library of three persons with decisions; some pictures show people whom only the other model sees."""
 
-    def __init__(self, folder: Path, nest: Nest) -> None:
-        self.nest = nest
-        self.inbox, self.library, self.config = folder / "inbox", folder / "library", folder / "config.toml"
-        self.config.write_text(CALM)
+    settings = CALM
 
     def drop(self) -> None:
         for number in range(OWN):
@@ -57,27 +56,13 @@ class Home:
         paint(self.inbox / "nobody.png", [], 302)
         paint(self.inbox / "seemed-nobody.png", [], 303, green=[EVE])
 
-    def sort(self, expect: int = 0) -> Ended:
-        return self.nest_run("run", "--once", "--config", self.config, "--inbox", self.inbox, expect=expect)
-
-    def nest_run(self, *arguments: str | Path, expect: int | None = 0, arm: Any = None) -> Ended:
-        ended = self.nest.run(*arguments, "--library", self.library, arm=arm)
-        assert expect is None or ended.code == expect, (ended.code, ended.out, ended.err)
-        return ended
-
-    def json(self, *arguments: str | Path, expect: int = 0) -> Any:
-        return json.loads(self.nest_run(*arguments, "--json", expect=expect).out)
-
     def decide(self) -> None:
         """Names; a face that is not Bob's, by word of a human; one that is Carl's although it looks otherwise."""
-        self.nest_run("name", self.person("alice-0.png"), "Alice")
-        self.nest_run("name", self.person("bob-0.png"), "Bob")
-        self.nest_run("assign", self.library / "outliers" / "odd.png", "Bob")
-        self.nest_run("reject", self.library / "Bob" / "odd.png")
-        self.nest_run("assign", self.library / "Alice" / "alice-3.png", self.person("carl-0.png"))
-
-    def person(self, name: str) -> str:
-        return next(path.parts[0] for path in files_below(self.library) if path.name == name)
+        self.run("name", self.person("alice-0.png"), "Alice")
+        self.run("name", self.person("bob-0.png"), "Bob")
+        self.run("assign", self.library / "outliers" / "odd.png", "Bob")
+        self.run("reject", self.library / "Bob" / "odd.png")
+        self.run("assign", self.library / "Alice" / "alice-3.png", self.person("carl-0.png"))
 
     def told(self) -> Any:
         return self.json("reembed")
@@ -89,20 +74,13 @@ class Home:
         return told
 
     def must_be_clean(self) -> None:
-        self.nest_run("status")  # which ends what is to be placed
+        self.run("status")  # which ends what is to be placed
         assert self.json("check")["findings"] == []
 
 
 @pytest.fixture(scope="module")
-def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
-    made = Nest(tmp_path_factory.mktemp("nest"), painted=True)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> Home:
-    home = Home(tmp_path_factory.mktemp("home"), nest)
+def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> TwoModelsHome:
+    home = TwoModelsHome(tmp_path_factory.mktemp("home"), nest)
     home.drop()
     home.sort()
     home.decide()
@@ -110,19 +88,14 @@ def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> Home:
 
 
 @pytest.fixture
-def home(template: Home, tmp_path: Path, nest: Nest) -> Home:
-    copy = Home(tmp_path, nest)
-    subprocess.run(["cp", "-a", str(template.library), str(copy.library)], check=True)
-    copy.inbox.mkdir()
-    return copy
+def home(template: TwoModelsHome, tmp_path: Path) -> TwoModelsHome:
+    return template.copy(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def moved(template: Home, tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> tuple[Home, dict[str, Any]]:
+def moved(template: TwoModelsHome, tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoModelsHome, dict[str, Any]]:
     """Moved without a disturbance, and what it says."""
-    home = Home(tmp_path_factory.mktemp("moved"), nest)
-    subprocess.run(["cp", "-a", str(template.library), str(home.library)], check=True)
-    home.inbox.mkdir()
+    home = template.copy(tmp_path_factory.mktemp("moved"))
     told = home.json("reembed", "--pack", OTHER)
     assert told["in_use"] == OTHER
     return home, home.says()
@@ -134,7 +107,7 @@ def model_of(library: Path) -> tuple[str, int]:
 
 
 def test_persons_names_and_decisions_are_carried_over_by_face(
-    template: Home, moved: tuple[Home, dict[str, Any]]
+    template: TwoModelsHome, moved: tuple[TwoModelsHome, dict[str, Any]]
 ) -> None:
     home, after = moved
     before = template.says()
@@ -149,7 +122,7 @@ def test_persons_names_and_decisions_are_carried_over_by_face(
 
 
 def test_every_embedding_is_the_other_models_and_what_only_it_sees_is_a_new_face(
-    moved: tuple[Home, dict[str, Any]], template: Home
+    moved: tuple[TwoModelsHome, dict[str, Any]], template: TwoModelsHome
 ) -> None:
     home, _ = moved
     with truth_of(template.library) as txn:
@@ -171,7 +144,7 @@ def _name(txn: Any, image_id: int) -> str:
 
 
 @pytest.mark.long
-def test_a_dry_run_compares_and_the_library_goes_on_by_the_old_model(home: Home) -> None:
+def test_a_dry_run_compares_and_the_library_goes_on_by_the_old_model(home: TwoModelsHome) -> None:
     before = home.says()
 
     told = home.json("reembed", "--pack", OTHER, "--dry-run")
@@ -186,8 +159,8 @@ def test_a_dry_run_compares_and_the_library_goes_on_by_the_old_model(home: Home)
 
 
 @pytest.mark.long
-def test_discarding_leaves_the_library_as_it_was(home: Home) -> None:
-    home.nest_run("reembed", "--pack", OTHER, "--dry-run")
+def test_discarding_leaves_the_library_as_it_was(home: TwoModelsHome) -> None:
+    home.run("reembed", "--pack", OTHER, "--dry-run")
 
     assert home.json("reembed", "--discard") == {"discarded": OTHER}
 
@@ -195,12 +168,12 @@ def test_discarding_leaves_the_library_as_it_was(home: Home) -> None:
     with truth_of(home.library) as txn:
         assert len(txn.beside().face_ids()) == 0
         assert txn.beside().faces.count() == 0
-    home.nest_run("reembed", "--switch", expect=1)
+    home.run("reembed", "--switch", expect=1)
 
 
 @pytest.mark.long
-def test_the_way_back_reads_only_what_came_since(home: Home) -> None:
-    home.nest_run("reembed", "--pack", OTHER)
+def test_the_way_back_reads_only_what_came_since(home: TwoModelsHome) -> None:
+    home.run("reembed", "--pack", OTHER)
     paint(home.inbox / "late.png", [ALICE], 900)
     home.sort()
     assert (home.library / "Alice" / "late.png").exists()
@@ -227,7 +200,7 @@ def in_its_place(image: Path, content: bytes) -> bytes:
     return old
 
 
-def test_images_that_cannot_be_read_ask_first_and_their_faces_stay_who_they_are(home: Home) -> None:
+def test_images_that_cannot_be_read_ask_first_and_their_faces_stay_who_they_are(home: TwoModelsHome) -> None:
     before, image = home.says(), home.library / "Bob" / "bob-0.png"
     content = in_its_place(image, b"rot")
 
@@ -240,15 +213,15 @@ def test_images_that_cannot_be_read_ask_first_and_their_faces_stay_who_they_are(
     after = home.says()
     assert before["faces"].items() <= after["faces"].items()
     home.must_be_clean()
-    home.nest_run("recluster")
+    home.run("recluster")
     assert home.says()["faces"] == after["faces"]
 
 
 @pytest.mark.long
-def test_an_image_that_is_whole_again_is_read_by_the_next_try(home: Home) -> None:
+def test_an_image_that_is_whole_again_is_read_by_the_next_try(home: TwoModelsHome) -> None:
     image = home.library / "Bob" / "bob-0.png"
     content = in_its_place(image, b"rot")
-    home.nest_run("reembed", "--pack", OTHER, expect=1)
+    home.run("reembed", "--pack", OTHER, expect=1)
     in_its_place(image, content)
 
     told = home.json("reembed", "--pack", OTHER)
@@ -259,7 +232,7 @@ def test_an_image_that_is_whole_again_is_read_by_the_next_try(home: Home) -> Non
 
 
 @pytest.mark.long
-def test_an_image_that_was_written_over_is_not_taken_for_the_one_we_knew(home: Home) -> None:
+def test_an_image_that_was_written_over_is_not_taken_for_the_one_we_knew(home: TwoModelsHome) -> None:
     other = paint(home.library.parent / "other.png", [CARL], 999).read_bytes()
     in_its_place(home.library / "Bob" / "bob-0.png", other)
 
@@ -268,8 +241,64 @@ def test_an_image_that_was_written_over_is_not_taken_for_the_one_we_knew(home: H
     assert told["beside"]["found"]["unread_images"] == 1
 
 
-def test_the_daemon_sorts_on_takes_what_comes_along_and_switches_in_place(
+def saved_anew(path: Path) -> bytes:
+    """Write the same picture in other bytes, as an editor does; returns them."""
+    said, staged = PngInfo(), path.with_name(f".{path.name}.tmp")
+    said.add_text("Comment", "edited")
+    with Image.open(path) as image:
+        image.save(staged, "PNG", pnginfo=said)
+    staged.replace(path)
+    return path.read_bytes()
+
+
+def test_images_edited_before_the_move_and_not_noticed_yet_are_read_and_stay_who_they_are(home: Home) -> None:
+    before, places = home.says(), ["Bob/bob-1.png", "Alice/both.png"]
+    edits = {place: saved_anew(home.library / place) for place in places}
+
+    told = home.json("reembed", "--pack", OTHER)
+
+    assert told["in_use"] == OTHER
+    with truth_of(home.library) as txn:
+        assert all(record.founder for _, record in txn.faces.items())  # none is a stand-in
+    after = home.says()
+    assert before["faces"].items() <= after["faces"].items()
+    assert (after["persons"], after["decisions"]) == (before["persons"], before["decisions"])
+    home.must_be_clean()
+    assert {place: (home.library / place).read_bytes() for place in places} == edits
+    assert (home.library / "Bob" / "both.png").read_bytes() == edits["Alice/both.png"]
+
+
+def test_images_edited_while_the_daemon_moves_lose_neither_the_edit_nor_a_decision(
     home: Home, start: Callable[..., Daemon]
+) -> None:
+    home.config.write_text(CALM + "[folders]\nsettle_s = 0.2\n")
+    before = home.says()
+    daemon = start("--config", home.config, "--inbox", home.inbox, "--library", home.library, command=NUMBERED)
+    daemon.wait_for("ready")
+    edits = {}
+    begun = threading.Thread(target=home.json, args=("reembed", "--pack", OTHER, "--dry-run"))
+    begun.start()
+    for place in ("Bob/bob-1.png", "Alice/both.png", "Bob/bob-2.png", "Alice/alice-1.png"):
+        edits[place] = saved_anew(home.library / place)
+    begun.join(60)
+    daemon.wait_for("image_edited", count=len(edits))
+
+    edits["Bob/bob-0.png"] = saved_anew(home.library / "Bob/bob-0.png")  # read already
+    assert home.json("reembed", "--switch")["in_use"] == OTHER
+
+    daemon.wait_for("model_switched")
+    daemon.wait_for("image_edited", count=len(edits))
+    after = home.says()
+    assert before["faces"].items() <= after["faces"].items()
+    assert (after["persons"], after["decisions"]) == (before["persons"], before["decisions"])
+    assert {place: (home.library / place).read_bytes() for place in edits} == edits
+    home.must_be_clean()
+    assert daemon.events("image_not_reembedded") == []
+    assert daemon.end() == 0
+
+
+def test_the_daemon_sorts_on_takes_what_comes_along_and_switches_in_place(
+    home: TwoModelsHome, start: Callable[..., Daemon]
 ) -> None:
     daemon = start("--config", home.config, "--inbox", home.inbox, "--library", home.library, command=NUMBERED)
     daemon.wait_for("ready")
@@ -297,7 +326,7 @@ def test_the_daemon_sorts_on_takes_what_comes_along_and_switches_in_place(
     assert model_of(home.library) == (OTHER, OTHER_D)
 
 
-def test_a_configuration_that_names_another_pack_is_refused_with_the_command_that_moves(home: Home) -> None:
+def test_a_configuration_that_names_another_pack_is_refused_with_the_command_that_moves(home: TwoModelsHome) -> None:
     home.config.write_text(CALM + f'[faces]\npack = "{OTHER}"\n')
 
     refused = home.sort(expect=1)
@@ -306,19 +335,19 @@ def test_a_configuration_that_names_another_pack_is_refused_with_the_command_tha
 
 
 @pytest.mark.long
-def test_a_library_holds_two_models_at_most(home: Home) -> None:
-    assert "already" in home.nest_run("reembed", "--pack", FIRST, expect=1).err
-    assert "no model pack" in home.nest_run("reembed", "--pack", "none", expect=2).err
-    assert "no other model" in home.nest_run("reembed", "--switch", expect=1).err
-    assert "one model only" in home.nest_run("reembed", "--discard", expect=1).err
-    home.nest_run("reembed", "--switch", "--discard", expect=2)
+def test_a_library_holds_two_models_at_most(home: TwoModelsHome) -> None:
+    assert "already" in home.run("reembed", "--pack", FIRST, expect=1).err
+    assert "no model pack" in home.run("reembed", "--pack", "none", expect=2).err
+    assert "no other model" in home.run("reembed", "--switch", expect=1).err
+    assert "one model only" in home.run("reembed", "--discard", expect=1).err
+    home.run("reembed", "--switch", "--discard", expect=2)
 
 
 @pytest.mark.long
 def test_a_library_of_an_older_versions_model_is_moved_to_todays(tmp_path: Path, nest: Nest) -> None:
     with tarfile.open(Path(__file__).parents[1] / "data" / "library-schema-1.tar.xz") as archive:
         archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # type: ignore[arg-type]
-    home = Home(tmp_path, nest)
+    home = TwoModelsHome(tmp_path, nest)
     before = home.json("people")
     if model_of(home.library)[0] == pack_of(Config().faces).fingerprint:
         pytest.skip("it is of today's model")
@@ -332,14 +361,14 @@ def test_a_library_of_an_older_versions_model_is_moved_to_todays(tmp_path: Path,
     home.must_be_clean()
 
 
-def test_forget_reaches_both_models_and_the_face_is_not_found_again(home: Home) -> None:
-    home.nest_run("reembed", "--pack", OTHER, "--dry-run")
+def test_forget_reaches_both_models_and_the_face_is_not_found_again(home: TwoModelsHome) -> None:
+    home.run("reembed", "--pack", OTHER, "--dry-run")
 
-    home.nest_run("forget", "Bob", "--yes")
+    home.run("forget", "Bob", "--yes")
 
     assert traces_of(home, BOB) == []
     home.must_be_clean()
-    home.nest_run("reembed", "--pack", OTHER)
+    home.run("reembed", "--pack", OTHER)
     assert traces_of(home, BOB) == []
     with truth_of(home.library) as txn:
         both = next(image for _, image in txn.images.items() if image.closed and len(image.face_ids) == 1)
@@ -348,19 +377,19 @@ def test_forget_reaches_both_models_and_the_face_is_not_found_again(home: Home) 
 
 
 @pytest.mark.long
-def test_forget_before_a_move_lets_no_face_of_the_image_come_back(home: Home) -> None:
-    home.nest_run("forget", "Bob", "--yes")
+def test_forget_before_a_move_lets_no_face_of_the_image_come_back(home: TwoModelsHome) -> None:
+    home.run("forget", "Bob", "--yes")
 
-    home.nest_run("reembed", "--pack", OTHER)
+    home.run("reembed", "--pack", OTHER)
 
     assert traces_of(home, BOB) == []
     home.must_be_clean()
-    home.nest_run("forget", "Alice", "--yes")
+    home.run("forget", "Alice", "--yes")
     assert [line for line in traces_of(home, ALICE) if ": 3 by" not in line] == []  # that one is Carl, a human said
     home.must_be_clean()
 
 
-def traces_of(home: Home, person: int) -> list[str]:
+def traces_of(home: TwoModelsHome, person: int) -> list[str]:
     """Pieces of a person's vectors, by either model, in the files of the state folder."""
     vectors = {(number, d): vector_of(person, number, d) for number in [*range(304), 900] for d in (D, OTHER_D)}
     pieces = {
@@ -385,15 +414,17 @@ QUICK = {("faces_kept", "after"), ("model_switched", "after")}
 @pytest.mark.parametrize(
     ("step", "when"), [case if case in QUICK else pytest.param(*case, marks=pytest.mark.long) for case in CASES]
 )
-def test_a_kill_at_any_step_costs_nothing(step: str, when: str, home: Home, moved: tuple[Home, dict[str, Any]]) -> None:
-    killed = home.nest_run(
+def test_a_kill_at_any_step_costs_nothing(
+    step: str, when: str, home: TwoModelsHome, moved: tuple[TwoModelsHome, dict[str, Any]]
+) -> None:
+    killed = home.run(
         "reembed", "--pack", OTHER, expect=None, arm={"step": step, "when": when, "nth": 2 if step in TWICE else 1}
     )
     assert (killed.happened, killed.code) == (True, -signal.SIGKILL), killed.err
     home.must_be_clean()
 
     if home.told()["in_use"] != OTHER:
-        home.nest_run("reembed", "--pack", OTHER)
+        home.run("reembed", "--pack", OTHER)
 
     assert home.told()["in_use"] == OTHER
     assert home.says() == moved[1]

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from intake import status_of
 from process import Daemon, as_json, drop, files_below, organizer
 from support import wait_until
+from survival import Nest
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_a_proposal_is_shown_applied_and_rolled_back_to_the_last_byte(
     assert tree(library) == before
     applied = as_json("recluster", "--apply", "--library", library)
     assert applied["state"] == "applied"
-    wait_until(lambda: as_json("status", "--library", library)["pending"] == 0, within_s=30)
+    wait_until(lambda: status_of(library)["pending"] == 0, within_s=30)
     assert tree(library) != before
     assert as_json("recluster", "--rollback", "--library", library)["rolled_back"] == [applied["run_id"]]
     assert tree(library) == before
@@ -115,7 +117,12 @@ def test_every_face_is_explained(library: Path) -> None:
     assert "is Ada" in told
 
 
-def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: Path) -> None:
+def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: Path, nests: list[Nest]) -> None:
+    def refused(*words: str | Path, expect: int = 1) -> str:
+        ended = nests[0].run(*words, "--library", library)
+        assert ended.code == expect, ended
+        return ended.err
+
     stranger = tmp_path / "stranger.jpg"
     stranger.write_bytes(b"not in the library")
 
@@ -129,11 +136,11 @@ def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: 
         (("split", "1", "--into", "90"), "too few to split"),
         (("name", "1", "77"), "a number means a person by its id"),
     ]:
-        assert sentence in organizer(*arguments, "--library", library, expect=1).stderr
-    organizer("recluster", "--apply", "--propose", "--library", library, expect=2)
-    assert "not the number of a run" in organizer("recluster", "--rollback=x", "--library", library, expect=2).stderr
-    assert "no file" in organizer("reject", library / "gone.jpg", "--library", library, expect=2).stderr
-    assert "name is missing" in organizer("assign", "1", stranger, "--new", "--library", library, expect=2).stderr
+        assert sentence in refused(*arguments)
+    refused("recluster", "--apply", "--propose", expect=2)
+    assert "not the number of a run" in refused("recluster", "--rollback=x", expect=2)
+    assert "no file" in refused("reject", library / "gone.jpg", expect=2)
+    assert "name is missing" in refused("assign", "1", stranger, "--new", expect=2)
 
 
 def test_a_running_daemon_takes_decisions_and_a_kill_loses_none(library: Path, start: Callable[..., Daemon]) -> None:

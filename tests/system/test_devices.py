@@ -15,6 +15,7 @@ import pytest
 import tiny
 from numbered import paint
 from process import files_below, organizer
+from support import Notes
 
 from face_organizer.adapters import choice
 from face_organizer.adapters.models import load_pack
@@ -29,19 +30,6 @@ from face_organizer.errors import ModelError
 from face_organizer.facts import Gpu
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.timing import Timings
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
-
-    warning = error = info
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.lines if name == event]
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,22 @@ needs_exiftool = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def library(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def sorted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Person 1 on four pictures, person 2 on three, both on one more."""
+    folder = tmp_path_factory.mktemp("sorted")
     for number, people in enumerate([(1,), (1,), (1,), (1,), (2,), (2,), (2,), (1, 2)]):
-        paint(tmp_path / "inbox" / f"{number}.png", people, number)
-    arguments = ("run", "--once", "--inbox", tmp_path / "inbox", "--library", tmp_path / "library")
+        paint(folder / "inbox" / f"{number}.png", people, number)
+    arguments = ("run", "--once", "--inbox", folder / "inbox", "--library", folder / "library")
     organizer(*arguments, command=NUMBERED)
-    return tmp_path / "library"
+    return folder / "library"
+
+
+@pytest.fixture
+def library(sorted_once: Path, tmp_path: Path) -> Path:
+    """One of its own, an empty inbox beside it."""
+    (tmp_path / "inbox").mkdir()
+    return Path(shutil.copytree(sorted_once, tmp_path / "library", symlinks=True))
 
 
 def regions(file: Path) -> dict[str, list[float]]:

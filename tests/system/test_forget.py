@@ -3,7 +3,6 @@ kill at each step. Pictures are numbers (numbered.py)."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
@@ -11,27 +10,36 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import pytest
+from homes import Home
 from numbered import paint, vector_of
 from process import NUMBERED, Daemon, environment, files_below
 from steps import FORGETTING
-from survival import Ended, Nest
+from survival import Nest
+
+from face_organizer.config import STATE_FOLDER
 
 ALICE, BOB, CARL = 11, 12, 13
 NAME, OTHER_NAME = "Alice-Quellenhofer", "Quellwasser"
 OWN, TOGETHER = 6, 2
 
 
-class Home:
-    """A library in which Alice has a name, a history, pictures of her own and some with Bob."""
+class AlicesHome(Home):
+    """A library in which Alice has a name, a history, pictures of her own and some with Bob.
+
+    numbers: who is in each picture, by its name, and the picture's number."""
 
     def __init__(self, folder: Path, nest: Nest) -> None:
-        self.nest = nest
-        self.inbox, self.library = folder / "inbox", folder / "library"
-        self.state = self.library / ".face-organizer"
+        super().__init__(folder, nest)
+        self.state = self.library / STATE_FOLDER
         self.numbers: dict[str, tuple[list[int], int]] = {}
+
+    def copy(self, folder: Path) -> Self:
+        copy = super().copy(folder)
+        copy.numbers = self.numbers
+        return copy
 
     def drop(self) -> None:
         for number in range(OWN):
@@ -46,26 +54,6 @@ class Home:
         paint(self.inbox / name, people, number)
         self.numbers[name] = people, number
 
-    def sort(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [*NUMBERED, "run", "--once", "--inbox", str(self.inbox), "--library", str(self.library), *arguments],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-
-    def run(self, *arguments: str | Path, expect: int = 0) -> Ended:
-        """A command, in a process of its own that has its imports done."""
-        ended = self.nest.run(*arguments, "--library", self.library)
-        assert ended.code == expect, (ended.code, ended.out, ended.err)
-        return ended
-
-    def json(self, *arguments: str | Path) -> Any:
-        return json.loads(self.run(*arguments, "--json").out)
-
     def decide(self) -> None:
         """Everything that leaves traces: names, a merge, a rejection, an undo, runs."""
         alice, bob = (self.person(name) for name in ("solo-alice-0.png", "bob-0.png"))
@@ -79,10 +67,6 @@ class Home:
             ("undo",),
         ):
             self.run(*words)
-
-    def person(self, name: str) -> str:
-        (place,) = [path for path in files_below(self.library) if path.name == name]
-        return place.parts[0]
 
     def vectors(self, person: int) -> Iterator[tuple[str, bytes]]:
         for name, (people, number) in self.numbers.items():
@@ -111,15 +95,8 @@ def pieces(vector: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 @pytest.fixture(scope="module")
-def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
-    made = Nest(tmp_path_factory.mktemp("nest"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> Home:
-    home = Home(tmp_path_factory.mktemp("home"), nest)
+def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> AlicesHome:
+    home = AlicesHome(tmp_path_factory.mktemp("home"), nest)
     home.drop()
     home.sort()
     home.decide()
@@ -127,16 +104,11 @@ def template(tmp_path_factory: pytest.TempPathFactory, nest: Nest) -> Home:
 
 
 @pytest.fixture
-def home(template: Home, tmp_path: Path, nest: Nest) -> Home:
-    """A copy: the inbox is a note in it, and is not looked at again."""
-    copy = Home(tmp_path, nest)
-    copy.numbers = template.numbers
-    subprocess.run(["cp", "-a", str(template.library), str(copy.library)], check=True)
-    copy.inbox.mkdir()
-    return copy
+def home(template: AlicesHome, tmp_path: Path) -> AlicesHome:
+    return template.copy(tmp_path)
 
 
-def must_be_forgotten(home: Home) -> None:
+def must_be_forgotten(home: AlicesHome) -> None:
     assert home.traces() == []
     people = home.json("people")
     assert [person["name"] for person in people if NAME in person["name"]] == []
@@ -149,13 +121,13 @@ def must_be_forgotten(home: Home) -> None:
     assert bob["faces"] == OWN + TOGETHER
 
 
-def test_the_search_finds_her_before_she_is_forgotten(home: Home) -> None:
+def test_the_search_finds_her_before_she_is_forgotten(home: AlicesHome) -> None:
     told = home.traces()
     assert {line.split(" in ")[0] for line in told} >= {NAME, OTHER_NAME, "solo-alice-1.png", "vector of both-0.png"}
     assert any(line.endswith("faces.faiss") for line in told)
 
 
-def test_forget_leaves_no_trace_and_the_images_stay(home: Home) -> None:
+def test_forget_leaves_no_trace_and_the_images_stay(home: AlicesHome) -> None:
     before = {path.name: (home.library / path).read_bytes() for path in files_below(home.library)}
 
     found = home.json("forget", NAME, "--yes")
@@ -172,7 +144,7 @@ def test_forget_leaves_no_trace_and_the_images_stay(home: Home) -> None:
     assert "Bob" in home.json("undo")["says"]
 
 
-def test_asked_for_it_deletes_the_images_that_show_nobody_else(home: Home) -> None:
+def test_asked_for_it_deletes_the_images_that_show_nobody_else(home: AlicesHome) -> None:
     before = {path.name for path in files_below(home.library)}
 
     home.run("forget", NAME, "--images", "--yes")
@@ -184,7 +156,7 @@ def test_asked_for_it_deletes_the_images_that_show_nobody_else(home: Home) -> No
     assert home.json("check")["findings"] == []
 
 
-def test_what_stands_in_the_place_of_an_image_is_not_deleted(home: Home) -> None:
+def test_what_stands_in_the_place_of_an_image_is_not_deleted(home: AlicesHome) -> None:
     place = home.library / NAME / "solo-alice-3.png"
     folder = place.parent
     place.unlink()
@@ -196,7 +168,7 @@ def test_what_stands_in_the_place_of_an_image_is_not_deleted(home: Home) -> None
 
 
 def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
-    home: Home, start: Callable[..., Daemon]
+    home: AlicesHome, start: Callable[..., Daemon]
 ) -> None:
     daemon = start("--inbox", home.inbox, "--library", home.library, command=NUMBERED)
     daemon.wait_for("ready")
@@ -216,7 +188,7 @@ def test_the_running_daemon_forgets_goes_on_and_takes_nothing_in_again(
 
 
 @pytest.mark.parametrize("pictures", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_dropped_again_her_pictures_are_new_and_nobody_decides_anything(pictures: int, home: Home) -> None:
+def test_dropped_again_her_pictures_are_new_and_nobody_decides_anything(pictures: int, home: AlicesHome) -> None:
     home.json("forget", NAME, "--yes")
     decided = home.json("history")
     for number in range(pictures):
@@ -228,7 +200,7 @@ def test_dropped_again_her_pictures_are_new_and_nobody_decides_anything(pictures
     assert NAME not in {person["folder"] for person in home.json("people")}
 
 
-def test_ids_are_not_given_again(home: Home) -> None:
+def test_ids_are_not_given_again(home: AlicesHome) -> None:
     alice = next(p for p in home.json("people") if p["name"] == NAME)["person_id"]
     home.json("forget", NAME, "--yes")
     for number in range(3):
@@ -242,7 +214,7 @@ def test_ids_are_not_given_again(home: Home) -> None:
 
 @pytest.mark.parametrize("placement", ["symlink", pytest.param("copy", marks=pytest.mark.long)])
 def test_what_stays_in_the_inbox_is_not_taken_in_again(placement: str, tmp_path: Path, nest: Nest) -> None:
-    home = Home(tmp_path, nest)
+    home = AlicesHome(tmp_path, nest)
     home.drop()
     home.sort("--placement", placement)
     home.run("name", home.person("solo-alice-0.png"), NAME)
@@ -256,7 +228,7 @@ def test_what_stays_in_the_inbox_is_not_taken_in_again(placement: str, tmp_path:
     assert home.json("check")["findings"] == []
 
 
-def test_it_asks_first_and_says_what_goes(home: Home) -> None:
+def test_it_asks_first_and_says_what_goes(home: AlicesHome) -> None:
     assert "--yes" in home.run("forget", NAME, expect=2).err
     assert home.traces()
 
@@ -275,7 +247,7 @@ def test_it_asks_first_and_says_what_goes(home: Home) -> None:
     assert home.traces()
 
 
-def test_copies_of_older_versions_go_too(home: Home) -> None:
+def test_copies_of_older_versions_go_too(home: AlicesHome) -> None:
     copy = home.state / "truth-schema-2-backup"
     copy.mkdir()
     (copy / "data.mdb").write_bytes((home.state / "truth" / "data.mdb").read_bytes())
@@ -301,11 +273,11 @@ QUICK = {
 @pytest.mark.parametrize(
     ("step", "when"), [case if case in QUICK else pytest.param(*case, marks=pytest.mark.long) for case in CASES]
 )
-def test_a_kill_at_any_step_leaves_her_known_or_the_next_start_forgets_her(step: str, when: str, home: Home) -> None:
+def test_a_kill_at_any_step_leaves_her_known_or_the_next_start_forgets_her(
+    step: str, when: str, home: AlicesHome
+) -> None:
     nth = 2 if step == "truth_swapped" else 1  # the first is that of the opening
-    killed = home.nest.run(
-        "forget", NAME, "--yes", "--library", home.library, arm={"step": step, "when": when, "nth": nth}
-    )
+    killed = home.run("forget", NAME, "--yes", expect=None, arm={"step": step, "when": when, "nth": nth})
     assert (killed.happened, killed.code) == (True, -signal.SIGKILL), killed.err
 
     is_known = any(person["name"] == NAME for person in home.json("people"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tarfile
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numbered import paint, vector_of
-from process import NUMBERED, as_json, environment, files_below
+from process import files_below
 from survival import Nest
 
 from face_organizer.adapters import schema as schema_module
@@ -39,13 +37,6 @@ def schema_in(folder: Path) -> int:
 
     with lmdb.open(str(folder), max_dbs=32, readonly=True, lock=False) as env, env.begin() as txn:
         return int(txn.get(b"schema", db=env.open_db(b"meta", txn)) or b"0")
-
-
-@pytest.fixture(scope="module")
-def nest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nest]:
-    made = Nest(tmp_path_factory.mktemp("nest"))
-    yield made
-    made.close()
 
 
 def test_every_older_schema_has_a_stored_library_and_a_migration() -> None:
@@ -83,28 +74,21 @@ def test_an_older_library_is_copied_then_opened_with_everything_in_it(schema: in
 
 
 @pytest.mark.parametrize("schema", OLDER)
-def test_an_older_library_goes_on_growing(schema: int, tmp_path: Path) -> None:
+def test_an_older_library_goes_on_growing(schema: int, tmp_path: Path, nest: Nest) -> None:
     library, inbox = unpacked(schema, tmp_path), tmp_path / "inbox"
     paint(inbox / "new.png", [3], 77)
 
-    done = subprocess.run(
-        [*NUMBERED, "run", "--once", "--json", "--inbox", str(inbox), "--library", str(library)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = nest.run("run", "--once", "--json", "--inbox", inbox, "--library", library)
 
-    if "holds embeddings of the model" in done.stderr:
-        assert done.returncode == 1  # another model's: nothing was touched
+    if "holds embeddings of the model" in done.err:
+        assert done.code == 1  # another model's: nothing was touched
         assert schema_in(library / ".face-organizer" / "truth") == schema
         return
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["images"] == 16
-    assert "store_migrated" in done.stderr
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["images"] == 16
+    assert "store_migrated" in done.err
     assert files_below(inbox) == []
-    assert as_json("check", "--library", library)["findings"] == []
+    assert json.loads(nest.run("check", "--library", library, "--json").out)["findings"] == []
 
 
 @pytest.mark.parametrize(

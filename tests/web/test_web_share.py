@@ -12,7 +12,7 @@ import pytest
 from browsing import CHANGES, Web
 from support import wait_until
 
-IMAGES, ASKERS = 200, 8
+IMAGES, ASKERS = 100, 8
 PATHS = ("/api/people", "/api/status", "/api/faces/1/thumbnail", "/api/outliers", "/metrics", "/openapi.json")
 
 
