@@ -201,6 +201,17 @@ def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(mo
     assert [line["device"] for line in log.of("device_refused")] == ["cuda:0"]
 
 
+def test_a_gpu_for_which_nothing_is_installed_is_told_with_what_is_used(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "read_driver", lambda: (None, (Gpu("Tesla P4", (6, 1)),)))
+
+    (used,) = open_devices(config(models_dir, "auto"), Notes())
+
+    assert used.name == "openvino"
+    assert used.notices[0].startswith("Tesla P4 is not used: CUDA is not installed. `face-organizer doctor`")
+
+
 def test_every_status_says_that_the_processor_stands_in_for_a_gpu(models_dir: Path, tmp_path: Path) -> None:
     faces = FacesConfig(devices="cuda:0", allow_cpu_fallback=True, models_dir=str(models_dir))
     settings = Config(inbox=str(tmp_path / "inbox"), library=str(tmp_path / "library"), people="auto", faces=faces)
