@@ -144,6 +144,24 @@ def test_a_library_of_cuda_says_its_version_itself(monkeypatch: pytest.MonkeyPat
     assert [version_told(path) for path in paths] == ["9.10.2", "12.9", "10.13.3", "", ""]
 
 
+def test_where_nvidias_tool_is_at_hand_the_code_in_a_library_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, named = tmp_path / "cuobjdump", "ELF file    {}: libcudnn_ops.{}.{}.cubin"
+    lines = [named.format(row, row, sm) for row, sm in enumerate(("sm_61", "sm_60", "sm_61", "sm_90a", "sm_120f"), 1)]
+    tool.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(lines) + "\nEND\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    seen, other = (examining._library(f"/nvidia/{name}", "") for name in ("libcudnn_ops.so.9", "libcudart.so.12"))
+    tool.write_text("#!/bin/sh\nexit 1\n")
+    failed = examining._library("/nvidia/libcudnn_ops.so.9", "9.10.2")
+
+    assert seen.capabilities == ((6, 0), (6, 1), (9, 0), (12, 0))
+    assert (other.capabilities, other.version) == (None, "12")
+    assert (failed.capabilities, failed.version) == (None, "9.10.2")
+
+
 def test_only_libraries_that_matter_are_read_from_a_process_map() -> None:
     maps = (
         "7f00-7f01 r-xp 00000000 fe:00 12 /usr/lib/x86_64-linux-gnu/libc.so.6\n"

@@ -352,7 +352,7 @@ def test_every_minute_in_which_something_was_seen_the_log_has_the_figures_of_eac
         asked.append(name)
         return {"utilisation_percent": 87, "temperature_c": 64} if name == "cuda:0" else {}
 
-    devices = [Device("cuda:0", [Eyes()]), Device("cpu", [Eyes()])]
+    devices = [Device("cuda:0", [Eyes()], "Tesla T4"), Device("cpu", [Eyes()])]
     hall.engine = Engine(lambda: devices, batch_max=4, linger_s=0.001, log=hall.log, gauge=gauge)
     hall.engine.start()
     hall.engine._measure(Minutes(1))  # type: ignore[arg-type]
@@ -371,6 +371,7 @@ def test_every_minute_in_which_something_was_seen_the_log_has_the_figures_of_eac
         assert line["images_per_s"] > 0
         assert 0 < line["batch_fill"] <= 1
         assert ("temperature_c" in line) == (line["device"] == "cuda:0")
+        assert line.get("card", "") == ("Tesla T4" if line["device"] == "cuda:0" else "")
 
 
 def test_an_empty_lane_is_a_lane(hall: Hall) -> None:

@@ -17,14 +17,15 @@ from numbered import paint
 from process import files_below, organizer
 from support import Notes
 
+from face_organizer.adapters import choice
 from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import steps_run
 from face_organizer.app import devices
-from face_organizer.app.devices import SPARE_WORKERS, open_devices
+from face_organizer.app.devices import GPU_WORKERS, SPARE_WORKERS, open_devices
 from face_organizer.app.figures import _devices, figures_of
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.proving import check_steps, expected_of
-from face_organizer.config import Config, FacesConfig
+from face_organizer.config import Config, FacesConfig, FlowConfig
 from face_organizer.errors import ModelError
 from face_organizer.facts import Gpu
 from face_organizer.pipeline.pulse import Pulses
@@ -71,6 +72,46 @@ def test_a_device_that_takes_long_to_open_is_not_taken_for_hung(
         assert hung == pulses.hung(300) == []
         now[0] += 301
         assert [each.thread for each in pulses.hung(300)] == ["main"]
+
+
+def test_every_gpu_that_the_driver_shows_is_opened_proven_and_named(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor's sessions stand in for theirs, and its steps for what they ran; all else is as with cards."""
+    gpus = (Gpu("Tesla T4", (7, 5)), Gpu("Tesla P4", (6, 1)))
+    asked: list[str] = []
+
+    def on_processor(opened: Any) -> Any:
+        def stand_in(pack: Any, device: str, **how: Any) -> Any:
+            asked.append(device)
+            return opened(pack, "cpu", **how)
+
+        return stand_in
+
+    for name in ("open_detectors", "open_recognisers", "open_attributes"):
+        monkeypatch.setattr(devices, name, on_processor(getattr(devices, name)))
+    on_card = {"CPUExecutionProvider": "CUDAExecutionProvider"}
+    monkeypatch.setattr(
+        devices, "steps_run", lambda session: {on_card[each]: ran for each, ran in steps_run(session).items()}
+    )
+    for module in (devices, choice):
+        monkeypatch.setattr(module, "read_driver", lambda: (None, gpus))
+    monkeypatch.setattr(choice, "is_offered", lambda kind: True)
+    log = Notes()
+
+    opened = open_devices(Config(faces=config(models_dir, "auto").faces, flow=FlowConfig(batch_max=2)), log)
+
+    assert [(each.name, each.card, len(each.workers)) for each in opened] == [
+        ("cuda:0", "Tesla T4", GPU_WORKERS),
+        ("cuda:1", "Tesla P4", GPU_WORKERS),
+    ]
+    assert asked == ["cuda:0"] * 3 + ["cuda:1"] * 3
+    assert [(line["device"], line["card"], line["similarity"]) for line in log.of("device_ready")] == [
+        ("cuda:0", "Tesla T4", 1.0),
+        ("cuda:1", "Tesla P4", 1.0),
+    ]
+    assert all(line["faces_per_s"] > 0 and "CUDAExecutionProvider" in line["steps"] for line in log.of("device_ready"))
+    assert not any(each.notices for each in opened)
 
 
 def test_the_answer_of_the_processor_is_kept_beside_the_packs(models_dir: Path) -> None:
@@ -158,6 +199,17 @@ def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(mo
     assert stand_in.name == "openvino"
     assert "cuda:0 is not used: detector.onnx does not run on cuda:0" in stand_in.notices[0]
     assert [line["device"] for line in log.of("device_refused")] == ["cuda:0"]
+
+
+def test_a_gpu_for_which_nothing_is_installed_is_told_with_what_is_used(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "read_driver", lambda: (None, (Gpu("Tesla P4", (6, 1)),)))
+
+    (used,) = open_devices(config(models_dir, "auto"), Notes())
+
+    assert used.name == "openvino"
+    assert used.notices[0].startswith("Tesla P4 is not used: CUDA is not installed. `face-organizer doctor`")
 
 
 def test_every_status_says_that_the_processor_stands_in_for_a_gpu(models_dir: Path, tmp_path: Path) -> None:

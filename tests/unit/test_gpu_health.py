@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from face_organizer.cli.doctor import _in_words
 from face_organizer.facts import Driver, Finding, Gpu, Library, Machine, Trial
 from face_organizer.health.diagnose import diagnose
 from face_organizer.health.gpu import gpu_findings
@@ -194,6 +195,17 @@ def test_code_seen_in_a_cudnn_counts_more_than_its_version() -> None:
     assert told(bare, whole) == []
 
 
+def test_code_seen_in_a_build_counts_more_than_its_version() -> None:
+    def told(version: str, *seen: tuple[int, int]) -> list[str]:
+        library = Library("libonnxruntime_providers_cuda.so", "/site-packages/onnxruntime/capi/x.so", "", seen or None)
+        trial = Trial("cuda:0", nodes={"CUDAExecutionProvider": 113}, libraries=(library,))
+        return [finding.name for finding in problems(machine(T4, CUDA_13, onnxruntime_gpu=version, trial=trial))]
+
+    assert told("1.31.1") == []
+    assert told("1.31.1", (8, 0), (9, 0)) == ["no_code_for_card"]
+    assert told("1.31.1", (7, 5)) == []
+
+
 def test_a_gpu_with_only_the_cpu_package_is_told() -> None:
     (finding,) = problems(machine(H100, CUDA_13, onnxruntime="1.32.0"))
 
@@ -293,6 +305,14 @@ def test_an_old_card_for_the_screen_does_not_decide_what_a_new_one_needs() -> No
     assert problems(facts) == []
 
 
+def test_the_doctor_shows_which_libraries_of_cuda_were_loaded_and_what_they_hold_code_for() -> None:
+    facts = machine(onnxruntime_gpu="1.26.0", nvidia_cudnn_cu12="9.10.2.21", trial=ON_GPU)
+    seen = replace(ON_GPU, libraries=(replace(CUDNN_9_10, capabilities=((9, 0), (6, 1), (6, 1))),))
+
+    assert f"    libcudnn.so.9 9.10.2.21: {CUDNN_9_10.path}" in _in_words(facts, [])
+    assert "libcudnn.so.9 9.10.2.21 (code for 6.1, 9.0): /site" in _in_words(replace(facts, trials=(seen,)), [])
+
+
 def test_a_cure_calls_the_pip_and_the_scripts_of_this_installation() -> None:
     facts = replace(machine(H100, CUDA_13, onnxruntime="1.32.0"), pip="/opt/fo/.venv/bin/python -m pip")
     checkout = replace(facts, checkout="/opt/fo")
@@ -308,6 +328,8 @@ def test_a_cure_calls_the_pip_and_the_scripts_of_this_installation() -> None:
         "/opt/fo/.venv/bin/python -m pip uninstall -y onnxruntime",
         "/opt/fo/scripts/setup --anew cuda",
     ]
+    in_container = replace(facts, container=True, device_files=("/dev/nvidia0",))
+    assert cure(in_container)[1] == "docker build --target cuda -t face-organizer ."
     on_tensorrt = replace(checkout, devices_wanted="tensorrt", packages={"onnxruntime-gpu": "1.31.1"})
     missing = next(finding for finding in diagnose(on_tensorrt) if finding.name == "tensorrt_missing")
     assert missing.cure == "/opt/fo/.venv/bin/python -m pip install --editable '/opt/fo[tensorrt]'"

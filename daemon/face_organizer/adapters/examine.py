@@ -187,7 +187,7 @@ def _library(path: str, version: str) -> Library:
 def _capabilities(path: str) -> tuple[Capability, ...] | None:
     """The native code in a library, where NVIDIA's cuobjdump is at hand to look."""
     tool = shutil.which("cuobjdump")
-    if tool is None or "libcudnn" not in path:
+    if tool is None or not any(name in path for name in ("libcudnn", "libonnxruntime_providers_cuda")):
         return None
     try:
         told = subprocess.run([tool, "--list-elf", path], capture_output=True, text=True, timeout=60, check=False)

@@ -125,13 +125,16 @@ class _Opener:
         check_steps(name, steps[0])
         for others in steps[1:]:
             check_steps(detector_device(name), others)
+        gpus = read_driver()[1] if is_gpu(name) else ()
+        card = gpus[number_of(name)].name if number_of(name) < len(gpus) else ""
         self._log.info(
             "device_ready",
             device=name,
+            **({"card": card} if card else {}),
             faces_per_s=round(speed_of(recognisers[0], self._pack, fully=is_gpu(name)), 1),
             similarity=round(similarity, 6),
             workers=workers,
             steps=told(steps),
             seconds=round(perf_counter() - began, 3),
         )
-        return Device(name, make_eyes(detectors, recognisers, faces, self._pack.traits, attributes))
+        return Device(name, make_eyes(detectors, recognisers, faces, self._pack.traits, attributes), card)

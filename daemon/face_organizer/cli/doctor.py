@@ -13,7 +13,7 @@ import click
 
 from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer
 from face_organizer.config import load_libraries
-from face_organizer.facts import Finding, Machine, Trial
+from face_organizer.facts import Finding, Library, Machine, Trial
 
 
 @main.command()
@@ -60,7 +60,12 @@ def _examined(machine: Machine) -> list[str]:
         f"GPUs: {cards}; driver: {driver.version or driver.problem if driver else 'none'}",
         f"model packs: {packs}",
     ]
-    lines += [f"{trial.device}: {_trial(trial)}" for trial in machine.trials]
+    for trial in machine.trials:
+        lines.append(f"{trial.device}: {_trial(trial)}")
+        if trial in machine.gpu_trials:
+            lines += [
+                f"    {f'{each.name} {each.version}'.strip()}{_code(each)}: {each.path}" for each in trial.libraries
+            ]
     lines += [
         f"{folder.role}: {folder.path}, {folder.kind or 'unknown file system'}"
         + ("" if folder.free_bytes is None else f", {folder.free_bytes / 1e9:,.1f} GB free")
@@ -72,6 +77,12 @@ def _examined(machine: Machine) -> list[str]:
         f"limits: {limits.inotify_watches} inotify watches, {limits.open_files} open files; "
         f"systemd: {machine.systemd or 'not here'}",
     ]
+
+
+def _code(library: Library) -> str:
+    """What it holds code for, where that could be seen."""
+    seen = sorted(set(library.capabilities or ()))
+    return f" (code for {', '.join(f'{major}.{minor}' for major, minor in seen)})" if seen else ""
 
 
 def _pack(machine: Machine, name: str) -> str:

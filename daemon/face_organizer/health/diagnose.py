@@ -22,19 +22,25 @@ def diagnose(machine: Machine) -> list[Finding]:
 
 
 def _as_called_here(cure: str, machine: Machine) -> str:
-    """With the pip of the Python that we run in, which is not the one that a shell finds. In a checkout its
-    scripts/setup takes away what is there and installs what fits together, pinned; the rest is installed from it, for
-    no registry has us."""
-    if machine.checkout:
-        cure = re.sub(r"pip install 'face-organizer\[([\w-]+)\]'", lambda found: _set_up(found[1], machine), cure)
+    """With the pip of the Python that we run in, which is not the one that a shell finds, and with what brings us: no
+    registry does."""
+    cure = EXTRA.sub(lambda found: _set_up(found[1], machine), cure)
     return re.sub(r"^pip ", f"{machine.pip} ", cure, flags=re.MULTILINE)
 
+
+EXTRA = re.compile(r"pip install 'face-organizer\[([\w-]+)\]'")
 
 PINNED = {"cpu": "cpu", "openvino": "cpu", "cuda": "cuda", "cuda12": "cuda-pascal", "cuda-pascal": "cuda-pascal"}
 """Extra -> the set of requirements that serves it; the one for Pascal is of CUDA 12, and serves later cards too."""
 
 
 def _set_up(extra: str, machine: Machine) -> str:
-    if extra in PINNED:
+    """What installs an extra: in a checkout its scripts/setup, which takes away what is there, in a container another
+    image."""
+    if machine.checkout and extra in PINNED:
         return f"{machine.checkout}/scripts/setup --anew {PINNED[extra]}"
-    return f"pip install --editable '{machine.checkout}[{extra}]'"
+    if machine.checkout:
+        return f"pip install --editable '{machine.checkout}[{extra}]'"
+    if machine.container and extra in PINNED:
+        return f"docker build --target {PINNED[extra]} -t face-organizer ."
+    return f"pip install 'face-organizer[{extra}]'"

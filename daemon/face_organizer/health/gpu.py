@@ -72,9 +72,9 @@ def cudnn(machine: Machine) -> Library | None:
     return next((each for each in _loaded(machine) if each.name.startswith("libcudnn.so")), None)
 
 
-def cudnn_code(machine: Machine) -> tuple[Capability, ...]:
-    """What is seen in any part of it: the library of that name only hands on to others, which hold the code."""
-    parts = [each.capabilities or () for each in _loaded(machine) if each.name.startswith("libcudnn")]
+def seen_code(machine: Machine, name: str) -> tuple[Capability, ...]:
+    """What is seen in all libraries whose names begin so. cuDNN's own hands on to its parts, which hold the code."""
+    parts = [each.capabilities or () for each in _loaded(machine) if each.name.startswith(name)]
     return tuple(capability for part in parts for capability in part)
 
 
@@ -150,7 +150,7 @@ def _gpu_package_alone(machine: Machine) -> Iterator[Finding]:
 
 def _no_code_for_card(machine: Machine) -> Iterator[Finding]:
     build, card = cuda_build(machine), weakest(machine)
-    if build is None or card is None or build.runs_on(card.capability):
+    if build is None or card is None or _serves(machine, build, card):
         return
     version = machine.packages["onnxruntime-gpu"]
     yield Finding(
@@ -161,6 +161,12 @@ def _no_code_for_card(machine: Machine) -> Iterator[Finding]:
         "setting can bring missing kernels back",
         ("pip uninstall -y onnxruntime-gpu\n" if card.capability >= MAXWELL else "") + _profile_for(machine, card),
     )
+
+
+def _serves(machine: Machine, build: Build, card: Gpu) -> bool:
+    """By the code that was seen in it, else by what is known of its version."""
+    seen = seen_code(machine, "libonnxruntime_providers_cuda")
+    return replace(build, native=seen).runs_on(card.capability) if seen else build.runs_on(card.capability)
 
 
 def _driver_too_old(machine: Machine) -> Iterator[Finding]:
@@ -218,9 +224,9 @@ def _cudnn_without_code(machine: Machine) -> Iterator[Finding]:
     card, build = weakest(machine), cuda_build(machine)
     if card is None or build is None or card.capability >= CUDNN_CAPABILITY_MIN or build.cudnn < 9:
         return
-    if not build.runs_on(card.capability):
+    if not _serves(machine, build, card):
         return  # another build is needed first, and brings its own
-    version, loaded, code = cudnn_version(machine), cudnn(machine), cudnn_code(machine)
+    version, loaded, code = cudnn_version(machine), cudnn(machine), seen_code(machine, "libcudnn")
     without_code = bool(code) and not runs_on(code, card.capability)
     if not without_code and not (version and parsed(version)[:3] > CUDNN_PASCAL_LAST[:3]):
         return

@@ -42,11 +42,13 @@ NAMED_MAX = 3
 
 @dataclass(eq=False)
 class Device:
-    """Something that runs networks. workers: a thread for each. cause: why it was retired, "" while it works. notices:
-    what its user should know, such as that it stands in for another, in sentences."""
+    """Something that runs networks. workers: a thread for each. card: a GPU's own name, "" for others. cause: why it
+    was retired, "" while it works. notices: what its user should know, such as that it stands in for another, in
+    sentences."""
 
     name: str
     workers: Sequence[See]
+    card: str = ""
     cause: str = ""
     notices: tuple[str, ...] = ()
     meter: Meter = field(init=False)
@@ -209,6 +211,7 @@ class Engine:
         return [
             {
                 "device": device.name,
+                **({"card": device.card} if device.card else {}),
                 "state": "retired" if device.cause else "working",
                 "working": 0 if device.cause else 1,
                 **device.meter.figures(),
