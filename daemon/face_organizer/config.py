@@ -33,7 +33,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file: unknown keys are refused, values are checked."""
 
 
-DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:\d+)?")
+DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:(0|[1-9][0-9]{0,2}))?")
 """Checked here: msgspec 0.22 frees a pattern twice where text with one, and lists of such text, are both allowed."""
 
 C = TypeVar("C", bound=Section)
@@ -200,7 +200,29 @@ def load_libraries(path: Path | None, listen: str | None = None, **overrides: An
         settings["web"] = {**web, "listen": listen or web.get("listen") or WEB_ADDRESS}
     if isinstance(settings.get("library"), list):
         return _by_name(where, settings, given)
-    return {"": _converted(where, "", settings | given, Config)}
+    return {"": _plainly(_converted(where, "", settings | given, Config))}
+
+
+def plain_path(path: Path) -> Path:
+    """The same path from the root, without "..": what leads up may lead through a link, so it is followed that far."""
+    parts = path.expanduser().absolute().parts
+    if ".." not in parts:
+        return Path(*parts)
+    up = len(parts) - parts[::-1].index("..")
+    return Path(*parts[:up]).resolve().joinpath(*parts[up:])
+
+
+def with_inbox_of(config: Config, before: Config) -> Config:
+    """Where both have the same inbox, spelt as it was before: by that its images are known."""
+    is_same = ".." in before.inbox_path.parts and plain_path(before.inbox_path) == plain_path(config.inbox_path)
+    return msgspec.structs.replace(config, inbox=before.inbox) if is_same else config
+
+
+def _plainly(config: Config) -> Config:
+    """With folders that can be shown to people wherever they are."""
+    folders = {key: getattr(config, key) for key in ("inbox", "library", "state_dir")}
+    plain = {key: str(plain_path(Path(path))) for key, path in folders.items() if ".." in Path(path).parts}
+    return msgspec.structs.replace(config, **plain)
 
 
 BOTH = "has both [[library]] tables and {} outside of them: give every library its own"
@@ -236,7 +258,7 @@ def _by_name(where: str, settings: dict[str, Any], given: Mapping[str, Any]) -> 
     for number, table in enumerate(tables, 1):
         own = _converted(where, f"[[library]] number {number}: ", table, LibraryConfig)
         fields = {key: getattr(own, key) for key in OWN}
-        config = msgspec.structs.replace(shared, **fields)
+        config = _plainly(msgspec.structs.replace(shared, **fields))
         name = own.name or config.library_path.name
         if name in libraries:
             raise ConfigError(f"{where}: two libraries are called {name}: give one a name = ...")

@@ -45,6 +45,8 @@ TRASHED = "trashed"
 would lie in OUTLIERS. Whoever gets the face, and an undo, replaces the assignment, and the reason with it."""
 
 SIDECAR_ENDING = ".xmp"
+SIDECAR_ENDINGS = (SIDECAR_ENDING, ".aae", ".json")
+"""In small letters. What other programs lay beside an image and know it by: Lightroom and digiKam, Apple, Google."""
 """What is called IMAGE.xmp tells of the image beside it, and is none itself."""
 
 
@@ -80,11 +82,13 @@ class InboxState:
 @dataclass(frozen=True, slots=True)
 class Lying:
     """Something that lies in the library. place: relative path; kind: "file", "link" (symbolic), "other", or "note": no
-    image by its name (Thumbs.db, a download under way)."""
+    image by its name (Thumbs.db, a download under way). changed_ns: when it was last changed, moved or linked, which
+    nobody can set (ctime); it says nothing of which it is."""
 
     place: str
     signature: Signature
     kind: str
+    changed_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

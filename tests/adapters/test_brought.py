@@ -156,6 +156,15 @@ def test_a_folder_without_a_detector_says_what_its_files_are(tmp_path: Path) -> 
         load_pack(str(tmp_path), tmp_path / "models")
 
 
+def test_who_names_the_folder_around_a_pack_is_told_which_it_is(tmp_path: Path) -> None:
+    inner = tiny.buffalo(tmp_path / "antelopev2" / "antelopev2")
+
+    with pytest.raises(ModelError, match=f"no .onnx file; there are some in {inner}"):
+        load_pack(str(inner.parent), tmp_path / "models")
+    with pytest.raises(ModelError, match=r"holds no \.onnx file\)"):
+        load_pack(str(tmp_path), tmp_path / "models")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a network", b"\x08\x07"])
 def test_a_file_that_is_no_network_is_named(tmp_path: Path, content: bytes) -> None:
     tiny.recogniser(tmp_path / "r.onnx")

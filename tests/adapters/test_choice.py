@@ -39,8 +39,22 @@ def test_auto_is_every_gpu_that_can_be_used_else_the_processor(
 
 def test_auto_says_that_cuda_was_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, ("cpu", "cuda"))
+    assert choose_devices(["auto"]).passed_over.startswith("CUDA is installed, and not used: the driver shows no GPU")
 
-    assert "the driver shows no GPU" in choose_devices(["auto"]).reason
+    monkeypatch.setattr(choice, "read_driver", lambda: (Driver(problem="CUDA_ERROR_UNKNOWN"), ()))
+    assert "CUDA_ERROR_UNKNOWN" in choose_devices(["auto"]).passed_over
+
+
+def test_auto_says_that_a_gpu_was_passed_over_unless_nothing_could_serve_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, ("cpu", "openvino"), gpus=2)
+    assert choose_devices(["auto"]).passed_over.startswith("Tesla T4 is not used: CUDA is not installed")
+    assert choose_devices(["openvino"]).passed_over == ""
+
+    monkeypatch.setattr(choice, "read_driver", lambda: (Driver(), (Gpu("GT 710", (3, 5)),)))
+    assert choose_devices(["auto"]).passed_over == ""
+
+    machine(monkeypatch, ("cpu", "openvino"))
+    assert choose_devices(["auto"]).passed_over == ""
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from watchdog.events import FileCreatedEvent, FileMovedEvent
 
 from face_organizer.adapters import attention, watching
 from face_organizer.adapters import inbox as inbox_module
-from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
+from face_organizer.adapters.inbox import FolderInbox, is_candidate_name, is_sidecar_name
 from face_organizer.adapters.watching import Hints
 from face_organizer.errors import DeniedError, GoneError, UnreadableError
 from face_organizer.types import ImageRef, InboxState, Signature
@@ -97,6 +97,12 @@ desktop.ini Desktop.ini Thumbs.db
 @pytest.mark.parametrize("name", TEMPORARY.split())
 def test_a_temporary_name_is_no_candidate(name: str) -> None:
     assert not is_candidate_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.jpg.xmp", "IMG_0001.AAE", "a.jpg.supplemental-metadata.json", "metadata.json"])
+def test_what_another_program_laid_beside_an_image_is_no_candidate(name: str) -> None:
+    assert not is_candidate_name(name) and is_sidecar_name(name)
+    assert not is_sidecar_name(f".{name}") and not is_sidecar_name(f"{name}.jpg")
 
 
 # walk and signature

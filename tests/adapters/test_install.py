@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from face_organizer.adapters import install
 from face_organizer.adapters.install import Place, Wish, carry_out, common, opened, socket_unit, steps, unit
 from face_organizer.app import machine
+from face_organizer.cli import main
 from face_organizer.errors import ConfigError, RequestError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,6 +205,20 @@ def test_a_single_librarys_state_elsewhere_can_be_written_too(settings: Path, tm
 
     assert f"ReadWritePaths={tmp_path}/a {tmp_path}/elsewhere/state\n" in told
     assert "/srv/face-organizer/inbox --library /srv/face-organizer/library" in said()
+
+
+def test_a_command_that_is_not_told_which_library_names_those_of_the_service(settings: Path, tmp_path: Path) -> None:
+    settings.write_text(
+        "\n".join(f'[[library]]\ninbox = "/srv/{n}/in"\nlibrary = "/srv/{n}/{n}"' for n in ("family", "clip"))
+    )
+    unsaid = CliRunner().invoke(main, ["people"])
+    unknown = CliRunner().invoke(main, ["people", "--library", str(tmp_path / "clip")])
+
+    assert (unsaid.exit_code, unknown.exit_code) == (2, 1)
+    assert "--library /srv/family/family\n    --library /srv/clip/clip" in unsaid.stderr
+    assert "the service has family in /srv/family/family, clip in /srv/clip/clip" in unknown.stderr
+    settings.write_text("")
+    assert "`run`" in CliRunner().invoke(main, ["people"]).stderr
 
 
 @pytest.mark.parametrize("mistake", ['inbox = "in"', 'state_dir = "~/state"', 'inbox = "/srv/out"'])

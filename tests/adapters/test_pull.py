@@ -228,6 +228,63 @@ def test_a_file_that_was_fetched_elsewhere_does_as_well(
         pulled(tmp_path / "other", str(tmp_path / "nothing.zip"))
 
 
+def test_a_zip_with_a_folder_in_it_and_what_else_antelopev2_holds_is_a_pack(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.buffalo(tmp_path / "given" / "antelopev2")
+    (folder / "w600k_r50.onnx").rename(folder / "glintr100.onnx")
+    (folder / "2d106det.onnx").rename(folder / "1k3d68.onnx")
+    tiny.recogniser(folder / "z_older.onnx", dimension=24)
+    tiny.scrfd(folder / "a_without_landmarks.onnx", landmarks=False)
+    (folder / "README.md").write_text("as it comes")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.mkdir("antelopev2")
+        archive.writestr("__MACOSX/antelopev2/._glintr100.onnx", b"what a Mac leaves behind")
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"antelopev2/{path.name}")
+    server.content = file.getvalue()
+    know(monkeypatch, server.content)
+
+    pulled(tmp_path, server.address)
+    pack = load_pack("buffalo_l", tmp_path)
+
+    assert (pack.detector_kind, pack.dimension, pack.traits.attributes is not None) == ("scrfd", 16, True)
+    assert verify_pack("buffalo_l", tmp_path) == []
+
+
+@pytest.mark.parametrize("given", ["cut", "longer", "folder", "page"])
+def test_a_file_that_is_not_the_pack_is_refused_by_what_is_wrong_with_it(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    know(monkeypatch, content)
+    path, sentence = tmp_path / "buffalo_l.zip", f"zip has {len(content):,}"
+    if given == "folder":
+        path.mkdir()
+        sentence = "is a folder"
+    else:
+        path.write_bytes({"cut": content[:-7], "longer": content + b"more", "page": b"<html>404</html>"}[given])
+
+    with pytest.raises(ModelError, match=sentence):
+        pulled(tmp_path / "models", str(path))
+
+    assert path.exists()
+    assert [each for each in (tmp_path / "models" / "pulled").iterdir() if each.is_dir()] == []
+
+
+def test_what_came_over_the_network_is_kept_when_a_file_does_not_do(server: Server, tmp_path: Path) -> None:
+    server.breaks_after = [2000] + [0] * pulling.TRIES
+    with pytest.raises(ModelError):
+        pulled(tmp_path, server.address)
+    with pytest.raises(ModelError, match="no file"):
+        pulled(tmp_path, str(tmp_path / "nothing.zip"))
+    server.asked.clear()
+
+    pulled(tmp_path, server.address)
+
+    assert server.asked == ["/zoo/buffalo_l.zip bytes=2000-"]
+
+
 def test_two_at_once_do_not_disturb_each_other(server: Server, tmp_path: Path) -> None:
     (tmp_path / "pulled").mkdir()
     with pulling.held(tmp_path / "pulled" / ".buffalo_l.zip.part"), pytest.raises(ModelError, match="another process"):

@@ -12,8 +12,9 @@ import tiny
 from face_organizer.adapters.examine import _packs
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.models import PULLED, known_addresses, load_pack
+from face_organizer.adapters.noted import libraries_noted, note_library
 from face_organizer.adapters.pull import held, part_of
-from face_organizer.adapters.remove import libraries_noted, note_library, remove_pack
+from face_organizer.adapters.remove import remove_pack
 from face_organizer.app import machine
 from face_organizer.app.opening import open_organizer
 from face_organizer.config import STATE_FOLDER, Config, FacesConfig
@@ -99,12 +100,13 @@ def test_libraries_are_noted_once_each_whatever_their_name(tmp_path: Path) -> No
     libraries = [tmp_path / "b", tmp_path / "a", Path("/srv/caf\udce9\n")]
 
     for library in libraries * 2:
-        note_library(tmp_path, library)
+        note_library(tmp_path, library, "buffalo_l")
+    note_library(tmp_path, tmp_path / "usual", "opencv-zoo")  # which nobody can remove
 
     assert libraries_noted(tmp_path) == sorted(libraries)
-    note_library(tmp_path / "file", libraries[0])
+    note_library(tmp_path / "file", libraries[0], "buffalo_l")
     (tmp_path / "other").write_bytes(b"")
-    note_library(tmp_path / "other", libraries[0])  # cannot be written: nobody remembers
+    note_library(tmp_path / "other", libraries[0], "buffalo_l")  # cannot be written: nobody remembers
 
 
 # with libraries

@@ -235,6 +235,17 @@ def test_the_counters_and_the_grid_move_while_images_come(visit: Callable[..., V
     served.settle()
 
 
+def test_that_the_processor_stands_in_for_a_gpu_is_on_every_view(visit: Callable[..., Visit], served: Served) -> None:
+    page = visit()
+    told = served.get("status") | {"notices": ["cuda:0 is not used: the driver shows no GPU"]}
+    page.page.route("**/api/status", lambda route: route.fulfill(json=told))
+    page.page.reload()
+
+    expect(page.find(".live .problem")).to_have_text("cuda:0 is not used: the driver shows no GPU")
+    page.go("map")
+    expect(page.find(".live .problem")).to_be_visible()
+
+
 def test_a_daemon_out_of_reach_is_told_and_waited_for(visit: Callable[..., Visit]) -> None:
     page = visit()
     page.foreseen = ("ERR_INTERNET_DISCONNECTED", "Failed to load resource")

@@ -15,6 +15,7 @@ from face_organizer.errors import DeviceError, ItemError, ModelError
 from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.engine import Device, Engine
 from face_organizer.pipeline.flow import Pipeline, Stage
+from face_organizer.pipeline.meter import SAMPLE_S, WINDOW
 from face_organizer.types import DecodedImage, ImageRef, SeenImage, Signature
 
 Images = list[DecodedImage]
@@ -240,6 +241,15 @@ def test_with_no_device_left_everybody_hears_why(hall: Hall) -> None:
         hall.engine.see(pictures("", 1))
 
 
+def test_what_the_last_device_failed_at_is_named(hall: Hall) -> None:
+    hall.open(Device("cuda:0", [dies("cuda:0", lambda names: "pic7" in names)]), batch_max=8, linger_s=5.0)
+    pipeline = hall.library([])
+    submit(pipeline, pictures("pic", 8))
+
+    with pytest.raises(ModelError, match=r"out of order \(at 'pic0', 'pic1', 'pic2' and 5 more\)$"):
+        pipeline.wait_empty(10)
+
+
 def test_an_image_that_brings_down_two_devices_is_named_and_spares_the_third(hall: Hall) -> None:
     devices = [Device(f"cuda:{n}", [dies(f"cuda:{n}", lambda names: "poison" in names)]) for n in range(3)]
     hall.open(*devices)
@@ -321,6 +331,46 @@ def test_figures_say_what_each_device_has_done_and_whether_it_still_does(hall: H
     assert well["images_per_s"] > 0
     assert 0 < well["batch_fill"] <= 1
     assert hall.engine.notices() == ["cuda:2 is not used: broken", "cuda:0 was retired: cuda:0: out of order"]
+
+
+class Minutes:
+    """An event that is never set until so many samples were taken, whose waits take no time."""
+
+    def __init__(self, minutes: int) -> None:
+        self.left = minutes * WINDOW
+
+    def wait(self, within_s: float) -> bool:
+        assert within_s == SAMPLE_S
+        self.left -= 1
+        return self.left < 0
+
+
+def test_every_minute_in_which_something_was_seen_the_log_has_the_figures_of_each_device(hall: Hall) -> None:
+    asked: list[str] = []
+
+    def gauge(name: str) -> dict[str, float]:
+        asked.append(name)
+        return {"utilisation_percent": 87, "temperature_c": 64} if name == "cuda:0" else {}
+
+    devices = [Device("cuda:0", [Eyes()]), Device("cpu", [Eyes()])]
+    hall.engine = Engine(lambda: devices, batch_max=4, linger_s=0.001, log=hall.log, gauge=gauge)
+    hall.engine.start()
+    hall.engine._measure(Minutes(1))  # type: ignore[arg-type]
+    assert hall.log.of("devices") == []
+    pipeline = hall.library([])
+    submit(pipeline, pictures("", 40))
+    pipeline.close()
+
+    hall.engine._measure(Minutes(3))  # type: ignore[arg-type]
+
+    lines = hall.log.of("devices")
+    seen = [device.name for device in devices if device.meter.figures()["images"]]
+    assert [line["device"] for line in lines] == seen
+    assert sum(line["images"] for line in lines) == 40
+    for line in lines:
+        assert line["images_per_s"] > 0
+        assert 0 < line["batch_fill"] <= 1
+        assert ("temperature_c" in line) == (line["device"] == "cuda:0")
 
 
 def test_an_empty_lane_is_a_lane(hall: Hall) -> None:

@@ -297,3 +297,21 @@ def test_what_was_not_understood_is_told_until_it_is_put_right(bench: Bench) -> 
     bench.after(31)
     assert bench.after(31) == ["name"]
     assert bench.hands.unclear() == []
+
+
+def test_a_duplicate_that_is_being_placed_is_no_copy_that_somebody_laid_there(bench: Bench) -> None:
+    with bench.desk.store.write() as txn:
+        file, image = txn.files.get(1), txn.images.get(1)
+        assert file is not None and image is not None
+        twin = txn.new_id("files")
+        txn.files.put(twin, replace(file, places=(), name=b"1.jpg"))
+        txn.images.put(1, replace(image, file_ids=(*image.file_ids, twin)))
+        txn.set_pending(twin, True)
+    path = bench.library / ANN / "1~2.jpg"
+    path.write_bytes((bench.library / ANN / "1.jpg").read_bytes())
+
+    assert bench.walker.walk().sightings == []
+
+    with bench.desk.store.write() as txn:
+        txn.set_pending(twin, False)
+    assert [each.file_id for each in bench.walker.walk().sightings] == [1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -24,7 +25,15 @@ from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Fill, Target
 from face_organizer.pipeline.reembed_switch import switch
-from face_organizer.types import NOBODY, AssignmentRecord, FileRecord, ImageRecord, PersonRecord, Signature
+from face_organizer.types import (
+    NOBODY,
+    AssignmentRecord,
+    FaceAttributes,
+    FileRecord,
+    ImageRecord,
+    PersonRecord,
+    Signature,
+)
 from face_organizer.vision.decode import content_digest, decode
 
 PEOPLE = (1, 2, 3)
@@ -60,7 +69,14 @@ def _enrol(txn: Any, path: Path, library: Path, person: int) -> None:
 
 
 class Bench:
-    """Everything that reembed works with. refuses: so many writes find a full disk."""
+    """Everything that reembed works with. refuses: so many writes find a full disk. follow: what is done about images
+    whose content is another; meanwhile: what happens between reading and writing."""
+
+    def follow(self, image_ids: Sequence[int]) -> None:
+        pass
+
+    def meanwhile(self) -> None:
+        pass
 
     def __init__(self, store: LmdbStore, library: Path) -> None:
         self.store, self.refuses = store, 0
@@ -71,6 +87,7 @@ class Bench:
             store,
             self.in_gallery,
             lambda path: read_now(library, library / path, 1 << 30),
+            lambda image_ids: self.follow(image_ids),
             log,
             Pulses(),
             pixels_max=1 << 30,
@@ -97,6 +114,7 @@ class Bench:
         if self.refuses:
             self.refuses -= 1
             raise NoRoomError("the disk is full")
+        self.meanwhile()
         return work()
 
 
@@ -120,6 +138,23 @@ def test_a_full_disk_stops_it_where_it_is_and_it_goes_on(bench: Bench) -> None:
     assert model is not None
     assert (model.state, model.images) == ("due", len(PEOPLE) * EACH)
     assert bench.reembed.due
+
+
+def test_what_only_the_other_pack_tells_of_a_face_is_known_after_the_switch(bench: Bench) -> None:
+    class Telling(Painted):
+        def __call__(self, *asked: Any) -> list[Any]:
+            told = FaceAttributes("female", 30)
+            seen = super().__call__(*asked)
+            return [replace(each, faces=tuple(replace(face, attributes=told) for face in each.faces)) for each in seen]
+
+    bench.target = replace(bench.target, open_eyes=lambda: [Telling("painted")])
+    bench.reembed.begin("painted")
+    bench.reembed._go_on(Event())
+
+    switch(bench.store, 20)
+
+    with bench.store.read() as txn:
+        assert {record.attributes for _, record in txn.faces.items()} == {FaceAttributes("female", 30)}
 
 
 def test_what_comes_after_the_comparison_is_read_and_joins_the_graph(bench: Bench, tmp_path: Path) -> None:
@@ -161,6 +196,61 @@ def test_a_face_that_was_not_seen_stands_where_its_person_stands_and_shapes_nobo
         assert min(float(stand_in @ other) for other in others) > 0.8
         assert txn.faces.get(EACH + 1).founder is False
         assert np.abs(txn.vectors_from()[1].astype(np.float32)[:-1] @ txn.vectors([12])[0]).max() < 0.6
+
+
+EDITED = b"edited".ljust(16, b".")
+
+
+def edit(store: LmdbStore, image_id: int, digest: bytes, *, times: int = 1) -> None:
+    """What pipeline/edits.py makes of an image that was saved anew, so many times as large."""
+    with store.write() as txn:
+        image = txn.images.get(image_id)
+        assert image is not None
+        size = {"width_px": image.width_px * times, "height_px": image.height_px * times}
+        former = tuple(dict.fromkeys((*image.former, image.digest)))
+        txn.images.put(image_id, replace(image, digest=digest, former=former, **size))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_image_that_is_edited_while_it_is_on_its_way_is_kept_in_its_new_size(bench: Bench, times: int) -> None:
+    bench.reembed.begin("painted", asks=True)
+
+    def meanwhile() -> None:
+        bench.meanwhile = lambda: None  # type: ignore[method-assign]
+        edit(bench.store, 2, EDITED, times=times)
+
+    bench.meanwhile = meanwhile  # type: ignore[method-assign]
+    bench.reembed._go_on(Event())
+
+    with bench.store.read() as txn:
+        model, (face_id,) = txn.models.get(1), txn.images.get(2).face_ids
+        assert txn.beside().face_ids().tolist() == txn.face_ids().tolist()
+        face = txn.beside().faces.get(face_id)
+    assert model is not None
+    assert model.found["unread_images"] == 0
+    assert face is not None
+    assert face.box == (0.0, 0.0, 1.0 * times, 1.0 * times)
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_an_edit_that_nobody_has_noticed_yet_is_followed_and_read(bench: Bench, tmp_path: Path, when: int) -> None:
+    """Before the image was to be read, or when it was."""
+    path = tmp_path / "p1/1.png"
+    path.write_bytes(path.read_bytes() + b"saved anew")
+    asked: list[Sequence[int]] = []
+
+    def follow(image_ids: Sequence[int]) -> None:
+        asked.append(image_ids)
+        if len(asked) == when:
+            edit(bench.store, 2, content_digest(path.read_bytes()))
+
+    bench.follow = follow  # type: ignore[method-assign]
+    bench.reembed.begin("painted")
+    bench.reembed._go_on(Event())
+
+    assert asked[1:] == [[2]] * (when - 1)
+    assert bench.reembed.due
+    assert "image_not_reembedded" not in bench.lines
 
 
 def test_a_pack_that_changed_since_it_was_begun_with_is_not_mixed_in(bench: Bench) -> None:

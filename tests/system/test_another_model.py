@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tarfile
+import threading
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from homes import Home
 from numbered import OTHER, OTHER_D, UNSEEN, D, paint, vector_of
 from pictures import LFW_DEV, NO_LFW
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from process import NUMBERED, Daemon, as_json, drop, organizer, partition
 from steps import REEMBEDDING
 from support import wait_until
@@ -236,6 +239,62 @@ def test_an_image_that_was_written_over_is_not_taken_for_the_one_we_knew(home: T
     told = home.json("reembed", "--pack", OTHER, "--dry-run")
 
     assert told["beside"]["found"]["unread_images"] == 1
+
+
+def saved_anew(path: Path) -> bytes:
+    """Write the same picture in other bytes, as an editor does; returns them."""
+    said, staged = PngInfo(), path.with_name(f".{path.name}.tmp")
+    said.add_text("Comment", "edited")
+    with Image.open(path) as image:
+        image.save(staged, "PNG", pnginfo=said)
+    staged.replace(path)
+    return path.read_bytes()
+
+
+def test_images_edited_before_the_move_and_not_noticed_yet_are_read_and_stay_who_they_are(home: Home) -> None:
+    before, places = home.says(), ["Bob/bob-1.png", "Alice/both.png"]
+    edits = {place: saved_anew(home.library / place) for place in places}
+
+    told = home.json("reembed", "--pack", OTHER)
+
+    assert told["in_use"] == OTHER
+    with truth_of(home.library) as txn:
+        assert all(record.founder for _, record in txn.faces.items())  # none is a stand-in
+    after = home.says()
+    assert before["faces"].items() <= after["faces"].items()
+    assert (after["persons"], after["decisions"]) == (before["persons"], before["decisions"])
+    home.must_be_clean()
+    assert {place: (home.library / place).read_bytes() for place in places} == edits
+    assert (home.library / "Bob" / "both.png").read_bytes() == edits["Alice/both.png"]
+
+
+def test_images_edited_while_the_daemon_moves_lose_neither_the_edit_nor_a_decision(
+    home: Home, start: Callable[..., Daemon]
+) -> None:
+    home.config.write_text(CALM + "[folders]\nsettle_s = 0.2\n")
+    before = home.says()
+    daemon = start("--config", home.config, "--inbox", home.inbox, "--library", home.library, command=NUMBERED)
+    daemon.wait_for("ready")
+    edits = {}
+    begun = threading.Thread(target=home.json, args=("reembed", "--pack", OTHER, "--dry-run"))
+    begun.start()
+    for place in ("Bob/bob-1.png", "Alice/both.png", "Bob/bob-2.png", "Alice/alice-1.png"):
+        edits[place] = saved_anew(home.library / place)
+    begun.join(60)
+    daemon.wait_for("image_edited", count=len(edits))
+
+    edits["Bob/bob-0.png"] = saved_anew(home.library / "Bob/bob-0.png")  # read already
+    assert home.json("reembed", "--switch")["in_use"] == OTHER
+
+    daemon.wait_for("model_switched")
+    daemon.wait_for("image_edited", count=len(edits))
+    after = home.says()
+    assert before["faces"].items() <= after["faces"].items()
+    assert (after["persons"], after["decisions"]) == (before["persons"], before["decisions"])
+    assert {place: (home.library / place).read_bytes() for place in edits} == edits
+    home.must_be_clean()
+    assert daemon.events("image_not_reembedded") == []
+    assert daemon.end() == 0
 
 
 def test_the_daemon_sorts_on_takes_what_comes_along_and_switches_in_place(

@@ -21,11 +21,13 @@ from face_organizer.adapters.models import load_pack
 from face_organizer.adapters.session import steps_run
 from face_organizer.app import devices
 from face_organizer.app.devices import SPARE_WORKERS, open_devices
-from face_organizer.app.figures import figures_of
+from face_organizer.app.figures import _devices, figures_of
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.proving import check_steps, expected_of
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ModelError
+from face_organizer.facts import Gpu
+from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.timing import Timings
 
 
@@ -49,6 +51,26 @@ def test_two_devices_on_the_processor_prove_themselves_and_share_its_cores(model
     assert all(line["similarity"] > 0.9999 and line["faces_per_s"] > 0 for line in ready)
     assert ready[0]["steps"]["CPUExecutionProvider"] > 100
     assert log.of("networks_ready")[0]["device"] == "cpu, openvino"
+
+
+def test_a_device_that_takes_long_to_open_is_not_taken_for_hung(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd is asked for more time only while the start is not hung: TensorRT builds its first engine for minutes."""
+    now, hung, opened = [0.0], list[Any](), devices.open_recognisers
+    pulses = Pulses(lambda: now[0])
+
+    def slow(*arguments: Any, **how: Any) -> Any:
+        now[0] += 3000
+        hung.extend(pulses.hung(300))
+        return opened(*arguments, **how)
+
+    monkeypatch.setattr(devices, "open_recognisers", slow)
+    with pulses.watching("main"):
+        open_devices(config(models_dir, "cpu"), Notes())
+        assert hung == pulses.hung(300) == []
+        now[0] += 301
+        assert [each.thread for each in pulses.hung(300)] == ["main"]
 
 
 def test_the_answer_of_the_processor_is_kept_beside_the_packs(models_dir: Path) -> None:
@@ -83,12 +105,11 @@ def test_the_network_that_tells_gender_and_age_proves_itself_too(
 ) -> None:
     pack = load_pack("opencv-zoo", models_dir)
     shutil.copy(pack.detector_path, tmp_path / "find.onnx")
-    shutil.copy(pack.recogniser_path, tmp_path / "recognise.onnx")
+    tiny.recogniser(tmp_path / "recognise.onnx")
     tiny.genderage(tmp_path / "genderage.onnx")
     own, opened = config(models_dir, "cpu", pack=str(tmp_path)), devices.open_attributes
     log = Notes()
     assert open_devices(own, log)[0].name == "cpu"
-    (steps,) = (line["steps"] for line in log.of("device_ready"))
     third: list[Any] = []
 
     def kept(*arguments: Any, **how: Any) -> Any:
@@ -103,7 +124,28 @@ def test_the_network_that_tells_gender_and_age_proves_itself_too(
 
     with pytest.raises(ModelError, match="cpu was asked for and OtherProvider ran the network"):
         open_devices(own, log)
-    assert steps["CPUExecutionProvider"] > 100
+
+
+def test_each_gpu_tells_its_own_cards_figures_counted_as_cuda_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVML counts otherwise: a card is asked for by its place on the bus."""
+    gpus = (Gpu("T4", (7, 5), 0, "0000:82:00.0", "u-1"), Gpu("P4", (6, 1), 0, "0000:03:00.0", "u-2"))
+    asked: list[tuple[str, str]] = []
+
+    class Cards:
+        def figures(self, address: str, uuid: str) -> dict[str, float]:
+            asked.append((address, uuid))
+            return {"temperature_c": 40 + len(asked)}
+
+    monkeypatch.setattr(devices, "read_driver", lambda: (None, gpus))
+    monkeypatch.setattr(devices, "Cards", Cards)
+    gauge = devices._gauge()
+
+    told = [gauge(name) for name in ("tensorrt:1", "cuda:0", "cuda:2", "cpu", "openvino:1")]
+
+    assert asked == [("0000:03:00.0", "u-2"), ("0000:82:00.0", "u-1")]
+    assert told == [{"temperature_c": 41}, {"temperature_c": 42}, {}, {}, {}]
+    rows = [{"device": "cuda:0", "state": "working", "working": 1} | told[1]]
+    assert _devices(rows)["device_temperature_c"][1] == {"cuda:0": 42.0}
 
 
 def test_a_gpu_that_is_not_there_is_refused_unless_the_processor_may_stand_in(models_dir: Path) -> None:

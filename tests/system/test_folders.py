@@ -280,6 +280,7 @@ def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_
     house.is_well()
 
     assert house.names_in("trash") == {"00.png", "01.png", "02.png"}
+    assert answer(house.library, "status")["trash"] == 3
     assert house.names_in("outliers") == {"stranger.png"} and "both.png" in house.names_in(BOB)
     house.drag("trash/00.png", to=BOB)
     (house.library / "trash" / "01.png").unlink()
@@ -354,6 +355,28 @@ def test_a_copy_into_the_inbox_is_a_duplicate_and_nothing_is_unclear(
     assert before.items() - house.tree().items() == {(f"{BOB}/10.png", before[f"{BOB}/10.png"])}
 
 
+@pytest.mark.parametrize("who", [33, 0], ids=["a stranger", "somebody known"])
+def test_a_photo_in_a_folder_of_nobodys_stays_what_it_is_when_it_is_copied_into_the_inbox(
+    house: House, who: int
+) -> None:
+    stray = paint(house.library / "Yan" / "yan.png", [who], 80)
+    daemon = house.begin()
+    shutil.copy(stray, house.inbox)
+    daemon.wait_for("image_placed")
+    house.drag(f"{BOB}/10.png", to=CAT)
+    daemon.wait_for("folders_understood")
+    house.is_well_but("Yan/yan.png")
+
+    assert house.kinds() == ["assign"] and daemon.events("folders_unclear") == []
+    daemon.end()
+    house.once()
+    house.is_well_but("Yan/yan.png")
+    assert house.kinds() == ["assign"]
+    shutil.copy(house.library / "outliers" / "stranger.png", house.library / "Yan")
+    house.once()
+    assert house.kinds() == ["assign", "assign"], "a copy that somebody makes still says who is in it"
+
+
 def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: House, tmp_path: Path) -> None:
     daemon = house.begin()
     (tmp_path / "elsewhere").mkdir()
@@ -370,6 +393,26 @@ def test_files_of_file_managers_links_and_folders_in_folders_hurt_nobody(house: 
     assert house.kinds() == ["assign"]
     assert (house.library / ANN / "link.png").is_symlink()
     assert answer(house.library, "status")["folders"]["unclear"] == []
+
+
+def test_sidecars_are_left_where_they_lie_and_told_once(house: House) -> None:
+    names = ("new.png.xmp", "NEW.AAE", "album/new.png.json", "album/metadata.json")
+    for name in names:
+        (house.inbox / name).parent.mkdir(exist_ok=True)
+        (house.inbox / name).write_text("{}")
+    (house.library / ANN / "00.png.json").write_text("{}")
+    paint(house.inbox / "album" / "new.png", [0], 77)
+    daemon = house.begin()
+    daemon.wait_for("image_placed")
+    house.is_well()
+
+    assert not (house.library / "quarantine").exists()
+    assert sorted(str(path) for path in files_below(house.inbox)) == sorted(names)
+    assert [line["files"] for line in daemon.events("sidecars_left")] == [4]
+    status = answer(house.library, "status")
+    assert (status["sidecars"], status["quarantined"], status["problems"]) == (4, 0, [])
+    daemon.end()
+    assert house.once()["quarantined"] == 0 and len(files_below(house.inbox)) == 4
 
 
 def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) -> None:

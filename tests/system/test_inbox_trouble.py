@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from intake import (
     wait_taken_in,
     write_text,
 )
+from mounts import beside, own_mounts, skip_unless_it_works
 from process import COMMAND, Daemon, as_json, organizer
 from support import wait_until
 
@@ -66,35 +66,6 @@ def test_an_inbox_that_is_removed_and_made_again_is_lost_and_back(
     wait_taken_in(daemon, names)
     assert in_quarantine(library) == {"before.jpg", *names}
     assert daemon.end() == 0
-
-
-def own_mounts() -> list[str]:
-    """How to start a command with mounts of its own; skips where that is forbidden."""
-    command = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--user", "--map-root-user"])]
-    skip_unless_it_works([*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], "mounts of one's own are forbidden here")
-    return command
-
-
-def skip_unless_it_works(command: list[str], reason: str) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        pytest.skip(f"{reason}: {error}")
-    if done.returncode != 0:
-        pytest.skip(f"{reason}: {done.stderr.strip()}")
-
-
-def beside(daemon: Daemon, *command: str | Path) -> None:
-    """Run a command among the daemon's own mounts; again while a mount is busy."""
-    user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
-    enter = ["nsenter", "--target", str(daemon.process.pid), "--mount", *user]
-
-    def run() -> bool:
-        done = subprocess.run([*enter, *map(str, command)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0 or "busy" in done.stderr, (command, done.stderr)
-        return done.returncode == 0
-
-    wait_until(run, 30)
 
 
 def write_beside(daemon: Daemon, path: Path) -> None:

@@ -11,12 +11,16 @@ import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from intake import status_of
 from process import COMMAND, Daemon, as_json, drop, environment, files_below, organizer, partition, person_of
 from support import wait_until
+
+from face_organizer.adapters.store import open_store
+from face_organizer.config import STATE_FOLDER
 
 
 @pytest.fixture
@@ -297,3 +301,29 @@ def test_without_its_memory_it_never_mixes_new_persons_into_old_folders(faces: l
         if path.parts[0].startswith("person_"):
             shown[path.parts[0]].add(person_of(path))
     assert {frozenset(who) for who in shown.values()} == {frozenset(people[:1]), frozenset(people[1:2])}
+
+
+def test_answers_have_no_dots_in_their_paths_and_images_stay_known_by_how_the_inbox_was_spelt(
+    faces: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    drop(faces[:4], tmp_path / "in")
+    inbox, library = (tmp_path / "work" / ".." / name for name in ("in", "out"))
+    arguments = ("--placement", "copy", "--inbox", inbox, "--library", library)
+    organizer("run", "--once", *arguments)
+
+    for command in (("status",), ("explain", faces[0]), ("report",), ("export", "--format", "csv")):
+        said = organizer(*command, "--library", library, *(["--json"] if command[0] != "export" else [])).stdout
+        assert str(tmp_path / "out") in said or command[0] == "explain", command
+        assert "/.." not in said.replace(str(faces[0]), ""), command
+    assert as_json("run", "--once", *arguments)["duplicates"] == 0
+    with open_store(
+        tmp_path / "out" / STATE_FOLDER / "truth", "", 0
+    ).write() as txn:  # as if spelt so by a start before
+        for file_id, file in list(txn.files.items()):
+            txn.delete_source(file.source)
+            old = file.source.replace(b"/in/", b"/work/../in/")
+            txn.files.put(file_id, replace(file, source=old))
+            txn.put_source(old, file_id)
+        txn.put_note("settings", txn.note("settings").replace(b'/in"', b'/work/../in"'))
+    assert as_json("run", "--once", *arguments)["duplicates"] == 0

@@ -53,6 +53,7 @@ def test_an_environment_is_made_anew_for_another_kind_of_processor_and_run_keeps
     assert asked(checkout, "run", "demo") == ["requirements/demo"]
     assert asked(checkout, "setup", "cuda-pascal") == ["venv", "requirements/cuda-pascal"]
     assert asked(checkout, "setup", "cpu") == ["venv", "requirements/cpu"]
+    assert asked(checkout, "setup", "--anew", "cpu") == ["venv", "requirements/cpu"]
     assert asked(checkout, "setup", "dev", "demo") == ["requirements/dev", "requirements/demo"]
     assert asked(checkout, "run", "doctor") == []
 

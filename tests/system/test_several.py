@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ import pytest
 import structlog
 import tiny
 from disks import Disks
-from numbered import D, paint
-from process import NUMBERED, Daemon, as_json, files_below, organizer
+from numbered import OTHER, D, paint
+from process import COMMAND, NUMBERED, Daemon, as_json, environment, files_below, organizer
 from support import wait_until
 
 from face_organizer.app.opening import open_existing, open_organizer
@@ -156,6 +158,77 @@ def test_a_pack_that_a_running_daemon_uses_is_not_removed(place: Place, start: S
     shutil.rmtree(place.library("one"))
     told = as_json("models", "remove", own, "--models-dir", models_dir)
     assert told["removed"] == []  # nothing was made: what is seen is painted
+
+
+HANGING = (
+    "import sys; from pathlib import Path; sys.path.insert(0, sys.argv.pop(1)); import hang, numbered;"
+    "hang.hang_once('face_organizer.pipeline.think:clusters_of_everything', Path(sys.argv.pop(1)));"
+    "numbered.main(sys.argv[1:])"
+)
+
+
+def test_a_library_that_goes_while_it_reclusters_and_one_whose_inbox_is_lost_hold_up_no_other(
+    place: Place, start: Start
+) -> None:
+    trigger = place.folder / "hang"
+    place.has("goes", "lost", "stays")
+    command = [sys.executable, "-c", HANGING, str(Path(__file__).parents[1]), str(trigger)]
+    daemon = start("--config", place.settings, command=command)
+    daemon.wait_for("ready")
+    for number in range(4):
+        place.paint("goes", number)
+    wait_until(lambda: placed(daemon, "goes") == 4, within_s=60)
+    place.inbox("lost").rename(place.folder / "elsewhere")
+    trigger.write_text("4")
+    asking = subprocess.Popen(
+        [*COMMAND, "recluster", "--library", place.library("goes")], env=environment(), stderr=subprocess.PIPE
+    )
+    wait_until(lambda: not trigger.exists(), within_s=30)  # it is at it
+
+    place.has("lost", "stays")
+    daemon.process.send_signal(signal.SIGHUP)
+    for number in range(8):
+        place.paint("stays", number)
+    wait_until(lambda: placed(daemon, "stays") == 8, within_s=60)
+    assert not daemon.events("library_closed")  # it still thinks
+    (lost,) = daemon.wait_for("inbox_lost")
+    assert lost["library"] == "lost"
+
+    (closed,) = daemon.wait_for("library_closed")
+    assert (closed["library"], closed["level"]) == ("goes", "info")
+    _, said = asking.communicate(timeout=60)
+    assert (asking.returncode, b"Traceback" in said) in ((0, False), (1, False))
+    daemon.wait_for("config_reloaded")
+    (place.folder / "elsewhere").rename(place.inbox("lost"))
+    place.paint("lost", 1)
+    wait_until(lambda: placed(daemon, "lost") == 1, within_s=60)
+    assert daemon.end() == 0
+    assert as_json("check", "--library", place.library("goes"))["findings"] == []
+
+
+def test_one_library_moves_to_another_model_and_the_other_stays_with_its_own(place: Place, start: Start) -> None:
+    place.has("moves", "stays")
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+    for number in range(6):
+        place.paint("moves", number, person=number % 2)
+        place.paint("stays", number)
+    wait_until(lambda: placed(daemon, "moves") == placed(daemon, "stays") == 6, within_s=60)
+    up_s = place.status("stays")["up_s"]
+
+    told = as_json("reembed", "--pack", OTHER, "--library", place.library("moves"), command=NUMBERED)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config_reloaded")
+
+    assert told["in_use"] == OTHER
+    for number in range(6, 9):
+        place.paint("moves", number, person=number % 2)
+        place.paint("stays", number)
+    wait_until(lambda: placed(daemon, "moves") == placed(daemon, "stays") == 9, within_s=60)
+    assert (place.status("moves")["pack"], place.status("stays")["pack"]) == (OTHER, "opencv-zoo")
+    assert place.status("moves")["persons"] == 2
+    assert place.status("stays")["up_s"] > up_s
+    assert daemon.end() == 0
 
 
 @pytest.mark.long

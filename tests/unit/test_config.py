@@ -24,6 +24,7 @@ from face_organizer.config import (
     host_and_port,
     load,
     load_libraries,
+    plain_path,
 )
 from face_organizer.errors import ConfigError
 
@@ -169,6 +170,21 @@ def test_folders_that_would_feed_the_organizer_its_own_output_are_refused(
 
     with pytest.raises(ConfigError, match="must not lie inside"):
         check_folders(Config(inbox=str(tmp_path / inbox), library=str(tmp_path / library), state_dir=state))
+
+
+def test_folders_are_told_without_dots_and_what_leads_up_through_a_link_leads_where_the_link_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far" / "work").mkdir(parents=True)
+    (tmp_path / "work").symlink_to(tmp_path / "far" / "work")
+    (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "far" / "work")
+    config = load(None, inbox="../in", library=f"{tmp_path}/work/../out/./lib")
+
+    assert config.inbox_path == tmp_path / "far" / "in"
+    assert config.library_path == tmp_path / "far" / "out" / "lib"
+    assert plain_path(Path("../../mine")) == tmp_path / "mine"
+    assert load(None, library="library").library == "library"
 
 
 def test_separate_folders_are_fine(tmp_path: Path) -> None:
@@ -339,7 +355,9 @@ def test_devices_are_a_name_or_a_list_of_names(tmp_path: Path, devices: str) -> 
     assert all(name in devices for name in wanted)
 
 
-@pytest.mark.parametrize("devices", ['"gpu"', '["cuda:0", "cuda:x"]', "[]", '"cuda:"', '"cpu:1"', "5", "[5]"])
+@pytest.mark.parametrize(
+    "devices", ['"gpu"', '["cuda:0", "cuda:x"]', "[]", '"cuda:"', '"cuda:00"', '"cuda:٣"', '"cpu:1"', "5", "[5]"]
+)
 def test_devices_that_do_not_exist_are_refused_by_name(tmp_path: Path, devices: str) -> None:
     path = tmp_path / "c.toml"
     path.write_text(f"[faces]\ndevices = {devices}\n")

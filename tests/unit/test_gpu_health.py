@@ -1,6 +1,6 @@
 """The doctor on GPUs it never saw: recorded facts in, the right diagnosis and cure out.
 
-The first nine are how a Tesla P4 was not put to work, one attempt after the other.
+The first ten are how a Tesla P4 was not put to work, one attempt after the other.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ H100 = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 80 << 30)
 CUDA_12 = Driver("535.183.01", (12, 2))
 CUDA_13 = Driver("580.95.05", (13, 0))
 CUDNN_9_10 = Library("libcudnn.so.9", "/site-packages/nvidia/cudnn/lib/libcudnn.so.9.10.2", "9.10.2.21")
+DRIVER_35 = (
+    "recogniser.onnx does not run on cuda:0: cuda_execution_provider_info.cc:63 CUDAExecutionProviderInfo::FromProvider"
+    'Options [ONNXRuntimeError] : 1 : FAIL : Parse Failed to parse provider option "device_id": CUDA failure 35: CUDA '
+    "driver version is insufficient for CUDA runtime version ; GPU=-1 ; expr=cudaGetDeviceCount(&num_devices)"
+)
+"""As 1.31.1 answered, with all of its libraries, before a driver of CUDA 12.2."""
+
 ON_GPU = Trial("cuda:0", nodes={"CUDAExecutionProvider": 113}, libraries=(CUDNN_9_10,))
 
 
@@ -76,6 +83,7 @@ ATTEMPTS = {
     "4: the newest build, without code for Pascal": (
         machine(
             onnxruntime_gpu="1.31.1",
+            nvidia_cudnn_cu13="9.28.1.4",
             driver=CUDA_13,
             trial=failed("CUDA failure 209: no kernel image is available for execution on the device"),
         ),
@@ -96,6 +104,16 @@ ATTEMPTS = {
         "cudnn_missing",
         "face-organizer[cuda-pascal]",
     ),
+    "6, since it is loaded late: no cuDNN at all": (
+        machine(
+            H100,
+            CUDA_13,
+            onnxruntime_gpu="1.31.1",
+            trial=failed("cuDNN is unavailable for CUDA Execution Provider: cuDNN library was not found"),
+        ),
+        "cudnn_missing",
+        "face-organizer[cuda]",
+    ),
     "7: the container was started without the GPU": (
         Machine(
             container=True,
@@ -107,7 +125,7 @@ ATTEMPTS = {
         "docker run --gpus all",
     ),
     "8: a driver older than the CUDA that was built for": (
-        machine(T4, onnxruntime_gpu="1.31.1", trial=failed("CUDA driver version is insufficient for CUDA runtime")),
+        machine(T4, onnxruntime_gpu="1.31.1", trial=failed(DRIVER_35)),
         "driver_too_old",
         "face-organizer[cuda12]",
     ),
@@ -225,7 +243,9 @@ def test_a_card_that_is_asked_for_and_not_there_is_told_with_those_that_are() ->
 
 
 def test_without_any_card_a_build_for_cards_that_lacks_its_libraries_is_no_problem() -> None:
-    assert problems(Machine(packages={"onnxruntime-gpu": "1.31.1"}, trials=(lacks("libcublasLt.so.13"),))) == []
+    (note,) = gpu_findings(Machine(packages={"onnxruntime-gpu": "1.31.1"}, trials=(lacks("libcublasLt.so.13"),)))
+
+    assert (note.name, note.problem) == ("gpu_package_alone", False)
 
 
 def test_where_only_the_processor_is_to_work_a_fault_of_a_gpu_is_a_note() -> None:
@@ -284,7 +304,10 @@ def test_a_cure_calls_the_pip_and_the_scripts_of_this_installation() -> None:
         "/opt/fo/.venv/bin/python -m pip uninstall -y onnxruntime",
         "/opt/fo/.venv/bin/python -m pip install 'face-organizer[cuda]'",
     ]
-    assert cure(checkout) == ["/opt/fo/.venv/bin/python -m pip uninstall -y onnxruntime", "/opt/fo/scripts/setup cuda"]
+    assert cure(checkout) == [
+        "/opt/fo/.venv/bin/python -m pip uninstall -y onnxruntime",
+        "/opt/fo/scripts/setup --anew cuda",
+    ]
     on_tensorrt = replace(checkout, devices_wanted="tensorrt", packages={"onnxruntime-gpu": "1.31.1"})
     missing = next(finding for finding in diagnose(on_tensorrt) if finding.name == "tensorrt_missing")
     assert missing.cure == "/opt/fo/.venv/bin/python -m pip install --editable '/opt/fo[tensorrt]'"

@@ -128,6 +128,28 @@ def test_a_bug_and_what_all_of_them_share_stop_the_process(three: Libraries, err
     assert all(opened(three, name).stopped == 1 for name in NAMES)
 
 
+def test_one_whose_own_networks_are_broken_keeps_no_other_from_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Any]
+) -> None:
+    class Broken(Open):
+        def start(self, **_: bool) -> None:
+            if "/two/" in self.config.library or not works:
+                raise ModelError(f"the networks of {self.config.library} are broken")
+
+    works = True
+    monkeypatch.setattr(libraries, "open_organizer", Broken)
+    house = Libraries(structlog.get_logger())
+
+    house.start(wanted(tmp_path, *NAMES))
+
+    assert set(house.open) == {"one", "three"}
+    assert "are broken" in house.lost["two"]
+    house.stop(1.0)
+    works = False
+    with pytest.raises(ModelError, match="one"):
+        Libraries(structlog.get_logger()).start(wanted(tmp_path, *NAMES))
+
+
 def test_all_are_stopped_at_the_same_time(three: Libraries) -> None:
     together = Barrier(3)
     for name in NAMES:

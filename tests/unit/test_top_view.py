@@ -25,7 +25,9 @@ def shown(height: int = 30, width: int = 120, **other: object) -> str:
         "pending": 2,
         "queues": {"decode": 4, "sink": 0},
         "index": {"recall": 0.993},
-        **dict.fromkeys(("images", "faces", "persons", "outliers", "no_face", "quarantined", "duplicates"), 1234),
+        **dict.fromkeys(
+            ("images", "faces", "persons", "outliers", "no_face", "quarantined", "duplicates", "trash"), 1234
+        ),
         **other,
     }
     people = {"total": 2, "people": [{"name": "Alice\x1b[31m", "faces": 9}]}

@@ -48,7 +48,9 @@ def test_all_conditions_must_hold_and_what_is_not_known_holds_nowhere(
     assert (holds(ALICE), holds(STRANGER)) == (alice, stranger)
 
 
-@pytest.mark.parametrize("text", ["", "tall", "quality", "quality>=good", "person>Alice", "path=x", "named=1", "a=b=c"])
+@pytest.mark.parametrize(
+    "text", ["", "tall", "quality", "quality>=good", "person>Alice", "path=x", "named=1", "a=b=c", "gender=f"]
+)
 def test_what_is_not_understood_is_refused_with_what_would_be(text: str) -> None:
     with pytest.raises(RequestError, match="--where"):
         conditions([text], "")

@@ -57,11 +57,11 @@ class Actual:
     """The disk as one file finds it. Whoever changes the disk keeps `source` and `standing` up to date.
 
     source: the thing in the inbox, None where it is no longer what truth means. standing: the places that are the file.
-    opened: what has to be closed in the end.
+    opened: what has to be closed in the end. mounted: the library is a file system of its own.
     """
 
-    def __init__(self, file: FileToPlace, root: Path, inbox: Path) -> None:
-        self.file, self.root, self.inbox = file, root, inbox
+    def __init__(self, file: FileToPlace, root: Path, inbox: Path, *, mounted: bool = False) -> None:
+        self.file, self.root, self.inbox, self._mounted = file, root, inbox, mounted
         self.root_folder = -1
         self.source: Thing | None = None
         self.standing: dict[str, Thing] = {}
@@ -69,8 +69,11 @@ class Actual:
         self._folders: dict[str, int] = {}
 
     def open(self) -> None:
-        """Raises FileNotFoundError, NotADirectoryError where the library is away; OSError."""
+        """Raises FileNotFoundError, NotADirectoryError where the library is away; OSError. Below a file system that has
+        been taken out lies only an empty folder."""
         self.root_folder = open_root(self.root, self.opened)
+        if self._mounted and not is_mounted(self.root_folder):
+            raise FileNotFoundError(errno.ENOENT, "its file system is not mounted", os.fspath(self.root))
 
     def look(self) -> None:
         """Find the source, and what stands of the file where it was recorded. Raises OSError."""
@@ -182,6 +185,11 @@ def open_root(root: Path, opened: contextlib.ExitStack) -> int:
     folder = os.open(root, OPEN_FOLDER & ~os.O_NOFOLLOW)
     opened.callback(os.close, folder)
     return folder
+
+
+def is_mounted(folder: int) -> bool:
+    """Does a file system of its own begin at an open folder? Raises OSError."""
+    return os.fstat(folder).st_dev != os.stat("..", dir_fd=folder).st_dev
 
 
 def open_in(root_folder: int, folder: str, opened: contextlib.ExitStack) -> int | None:

@@ -129,9 +129,15 @@ def _first(folder: Path, networks: dict[str, Network], role: str) -> tuple[str, 
             return file, network
     told = "; ".join(f"{file}: {network.why or network.role}" for file, network in networks.items())
     raise ModelError(
-        f"the folder {folder} is no model pack: there is no {role} in it ({told or 'it holds no .onnx file'}). "
+        f"the folder {folder} is no model pack: there is no {role} in it ({told or _nothing_in(folder)}). "
         "A pack has an SCRFD or YuNet detector with landmarks, and a recogniser of faces of 112 x 112 px"
     )
+
+
+def _nothing_in(folder: Path) -> str:
+    """antelopev2.zip unpacks into a folder of its own, and InsightFace puts that into another."""
+    below = sorted({path.parent for path in folder.glob("*/*.onnx")})
+    return "it holds no .onnx file" + (f"; there are some in {' and '.join(map(str, below))}" if below else "")
 
 
 def _entry(folder: Path, file: str, traits: dict[str, Any]) -> dict[str, Any]:

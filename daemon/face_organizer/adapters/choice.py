@@ -14,13 +14,18 @@ from face_organizer.adapters.runtime import Device
 from face_organizer.adapters.session import is_offered
 from face_organizer.errors import ModelError
 
+CAPABILITY_MIN = (5, 2)
+"""No build of ONNX Runtime serves older cards."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The devices to open, and why these: what was passed over is a sentence for the log. Names are told apart."""
+    """The devices to open, their names told apart, and why these. passed_over: what their user should know of others,
+    "" where there is nothing."""
 
     devices: tuple[Device, ...]
     reason: str
+    passed_over: str = ""
 
 
 def choose_devices(wanted: Sequence[str]) -> Choice:
@@ -28,14 +33,14 @@ def choose_devices(wanted: Sequence[str]) -> Choice:
     CUDA, else the processor. Nothing is tried. Raises ModelError: nothing is installed.
     """
     devices: list[Device] = []
-    reason = "asked for"
+    reason, passed_over = "asked for", ""
     for name in wanted:
         if name == "auto":
-            found, reason = _best()
+            found, reason, passed_over = _best()
             devices += found
         else:
             devices += _expanded(name)
-    return Choice(_told_apart(devices), reason)
+    return Choice(_told_apart(devices), reason, passed_over)
 
 
 def processor() -> Device:
@@ -51,15 +56,23 @@ def processor() -> Device:
     )
 
 
-def _best() -> tuple[list[Device], str]:
-    """The devices of "auto", and why."""
+def _best() -> tuple[list[Device], str, str]:
+    """The devices of "auto", why these, and what was passed over: a GPU, or what was installed for one."""
+    driver, gpus = read_driver()
     if is_offered("cuda"):
-        if gpus := len(read_driver()[1]):
-            return [f"cuda:{number}" for number in range(gpus)], "ONNX Runtime has CUDA, and the driver shows a GPU"
-        found = processor()
-        return [found], f"{found} is installed; CUDA was passed over: the driver shows no GPU"
+        if gpus:
+            devices = [f"cuda:{number}" for number in range(len(gpus))]
+            return devices, "ONNX Runtime has CUDA, and the driver shows a GPU", ""
+        found, why = processor(), (driver.problem if driver else "") or "the driver shows no GPU"
+        return [found], f"{found} is installed", f"CUDA is installed, and not used: {why}{_ASK_DOCTOR}"
     found = processor()
-    return [found], f"{found} is installed, CUDA is not"
+    if any(gpu.capability >= CAPABILITY_MIN for gpu in gpus):
+        names = " and ".join(dict.fromkeys(gpu.name for gpu in gpus))
+        return [found], f"{found} is installed", f"{names} is not used: CUDA is not installed{_ASK_DOCTOR}"
+    return [found], f"{found} is installed, CUDA is not", ""
+
+
+_ASK_DOCTOR = '. `face-organizer doctor` says what helps; faces.devices = "openvino" or "cpu" says that it should be so'
 
 
 def _expanded(name: str) -> list[Device]:

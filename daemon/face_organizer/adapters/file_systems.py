@@ -48,6 +48,19 @@ def kind_at(path: Path) -> str:
     return file_system_of(os.path.realpath(path), mounts)
 
 
+def refuse_unmounted(library: Path, *, was_mounted: bool) -> bool:
+    """Does a file system of its own begin at the library? Raises ConfigError where one did, and now there is only the
+    empty folder below it."""
+    if os.path.ismount(os.path.realpath(library)):
+        return True
+    if was_mounted and all(name.startswith(".") for name in os.listdir(library)):
+        raise ConfigError(
+            f"the library {library} is empty, and was a file system of its own until now: mount that; or, if its"
+            " folders are to lie here from now on, put them here first"
+        )
+    return False
+
+
 def refuse_shared(state_dir: Path) -> None:
     """Raises ConfigError where a database must not lie: LMDB wants a local disk (lmdb.h, "Caveats")."""
     kind = kind_at(state_dir)

@@ -20,7 +20,7 @@ from face_organizer.adapters.files import Spot, write_new
 from face_organizer.adapters.reading import cause_of, read_settled
 from face_organizer.adapters.watching import ARRIVALS
 from face_organizer.ports import Clock, Log
-from face_organizer.types import ImageRef, InboxState, Signature
+from face_organizer.types import SIDECAR_ENDINGS, ImageRef, InboxState, Signature
 
 TEMPORARY_ENDINGS = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".swp", "~")
 TEMPORARY_NAMES = frozenset({"desktop.ini", "thumbs.db"})
@@ -31,15 +31,23 @@ million names would take 100 MB, and a while before the first one could be looke
 
 
 def is_candidate_name(name: str) -> bool:
-    """May this be an image somebody finished? Hidden files and the names of downloads and editors under way are not."""
+    """May this be an image somebody finished? Hidden files, sidecars, and the names of downloads and editors under way
+    are not."""
     lowered = name.lower()
-    return not (name.startswith(".") or lowered.endswith(TEMPORARY_ENDINGS) or lowered in TEMPORARY_NAMES)
+    endings = (*TEMPORARY_ENDINGS, *SIDECAR_ENDINGS)
+    return not (name.startswith(".") or lowered.endswith(endings) or lowered in TEMPORARY_NAMES)
+
+
+def is_sidecar_name(name: str) -> bool:
+    """Is this what another program laid beside an image?"""
+    return name.lower().endswith(SIDECAR_ENDINGS) and not name.startswith(".")
 
 
 class FolderInbox:
     """The ports Inbox and ImageReader over a folder. One thread uses it; read(), state and problems are for any.
 
     rescan: hints were lost, or the inbox is newly watched: a walk is due now. Starting a walk clears it.
+    sidecars: so many the last walk found; they are left where they lie.
     """
 
     def __init__(self, path: Path, log: Log, *, size_max_bytes: int, clock: Clock = time.monotonic) -> None:
@@ -47,6 +55,7 @@ class FolderInbox:
         self._attention = Attention(self._root, "inbox", ARRIVALS, log, clock)
         self._unreadable: dict[Path, str] = {}
         self._empty_since: dict[Path, tuple[int, float]] = {}
+        self.sidecars = 0
 
     @property
     def rescan(self) -> bool:
@@ -86,7 +95,7 @@ class FolderInbox:
         self._attention.walk_begins()
         for folder in [folder for folder in self._unreadable if not os.path.lexists(folder)]:
             del self._unreadable[folder]
-        open_folders = [self._entries(self._root)]
+        open_folders, sidecars = [self._entries(self._root)], 0
         while open_folders:
             entry = next(open_folders[-1], None)
             if entry is None:
@@ -96,6 +105,11 @@ class FolderInbox:
                     open_folders.append(self._entries(Path(entry.path)))
             elif is_candidate_name(entry.name):
                 yield Path(entry.path)
+            else:
+                sidecars += is_sidecar_name(entry.name)
+        if sidecars > self.sidecars:
+            self._log.info("sidecars_left", inbox=str(self._root), files=sidecars)
+        self.sidecars = sidecars
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         """What a folder holds. A folder that cannot be read is told once and skipped."""

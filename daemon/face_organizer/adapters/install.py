@@ -1,7 +1,7 @@
 """Sets the organizer up as a system service: the unit, its user, its folders. Or says how.
 
 Room:    adapters (touches systemd, users and /etc)
-Imports: errors, stdlib
+Imports: config, errors, stdlib
 
 The units, their drop-ins and the settings are those of the checkout (systemd/, config/), packaged as `shipped/`.
 """
@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from face_organizer.errors import RequestError
+from face_organizer.config import load_libraries
+from face_organizer.errors import ConfigError, RequestError
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
 UNITS = Path("/etc/systemd/system")
@@ -71,6 +72,16 @@ class Step:
     def __str__(self) -> str:
         line = shlex.join(self.words)
         return f"{line} <<'EOF'\n{self.text}EOF" if self.text else line
+
+
+def libraries_served() -> dict[str, Path]:
+    """The folders of the [[library]] tables in the service's settings, by name; {} where there are none, or nobody
+    shall read them."""
+    try:
+        libraries = load_libraries(SETTINGS)
+    except ConfigError:
+        return {}
+    return {name: config.library_path for name, config in libraries.items() if name}
 
 
 def program_here() -> Path:

@@ -13,21 +13,24 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from face_organizer.adapters.actual import Actual, is_plain, open_in, open_root
+from face_organizer.adapters.actual import Actual, is_mounted, is_plain, open_in, open_root
 from face_organizer.adapters.files import Spot, status
 from face_organizer.adapters.placing import CannotPlaceError, Placing
 from face_organizer.adapters.reasons import ENDING as REASON_ENDING
 from face_organizer.errors import DISK_FULL
-from face_organizer.types import QUARANTINE, SIDECAR_ENDING, FileToPlace, Placed, PlacementMode
+from face_organizer.types import QUARANTINE, SIDECAR_ENDINGS, FileToPlace, Placed, PlacementMode
 
 
 class Folders:
-    """The library's folders. Not thread-safe: one thread places.
+    """The library's folders. Not thread-safe: one thread places. What was a file system of its own at first is away
+    while it is none.
 
     mode: "move" empties the inbox (a hard link into each folder, then the source goes); "hardlink", "symlink" and
     "copy" leave the source alone. Where a hard link cannot be made, a copy is. inbox_away(): what lies at the inbox's
     path now is not the inbox (its file system is not mounted), so that a source that is not there is not missing.
     """
+
+    _mounted = False
 
     def __init__(
         self,
@@ -38,6 +41,8 @@ class Folders:
     ) -> None:
         self.root, self.inbox, self.mode = library_root.absolute(), inbox_root.absolute(), mode
         self._inbox_away = inbox_away
+        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
+            self._mounted = is_mounted(open_root(self.root, opened))
 
     def reconcile(self, file: FileToPlace) -> Placed:
         """Make disk show the file in exactly its folders. Doing it twice is the same as once.
@@ -48,7 +53,7 @@ class Folders:
         assert file.source.is_absolute(), file
         for part in (file.name, *file.folders):
             assert is_plain(part), part
-        actual, no_room = Actual(file, self.root, self.inbox), False
+        actual, no_room = Actual(file, self.root, self.inbox, mounted=self._mounted), False
         try:
             with actual.opened:
                 return Placing(actual, self.mode, self._inbox_away).run()
@@ -64,7 +69,7 @@ class Folders:
         """Take the file away from every recorded place in the library, and folders that this leaves empty; an original
         in the inbox stays. Returns what kept it from that, "" if nothing did. Doing it twice changes nothing.
         """
-        actual = Actual(file, self.root, self.inbox)
+        actual = Actual(file, self.root, self.inbox, mounted=self._mounted)
         try:
             with actual.opened:
                 Placing(actual, self.mode, self._inbox_away).erase()
@@ -85,10 +90,19 @@ class Folders:
     def walk(self) -> Iterator[str]:
         """The relative path of every file in the library's folders but the state, the reasons and the sidecars."""
         for folder in sorted(os.listdir(self.root)):
-            if folder.startswith("."):
-                continue
-            with contextlib.ExitStack() as opened:
-                found = open_in(open_root(self.root, opened), folder, opened)
-                for name in os.listdir(found) if found is not None else ():
-                    if not name.endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDING):
-                        yield f"{folder}/{name}"
+            if not folder.startswith("."):
+                yield from self._within(folder)
+
+    def count(self, folder: str) -> int | None:
+        """How many files lie in one folder, but for hidden ones; None where nobody can tell for now. Any thread."""
+        try:
+            return sum(not place.startswith(f"{folder}/.") for place in self._within(folder))
+        except OSError:
+            return None
+
+    def _within(self, folder: str) -> Iterator[str]:
+        with contextlib.ExitStack() as opened:
+            found = open_in(open_root(self.root, opened), folder, opened)
+            for name in os.listdir(found) if found is not None else ():
+                if not name.lower().endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDINGS):
+                    yield f"{folder}/{name}"

@@ -27,6 +27,7 @@ from face_organizer.adapters.runtime import (
     as_device_error,
     is_gpu,
     kind_of,
+    said_in,
     smallest,
 )
 from face_organizer.errors import DeviceError, ModelError
@@ -57,8 +58,8 @@ def _inference(model_path: Path, device: Device, batch_max: int, profile: Path |
 
     kind = kind_of(device)
     if is_gpu(device):
-        refuse_missing(onnxruntime, device)
         preload(onnxruntime, kind)
+        refuse_missing(onnxruntime, device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -71,7 +72,7 @@ def _inference(model_path: Path, device: Device, batch_max: int, profile: Path |
         # By itself it would go on with the processor, here and in the midst of work, and only print a line.
         inference = onnxruntime.InferenceSession(str(model_path), options, providers=providers, enable_fallback=False)
     except Exception as error:
-        raise DeviceError(f"{device}: {error}{_because(onnxruntime, kind)}") from error
+        raise DeviceError(f"{device}: {said_in(error)}{_because(onnxruntime, kind)}") from error
     active = inference.get_providers()
     if active[:1] != [PROVIDERS[kind]]:
         told = f"{PROVIDERS[kind]} was asked for and {active[0] if active else 'nothing'} is active"

@@ -60,8 +60,8 @@ class Placing:
         actual = self._actual
         try:
             actual.open()
-        except (FileNotFoundError, NotADirectoryError):
-            raise CannotPlaceError(f"the library {actual.root} is away") from None
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise CannotPlaceError(f"the library {actual.root} is away: {error.strerror}") from None
         actual.look()
         self._renew()
         shown = self._shown()

@@ -116,7 +116,7 @@ def held(part: Path) -> Iterator[BufferedRandom]:
 
 def _fetch(file: BufferedRandom, source: str, name: str, archive: Archive, tick: Tick) -> None:
     if source and not source.startswith(("http://", "https://")):
-        _copy(file, Path(source), archive, tick)
+        _copy(file, Path(source), name, archive, tick)
         return
     address = source if source.endswith(".zip") else f"{(source or zoo().address).rstrip('/')}/{name}.zip"
     failures = 0
@@ -159,19 +159,25 @@ def _go_on(file: BufferedRandom, address: str, here: int, archive: Archive, tick
         file.flush()
 
 
-def _copy(file: BufferedRandom, source: Path, archive: Archive, tick: Tick) -> None:
-    """From a file that somebody fetched."""
+def _copy(file: BufferedRandom, source: Path, name: str, archive: Archive, tick: Tick) -> None:
+    """From a file that somebody fetched. What came so far over the network goes only where the size is right."""
     path = source.expanduser()
-    file.seek(0)
-    file.truncate()
-    here = 0
     try:
-        with path.open("rb") as given:
-            while (data := given.read(_CHUNK_BYTES)) and here <= archive.size_bytes:
-                here += file.write(data)
-                tick(here, archive.size_bytes)
+        given = path.open("rb")
     except FileNotFoundError as error:
         raise ModelError(f"there is no file {path}") from error
+    except IsADirectoryError as error:
+        raise ModelError(f"{path} is a folder: say the zip file; a folder of networks is a pack by its path") from error
+    with given:
+        size = os.fstat(given.fileno()).st_size
+        if size != archive.size_bytes:
+            raise ModelError(f"{path} has {size:,} bytes, and {name}.zip has {archive.size_bytes:,}: fetch it again")
+        file.seek(0)
+        file.truncate()
+        here = 0
+        while data := given.read(_CHUNK_BYTES):
+            here += file.write(data)
+            tick(here, archive.size_bytes)
     file.flush()
 
 

@@ -1,47 +1,18 @@
 """Remove what is held of a model pack: what was pulled, and what was made of it. A folder that somebody brought stays.
 
 Room:    adapters (touches the models folder)
-Imports: errors, models, prepare, pull, stdlib
-
-Who may need a pack is known from the libraries that ran with this models folder: each leaves its path in a file of its
-own, so that no two ever write the same.
+Imports: errors, models, pull, stdlib
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from face_organizer.adapters.models import PULLED, SHIPPED, cache_of, default_models_dir, is_pulled
-from face_organizer.adapters.prepare import write_atomically
 from face_organizer.adapters.pull import held, part_of, zoo
 from face_organizer.errors import ModelError
-
-LIBRARIES = "libraries"
-
-
-def note_library(models_dir: Path | None, library: Path) -> None:
-    """Remember that a library runs with this models folder; where that cannot be written, nobody remembers."""
-    path = os.fsencode(os.path.abspath(library))
-    note = (models_dir or default_models_dir()) / LIBRARIES / hashlib.sha256(path).hexdigest()[:16]
-    with suppress(OSError):
-        if not note.exists():
-            note.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(note, path)
-
-
-def libraries_noted(models_dir: Path | None) -> list[Path]:
-    """All that ever ran with this models folder; some may be gone, or lie elsewhere now. Raises ModelError."""
-    try:
-        notes = [note for note in ((models_dir or default_models_dir()) / LIBRARIES).iterdir() if note.name[0] != "."]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ModelError(f"cannot tell which libraries need a pack: {error}") from error
-    return sorted(Path(os.fsdecode(note.read_bytes())) for note in notes)
 
 
 def address_meant(name: str, models_dir: Path | None) -> str:

@@ -64,7 +64,12 @@ def as_device_error(device: Device) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise DeviceError(f"{device}: {error}") from error
+        raise DeviceError(f"{device}: {said_in(error)}") from error
+
+
+def said_in(error: Exception) -> str:
+    """What a runtime's error says, on one line."""
+    return " ".join(str(error).split())
 
 
 def smallest(axes: Sequence[int | None]) -> tuple[int, ...]:

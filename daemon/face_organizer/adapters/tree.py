@@ -24,7 +24,7 @@ from face_organizer.adapters.inbox import is_candidate_name
 from face_organizer.adapters.reasons import ENDING as REASON_ENDING
 from face_organizer.adapters.watching import REARRANGEMENTS
 from face_organizer.ports import Clock, Log
-from face_organizer.types import QUARANTINE, SIDECAR_ENDING, InboxState, Lying, Signature
+from face_organizer.types import QUARANTINE, InboxState, Lying, Signature
 
 
 class FolderTree:
@@ -182,13 +182,14 @@ def _lying(place: str, entry: os.DirEntry[str]) -> Lying | None:
 
 
 def _told(place: str, found: os.stat_result) -> Lying:
-    return Lying(place, Signature(found.st_size, found.st_mtime_ns, found.st_ino), _kind(place, found))
+    signature = Signature(found.st_size, found.st_mtime_ns, found.st_ino)
+    return Lying(place, signature, _kind(place, found), found.st_ctime_ns)
 
 
 def _kind(place: str, found: os.stat_result) -> str:
     """Notes of file managers, downloads under way, sidecars and our own reasons are nothing that people want sorted."""
     folder, _, name = place.partition("/")
-    if not is_candidate_name(name) or name.endswith(REASON_ENDING if folder == QUARANTINE else SIDECAR_ENDING):
+    if not is_candidate_name(name) or (folder == QUARANTINE and name.endswith(REASON_ENDING)):
         return "note"
     if stat.S_ISREG(found.st_mode):
         return "file"

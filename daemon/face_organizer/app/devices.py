@@ -76,7 +76,7 @@ def open_devices(config: Config, log: Log) -> list[Device]:
     choice = choose_devices(faces.wanted)
     opener = _Opener(config, pack, log, expected_of(pack, models_folder(faces)))
     devices: list[Device] = []
-    causes: list[str] = []
+    causes = [choice.passed_over] if choice.passed_over else []
     for name in choice.devices:
         try:
             devices.append(opener.open(name, beside=choice.devices))

@@ -32,6 +32,7 @@ def figures_of(status: Answer, timings: Timings, taken_in: int) -> dict[str, Any
     gauges: dict[str, tuple[str, str, Any]] = {name: (told, "", status[name]) for name, told in COUNTED.items()}
     gauges["taken_in"] = ("Images that were submitted since the start and have left", "", taken_in)
     gauges["queue_length"] = ("Images waiting before a step", "queue", status["queues"])
+    gauges["trash"] = ("Files in trash/", "", status["trash"] or 0)
     gauges["paused"] = ("A disk is too full to go on", "", int(status["paused"] is not None))
     gauges["reclustering"] = ("A re-clustering is running", "", int(status["reclustering"]))
     gauges["notices"] = ("Devices that are not used, though they were asked for", "", len(status["notices"]))

@@ -72,7 +72,7 @@ from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
-from face_organizer.types import ImageRef, Lying
+from face_organizer.types import TRASH, ImageRef, Lying
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
@@ -222,6 +222,7 @@ class House:
             store,
             self.threads.in_gallery,
             self.pack,
+            lambda image_ids: self._edits.follow_images(image_ids),
             lambda: self.intake.is_open,
             self._bulk.neighbours,
             log,
@@ -305,6 +306,7 @@ class House:
             told=self.told,
             in_gallery=self.threads.in_gallery,
             neighbours=self._neighbours,
+            trash=partial(self._folders.count, TRASH),
         )
         desk = Desk(
             store=self.store,

@@ -168,6 +168,11 @@ class Intake:
             return set()
         return (self._inbox or self._new_inbox()).contents()
 
+    @property
+    def sidecars(self) -> int | None:
+        """How many sidecars lie in the inbox and stay there; None where nobody looks at it."""
+        return self._inbox.sidecars if self._inbox is not None else None
+
     def prune(self) -> None:
         """Remove the folders that moving has emptied."""
         if self._inbox is not None and self._config.placement == "move":

@@ -22,7 +22,7 @@ from face_organizer.app.door import Door
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import AUTO, with_pack
-from face_organizer.config import Config, changes, check_libraries
+from face_organizer.config import Config, changes, check_libraries, with_inbox_of
 from face_organizer.errors import AlreadyRunningError, FaceOrganizerError, ModelError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.flow import Service
@@ -152,7 +152,7 @@ class Libraries:
         self.lost = {name: problem for name, problem in self.lost.items() if name in wanted}
         applied: set[str] = set()
         for name, old in before.items():
-            new = wanted.get(name, old)
+            new = with_inbox_of(wanted.get(name, old), old)
             now, anew, _ = changes(
                 old, new if new.people is not None else msgspec.structs.replace(new, people=old.people)
             )
@@ -196,8 +196,6 @@ class Libraries:
         for name in [name for name in wanted if name not in self.open]:
             try:
                 self._open_or_reopen(name, wanted[name], before.get(name))
-            except ModelError:
-                raise  # all of them share the networks
             except FaceOrganizerError as error:
                 errors[name] = error
         if not self.open:

@@ -14,6 +14,7 @@ from typing import Any
 from face_organizer.adapters.control import ask
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.install import SETTINGS, Place, Wish, carry_out, check, program_here, steps
+from face_organizer.adapters.install import libraries_served as libraries_served
 from face_organizer.adapters.models import (
     default_models_dir,
     describe_pack,
@@ -24,8 +25,9 @@ from face_organizer.adapters.models import (
     load_pack,
     verify_pack,
 )
+from face_organizer.adapters.noted import libraries_noted
 from face_organizer.adapters.pull import archive_of, pull, zoo
-from face_organizer.adapters.remove import address_meant, libraries_noted
+from face_organizer.adapters.remove import address_meant
 from face_organizer.adapters.remove import remove_pack as remove_files
 from face_organizer.config import STATE_FOLDER, Config, check_libraries, load_libraries
 from face_organizer.errors import ConfigError, ModelError, RequestError

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import msgspec
 
+from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.reading import read_now
 from face_organizer.app.devices import open_devices
-from face_organizer.app.parts import AUTO, pack_of, rules_of, when_of, with_pack
+from face_organizer.app.parts import AUTO, models_folder, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
 from face_organizer.errors import FaceOrganizerError, StoreError
 from face_organizer.pipeline.pulse import Pulses
@@ -32,20 +33,21 @@ def make_reembed(
     store: Store,
     in_gallery: Callable[[Callable[[], Any]], Any],
     pack: str,
+    follow: Callable[[Sequence[int]], object],
     is_at_work: Callable[[], bool],
     find_neighbours: NeighbourFinder,
     log: Log,
     pulses: Pulses,
 ) -> Reembed:
-    """config(): as it is now. pack: the one in use. is_at_work(): does anybody take images in? Then one thread must do,
-    else every core helps."""
+    """config(): as it is now. pack: the one in use. follow: see Fill. is_at_work(): does anybody take images in? Then
+    one thread must do, else every core helps."""
 
     def target_of(wanted: str) -> Target:
         return _target(config(), wanted, log, threads=1 if is_at_work() else 0)
 
     return Reembed(
         store,
-        _fill(config(), store, in_gallery, log, pulses),
+        _fill(config(), store, in_gallery, follow, log, pulses),
         find_neighbours,
         in_gallery,
         target_of,
@@ -68,7 +70,7 @@ def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> boo
         target = _target(config, model.pack, log, threads=0)
         if not target.is_of(model):
             raise FaceOrganizerError(f"the model pack {model.pack} is not the one that was begun with")
-        fill = _fill(config, store, lambda work: work(), log, pulses)
+        fill = _fill(config, store, lambda work: work(), lambda image_ids: None, log, pulses)
         if fill.left():
             fill.run(target, target.open_eyes(), anew=False)
         told = switch(store, target.rules.neighbours)
@@ -81,11 +83,19 @@ def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> boo
     return True
 
 
-def _fill(config: Config, store: Store, in_gallery: Callable[..., Any], log: Log, pulses: Pulses) -> Fill:
+def _fill(
+    config: Config,
+    store: Store,
+    in_gallery: Callable[..., Any],
+    follow: Callable[[Sequence[int]], object],
+    log: Log,
+    pulses: Pulses,
+) -> Fill:
     return Fill(
         store,
         in_gallery,
         partial(_read, config.library_path, config.watch.size_max_bytes),
+        follow,
         log,
         pulses,
         pixels_max=config.watch.pixels_max,
@@ -108,6 +118,7 @@ def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
     def eyes() -> Sequence[Eyes]:
         return [cast("Eyes", see) for device in open_devices(own, log) for see in device.workers]
 
+    note_library(models_folder(config.faces), config.library_path, named.address)
     return Target(named.address, named.fingerprint, named.dimension, rules_of(own, named), eyes)
 
 

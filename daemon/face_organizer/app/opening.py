@@ -14,10 +14,11 @@ from typing import TypeVar
 
 import msgspec
 
-from face_organizer.adapters.file_systems import refuse_shared
+from face_organizer.adapters.file_systems import refuse_shared, refuse_unmounted
+from face_organizer.adapters.install import libraries_served
 from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
-from face_organizer.adapters.remove import note_library
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
@@ -32,14 +33,15 @@ from face_organizer.app.parts import (
     state_folder,
     with_pack,
 )
-from face_organizer.config import STATE_FOLDER, Config, People, check_folders
+from face_organizer.config import STATE_FOLDER, Config, check_folders, plain_path, with_inbox_of
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
 from face_organizer.types import ModelRecord
 
-SETTINGS = "settings"
+SETTINGS, MOUNTED = "settings", "mounted"
+"""Notes: what the last start went by, and whether the library was a file system of its own then."""
 T = TypeVar("T")
 
 
@@ -72,7 +74,7 @@ def open_organizer(
         _tell_of_backup(store, log)
         store = _with_store(store, lambda: _switched(store, config, log, pulses))
         _with_store(store, lambda: _settle_pack(store, config))
-        note_library(models_folder(config.faces), config.library_path)
+        note_library(models_folder(config.faces), config.library_path, library_pack(config, store))
         return _with_store(
             store,
             lambda: Organizer(House(_remembering(store, config, log), log, lock, store, pulses, neighbours, engine_of)),
@@ -86,8 +88,10 @@ def open_existing(library: Path, log: Log) -> Organizer:
     """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
     if not _is_library(library):
+        known = [f"{name} in {folder}" for name, folder in libraries_served().items()]
         raise StoreError(
             f"{library} is not a library yet: start with `face-organizer run --inbox DIR --library {library}`"
+            + (f"; the service has {', '.join(known)}" if known else "")
         )
     refuse_shared(state)
     lock = LibraryLock(state)
@@ -168,26 +172,32 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 
 def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
     """The configuration, with the number of people there have been so far unless another is asked for; it is noted,
-    for that and for commands that come while no daemon runs, from wherever."""
-    before = _people_before(store)
+    for that and for commands that come while no daemon runs, from wherever. Raises ConfigError: refuse_unmounted."""
+    noted = _noted_before(store)
+    before = noted.people if noted else None
     config = msgspec.structs.replace(config, people=config.people or before or PEOPLE)
+    config = with_inbox_of(config, noted) if noted else config
     if before not in (None, config.people):
         log.warning("people_changed", before=before, people=config.people)
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
+    with store.read() as txn:
+        was_mounted = bool(txn.note(MOUNTED))
+    mounted = refuse_unmounted(config.library_path, was_mounted=was_mounted)
     try:
         with store.write() as txn:
             txn.put_note(SETTINGS, msgspec.json.encode(absolute))
+            txn.put_note(MOUNTED, b"1" if mounted else b"")
     except NoRoomError as error:  # commands without a daemon go by the settings of the start before
         log.warning("settings_not_noted", problem=str(error))
     return config
 
 
-def _people_before(store: LmdbStore) -> People | None:
+def _noted_before(store: LmdbStore) -> Config | None:
     """What the start before went by; None at the first, or where that cannot be told."""
     with store.read() as txn:
         noted = txn.note(SETTINGS)
     with suppress(msgspec.DecodeError):
-        return msgspec.json.decode(noted, type=Config).people
+        return msgspec.json.decode(noted, type=Config)
     return None
 
 
@@ -200,7 +210,7 @@ def _remembered(store: LmdbStore, library: Path) -> Config:
         raise StoreError(
             f"the settings noted in {library} cannot be read ({error}): start `face-organizer run` on it once"
         ) from error
-    return msgspec.structs.replace(config, library=str(library), state_dir="")
+    return msgspec.structs.replace(config, library=str(plain_path(library)), state_dir="")
 
 
 def _with_store(store: LmdbStore, make: Callable[[], T]) -> T:

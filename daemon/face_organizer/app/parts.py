@@ -206,7 +206,8 @@ def placing_copies(config: Config) -> bool:
 
 
 def state_folder(config: Config) -> Path:
-    """Where truth and views lie. A state_dir elsewhere is linked from the library, so that commands find it."""
+    """Where truth and views lie. A state_dir elsewhere is linked from the library, so that commands find it; we go
+    straight there, for the library may be away for a while."""
     usual, state = config.library_path / STATE_FOLDER, config.state_path
     if state != usual:
         try:
@@ -219,4 +220,4 @@ def state_folder(config: Config) -> Path:
                 )
         except OSError as error:
             raise ConfigError(f"cannot use state_dir {state}: {error.strerror}") from error
-    return usual
+    return state

@@ -38,7 +38,8 @@ ATTENTION = {"watched": "watching", "polling": "polling", "lost": "waiting for"}
 
 @dataclass(frozen=True)
 class Status:
-    """What it looks at. in_gallery runs something in the gallery's thread; neighbours(): see Organizer. Any thread."""
+    """What it looks at. in_gallery runs something in the gallery's thread; neighbours(): see Organizer; trash(): how
+    many files lie in trash/, None where that cannot be told. Any thread."""
 
     config: Config
     store: LmdbStore
@@ -57,6 +58,7 @@ class Status:
     told: Telling
     in_gallery: Callable[[Callable[[], Any]], Any]
     neighbours: Callable[[], Sequence[str]]
+    trash: Callable[[], int | None]
     started: float = field(default_factory=monotonic)
 
     def answer(self) -> Answer:
@@ -69,6 +71,8 @@ class Status:
             "library": answers.printable(str(self.config.library_path)),
             "people": self.config.people,
             **self.in_gallery(self._truth),
+            "trash": self.trash(),
+            "sidecars": self.intake.sidecars,
             "in_flight": self._in_flight(),
             "folders": self._folders(),
             "paused": _lack_told(self.space.lack),

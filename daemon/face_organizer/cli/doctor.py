@@ -54,7 +54,7 @@ def _examined(machine: Machine) -> list[str]:
     """What was looked at, so that silence about a thing means that it is well."""
     driver = machine.driver
     cards = ", ".join(f"{gpu.name} ({gpu.capability[0]}.{gpu.capability[1]})" for gpu in machine.gpus) or "none"
-    packs = ", ".join(f"{name} {'damaged' if wrong else 'as it should be'}" for name, wrong in machine.packs.items())
+    packs = ", ".join(f"{name} {_pack(machine, name)}" for name in machine.packs)
     lines = [
         f"Python {machine.python}; " + ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
         f"GPUs: {cards}; driver: {driver.version or driver.problem if driver else 'none'}",
@@ -72,6 +72,12 @@ def _examined(machine: Machine) -> list[str]:
         f"limits: {limits.inotify_watches} inotify watches, {limits.open_files} open files; "
         f"systemd: {machine.systemd or 'not here'}",
     ]
+
+
+def _pack(machine: Machine, name: str) -> str:
+    if name in machine.packs_away:
+        return "away"
+    return "damaged" if machine.packs[name] else "as it should be"
 
 
 def _trial(trial: Trial) -> str:

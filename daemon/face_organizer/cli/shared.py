@@ -1,7 +1,7 @@
 """What the commands share: options, exit codes, ways to print.
 
 Room:    cli (talks)
-Imports: errors, names
+Imports: errors, app (only when it is needed), names
 """
 
 from __future__ import annotations
@@ -63,9 +63,23 @@ main.help = as_called(main.help or "")
 
 
 def library_option(command: F) -> F:
-    return click.option("--library", type=FOLDER, required=True, help="The folder that holds the persons' folders.")(
-        command
-    )
+    return click.option(
+        "--library",
+        type=FOLDER,
+        callback=_said,
+        help="The folder that holds the persons' folders.  [required]",
+    )(command)
+
+
+def _said(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    """Which library; raises UsageError with those that the service has."""
+    if value is not None:
+        return value
+    from face_organizer.app.machine import libraries_served
+
+    known = "".join(f"\n    --library {folder}" for folder in libraries_served().values())
+    told = f"The service has{printable(known)}" if known else "It is what `run` was told."
+    raise click.MissingParameter(as_called(told), ctx=context, param=parameter)
 
 
 def json_option(command: F) -> F:

@@ -204,7 +204,7 @@ def remove_models(name: str, models_dir: Path | None, as_json: bool) -> None:
     """Delete what is held of a pack: what was pulled, and what was made of it. A folder of your own stays as it is.
 
     NAME as `models list` shows it. Refused while a library goes by the pack, or keeps its embeddings beside those in
-    use; those that ran with this models folder are asked. Saying it twice changes nothing.
+    use; those that went by a pack of this models folder are asked. Saying it twice changes nothing.
     """
     from face_organizer.app.machine import remove_pack
 

@@ -126,6 +126,7 @@ def _head(status: dict[str, Any]) -> RenderableType:
 def _counts(status: dict[str, Any]) -> RenderableType:
     index = status["index"]
     rows = [(key.replace("_", " "), f"{status[key]:,}") for key in COUNTED]
+    rows.append(("trash", "?" if status["trash"] is None else f"{status['trash']:,}"))
     rows.append(("decisions", f"{status['decisions']:,}"))
     rows.append(("index recall", "?" if index.get("recall") is None else f"{index['recall']:.2%}"))
     if status["proposal"]:

@@ -23,8 +23,8 @@ def diagnose(machine: Machine) -> list[Finding]:
 
 def _as_called_here(cure: str, machine: Machine) -> str:
     """With the pip of the Python that we run in, which is not the one that a shell finds. In a checkout its
-    scripts/setup installs what fits together, pinned, in place of what is there; the rest is installed from it, for no
-    registry has us."""
+    scripts/setup takes away what is there and installs what fits together, pinned; the rest is installed from it, for
+    no registry has us."""
     if machine.checkout:
         cure = re.sub(r"pip install 'face-organizer\[([\w-]+)\]'", lambda found: _set_up(found[1], machine), cure)
     return re.sub(r"^pip ", f"{machine.pip} ", cure, flags=re.MULTILINE)
@@ -36,5 +36,5 @@ PINNED = {"cpu": "cpu", "openvino": "cpu", "cuda": "cuda", "cuda12": "cuda-pasca
 
 def _set_up(extra: str, machine: Machine) -> str:
     if extra in PINNED:
-        return f"{machine.checkout}/scripts/setup {PINNED[extra]}"
+        return f"{machine.checkout}/scripts/setup --anew {PINNED[extra]}"
     return f"pip install --editable '{machine.checkout}[{extra}]'"

@@ -38,6 +38,9 @@ OTHERS = (*TENSORRT, "libcuda.so")
 """Libraries that are no part of CUDA's own: the last is the driver's."""
 NO_KERNEL = ("no kernel image", "cudaerrornokernelimagefordevice")
 DRIVER_OLD = ("driver version is insufficient", "cuda_error_insufficient_driver", "forward compatibility")
+CUDNN_ABSENT = ("cudnn is not available", "cudnn is unavailable", "cudnn library was not found")
+"""Since 1.28 cuDNN is looked for when it is needed, and not by the loader."""
+
 CUDNN_FAILED = ("cudnn_status_execution_failed", "cudnn_status_arch_mismatch", "cudnn_status_not_supported")
 
 
@@ -134,6 +137,17 @@ def _cpu_package_only(machine: Machine) -> Iterator[Finding]:
         )
 
 
+def _gpu_package_alone(machine: Machine) -> Iterator[Finding]:
+    if "onnxruntime-gpu" in machine.packages and not wants_cuda(machine):
+        yield Finding(
+            "gpu_package_alone",
+            "ONNX Runtime for GPUs is installed, and this machine has none",
+            'the processor does all the work, which every status says unless faces.devices = "cpu" says that it should',
+            "pip uninstall -y onnxruntime-gpu\npip install 'face-organizer[cpu]'   # smaller, and quicker here",
+            problem=False,
+        )
+
+
 def _no_code_for_card(machine: Machine) -> Iterator[Finding]:
     build, card = cuda_build(machine), weakest(machine)
     if build is None or card is None or build.runs_on(card.capability):
@@ -159,7 +173,7 @@ def _driver_too_old(machine: Machine) -> Iterator[Finding]:
         alternative = (_profile_for(machine, card) if card else PROFILES[12]) + "   # or this, with the old driver"
     yield Finding(
         "driver_too_old",
-        f"the driver {driver.version} runs CUDA up to {written(driver.cuda)}, and onnxruntime-gpu "
+        f"the driver {driver.version or 'here'} runs CUDA up to {written(driver.cuda)}, and onnxruntime-gpu "
         f"{machine.packages['onnxruntime-gpu']} needs CUDA {build.cuda}",
         "a driver runs programs of its own CUDA major version and older ones",
         f"apt-get install nvidia-driver   # at least {DRIVER_MIN[build.cuda]}\n{alternative}".rstrip(),
@@ -204,6 +218,8 @@ def _cudnn_without_code(machine: Machine) -> Iterator[Finding]:
     card, build = weakest(machine), cuda_build(machine)
     if card is None or build is None or card.capability >= CUDNN_CAPABILITY_MIN or build.cudnn < 9:
         return
+    if not build.runs_on(card.capability):
+        return  # another build is needed first, and brings its own
     version, loaded, code = cudnn_version(machine), cudnn(machine), cudnn_code(machine)
     without_code = bool(code) and not runs_on(code, card.capability)
     if not without_code and not (version and parsed(version)[:3] > CUDNN_PASCAL_LAST[:3]):
@@ -300,6 +316,7 @@ RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     no_driver,
     no_such_gpu,
     _cpu_package_only,
+    _gpu_package_alone,
     _no_code_for_card,
     _driver_too_old,
     _linked_libraries,
@@ -329,6 +346,8 @@ def _profile_for(machine: Machine, card: Gpu) -> str:
 
 def _lacking(error: str) -> str:
     """The library in "libcublasLt.so.11: cannot open shared object file"; "" if that is not what an error says."""
+    if _says(error, CUDNN_ABSENT):
+        return "libcudnn.so.9"
     before, found, _ = error.partition(": cannot open shared object file")
     return before.split()[-1].rpartition("/")[2] if found and before.split() else ""
 

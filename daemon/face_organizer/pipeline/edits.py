@@ -228,14 +228,16 @@ def _resize(txn: Transaction, image: ImageRecord, now: Content) -> None:
     for view in (txn, txn.beside()):
         for face_id in image.face_ids:
             if (face := view.faces.get(face_id)) is not None:
-                view.faces.put(face_id, _scaled(face, scale))
+                view.faces.put(face_id, scaled(face, scale))
 
 
-def _scaled(face: FaceRecord, scale: tuple[float, float]) -> FaceRecord:
-    def scaled(numbers: tuple[float, ...]) -> tuple[float, ...]:
+def scaled(face: FaceRecord, scale: tuple[float, float]) -> FaceRecord:
+    """The same face in a picture so many times as wide and as high."""
+
+    def each(numbers: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(round(number * scale[at % 2], 2) for at, number in enumerate(numbers))
 
-    return replace(face, box=scaled(face.box), landmarks=scaled(face.landmarks))
+    return replace(face, box=each(face.box), landmarks=each(face.landmarks))
 
 
 def _image_of(txn: Transaction, file_id: int) -> tuple[int, ...]:

@@ -36,6 +36,9 @@ DEATHS_MAX = 2
 
 QUESTIONS_CAPACITY = 32
 
+NAMED_MAX = 3
+"""Images named in a sentence."""
+
 
 @dataclass(eq=False)
 class Device:
@@ -334,10 +337,12 @@ class Engine:
         if first:
             self._log.error("device_retired", device=device.name, cause=str(error), left=left, exc_info=error)
         if not left:
-            self._end(_chained(f"no device is left for the networks: {device.name} failed: {error}", error))
+            sentence = f"no device is left for the networks: {device.name} failed: {error} (at {_named(jobs)})"
+            self._end(_chained(sentence, error))
         elif poison:
-            images = ", ".join(ascii(str(job.ticket.item.ref.path)) for job in poison)
-            sentence = f"{images} brought down {DEATHS_MAX} devices, {device.name} the last: take it out of the inbox"
+            sentence = (
+                f"{_named(poison)} brought down {DEATHS_MAX} devices, {device.name} the last: take it out of the inbox"
+            )
             self._end(_chained(f"{sentence} ({error})", error))
         else:
             self._hand_back(jobs)
@@ -370,6 +375,12 @@ def _answer(ticket: Ticket, result: SeenImage, error: Exception | None) -> None:
         ticket.reply.give(result)
     else:
         ticket.reply.fail(error)
+
+
+def _named(jobs: Sequence[_Job]) -> str:
+    """Their images."""
+    named = [ascii(str(job.ticket.item.ref.path)) for job in jobs[:NAMED_MAX]]
+    return ", ".join(named) + (f" and {len(jobs) - NAMED_MAX} more" if len(jobs) > NAMED_MAX else "")
 
 
 def _chained(sentence: str, cause: Exception) -> DeviceError:

@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the threads of its own pipeline
-Imports: types, errors, ports, vision, channel, flow, gallery, messages, pulse
+Imports: types, errors, ports, vision, channel, edits, flow, gallery, messages, pulse
 
 A face keeps its id: what the other model finds where a known face lies is that face; a known face that it does not find
 is embedded by the landmarks it had; what only it finds is a new face, which belongs to the image once the model is in
@@ -23,6 +23,7 @@ import numpy as np
 
 from face_organizer.errors import GoneError, ItemError
 from face_organizer.pipeline.channel import Cancelled
+from face_organizer.pipeline.edits import scaled
 from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.pipeline.gallery import as_stored, face_record
 from face_organizer.pipeline.messages import Rules
@@ -80,25 +81,31 @@ class Again:
     seen: SeenImage | None = None
 
 
+class _ChangedError(ItemError):
+    """What lies there is not what was enrolled."""
+
+
 class _GalleryEndedError(Exception):
     """Nobody writes any more."""
 
 
 class Fill:
-    """read(path): the bytes of a file, now; raises ItemError. in_gallery: runs work in the one writer's thread."""
+    """read(path): the bytes of a file, now; raises ItemError. follow(image_ids): let truth take over what was edited
+    where it lies; not from the gallery's thread. in_gallery: runs work in the one writer's thread."""
 
     def __init__(
         self,
         store: Store,
         in_gallery: Callable[[Callable[[], Any]], Any],
         read: Callable[[Path], bytes],
+        follow: Callable[[Sequence[int]], object],
         log: Log,
         pulses: Pulses,
         *,
         pixels_max: int,
         side_max_px: int,
     ) -> None:
-        self._store, self._in_gallery, self._read_file = store, in_gallery, read
+        self._store, self._in_gallery, self._read_file, self._follow = store, in_gallery, read, follow
         self._log, self._pulses = log, pulses
         self._pixels_max, self._side_max_px = pixels_max, side_max_px
 
@@ -151,9 +158,7 @@ class Fill:
         """Those that lack a face beside, then those that came since; in short transactions."""
         lacking = self._lacking() if anew else []
         for start in range(0, len(lacking), IMAGES_AT_ONCE):
-            with self._store.read() as txn:
-                known = [_known(txn, image_id) for image_id in lacking[start : start + IMAGES_AT_ONCE]]
-            yield from (each for each in known if each is not None)
+            yield from self._known(lacking[start : start + IMAGES_AT_ONCE])
         with self._store.read() as txn:
             model = txn.models.get(1 - txn.slot)
         upto = model.upto if model is not None else 0
@@ -162,11 +167,17 @@ class Fill:
                 if not target.is_of(txn.models.get(1 - txn.slot)):
                     return
                 ids = [image_id for image_id, _ in islice(txn.images.items(upto + 1), IMAGES_AT_ONCE)]
-                known = [_known(txn, image_id) for image_id in ids]
             if not ids:
                 return
             upto = ids[-1]
-            yield from (each for each in known if each is not None)
+            yield from self._known(ids)
+
+    def _known(self, image_ids: Sequence[int]) -> list[Known]:
+        """Once truth has taken over what was edited, in whichever of its places."""
+        self._follow(image_ids)
+        with self._store.read() as txn:
+            known = [_known(txn, image_id) for image_id in image_ids]
+        return [each for each in known if each is not None]
 
     def _lacking(self) -> list[int]:
         """The images up to the last one read that show a face which the other model has not seen."""
@@ -177,7 +188,17 @@ class Fill:
     # in the pipeline's threads
 
     def _read(self, items: list[Known]) -> list[Again]:
-        return [Again(known, self._decoded(known)) for known in items]
+        return [self._again(known) for known in items]
+
+    def _again(self, known: Known) -> Again:
+        """An image that was edited is the same image. Raises ItemError."""
+        try:
+            return Again(known, self._decoded(known))
+        except _ChangedError:
+            now = self._known([known.image_id])
+            if not now or now[0].digest == known.digest:
+                raise
+            return Again(now[0], self._decoded(now[0]))
 
     def _decoded(self, known: Known) -> DecodedImage:
         """From any place where the content is still the one we know. Raises ItemError."""
@@ -191,7 +212,7 @@ class Fill:
                         continue
                     ref = ImageRef(path, Signature(len(data), 0, 0))
                     return DecodedImage(ref, known.digest, image.pixels, image.width_px, image.height_px)
-                why = ItemError("its content is not the one that was enrolled")
+                why = _ChangedError("its content is not the one that was enrolled")
             except GoneError:
                 pass
             except ItemError as error:
@@ -244,8 +265,11 @@ def _kept(txn: Transaction, beside: Transaction, model: ModelRecord, item: Again
     """Write one image's faces beside; returns the model with it counted."""
     model = replace(model, upto=max(model.upto, item.known.image_id))
     image = txn.images.get(item.known.image_id)
-    if image is None or item.seen is None or image.digest != item.known.digest:
+    if image is None or item.seen is None or item.known.digest not in (image.digest, *image.former):
         return model
+    (width_px, height_px), scale = item.known.size_px, (1.0, 1.0)
+    if item.known.digest != image.digest:  # edited since it was read
+        scale = image.width_px / width_px, image.height_px / height_px
     ids: list[int] = list(item.known.face_ids)
     if not image.closed and image.face_ids == item.known.face_ids:  # else somebody in it was forgotten
         ids += [txn.new_id("faces") for _ in item.seen.faces[len(ids) :]]
@@ -255,7 +279,7 @@ def _kept(txn: Transaction, beside: Transaction, model: ModelRecord, item: Again
         if is_known and face_id not in image.face_ids:
             continue
         by_landmarks += is_known and not face.found
-        beside.faces.put(face_id, face_record(item.known.image_id, face))
+        beside.faces.put(face_id, scaled(face_record(item.known.image_id, face), scale))
         beside.put_face_vector(face_id, as_stored(face.embedding))
     return replace(
         model,

@@ -166,6 +166,8 @@ class Walker:
             file_id = by_signature.get(lying.signature, 0)
             if not file_id and not txn.is_forgotten(os.fsencode(lying.place)):
                 file_id = self._by_content(txn, lying, lost)
+            if file_id and lost.get(file_id, 0) <= 0 and self._says_nothing(txn, lying, file_id, pending):
+                continue
             if not file_id:
                 self._strange(txn, found, lying)
             elif file_id not in pending:
@@ -181,15 +183,30 @@ class Walker:
         kept = {each.place for each in (*strays, *(lying for _, lying in found.rewritten))}
         self._digests = {place: told for place, told in self._digests.items() if place in kept}
 
+    def _says_nothing(self, txn: Transaction, lying: Lying, file_id: int, pending: frozenset[int]) -> bool:
+        """Is it no copy that somebody laid there? It may be a duplicate that we place now. And what lay in a folder
+        of nobody's already when the same content was placed was only copied into the inbox."""
+        file = txn.files.get(file_id)
+        image = txn.images.get(file.image_id) if file else None
+        if file is None or image is None or not pending.isdisjoint(image.file_ids):
+            return True
+        if self._is_somebodys(txn, lying):
+            return False
+        stands = [found for place in places_of(file) if (found := self._tree.look(place)) is not None]
+        return bool(stands) and all(lying.changed_ns < found.changed_ns for found in stands)
+
     def _strange(self, txn: Transaction, found: Walked, lying: Lying) -> None:
         """A photo that was laid into a person's folder, unless it shows somebody who is to be forgotten."""
+        is_theirs = self._is_somebodys(txn, lying) and not txn.is_forgotten(os.fsencode(lying.place))
+        if lying.kind == "file" and is_theirs:
+            found.foreign.append(lying)
+
+    def _is_somebodys(self, txn: Transaction, lying: Lying) -> bool:
         if self._folders is None:
             alive = {record.person_id for _, record in txn.assignments.items()}
             persons = (person for id_, person in txn.persons.items() if id_ in alive and not person.hidden)
             self._folders = {person.folder for person in persons}
-        is_theirs = folder_of(lying.place) in self._folders and not txn.is_forgotten(os.fsencode(lying.place))
-        if lying.kind == "file" and is_theirs:
-            found.foreign.append(lying)
+        return folder_of(lying.place) in self._folders
 
     def _brought(self, txn: Transaction, found: Walked) -> None:
         """Photos that were taken in from where they were laid."""

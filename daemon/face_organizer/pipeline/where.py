@@ -24,6 +24,7 @@ WORDS: Mapping[str, Holds] = {
     "confirmed": lambda row: bool(row["confirmed"]),
 }
 TEXTS = ("person", "gender")
+GENDERS = ("female", "male")
 ATTRIBUTES = frozenset({"gender", "age"})
 
 _COMPARE = {
@@ -57,6 +58,8 @@ def condition(text: str) -> tuple[str, Holds]:
         return name, lambda row: row.get(name) is not None and bool(compare(row[name], bound))
     if name in TEXTS and sign in ("=", "!="):
         wanted = value.casefold()
+        if name == "gender" and wanted not in GENDERS:
+            raise RequestError(f"--where {text!r}: gender is {' or '.join(GENDERS)}")
         return name, lambda row: row.get(name) is not None and bool(compare(str(row[name]).casefold(), wanted))
     raise RequestError(_refusal(text))
 

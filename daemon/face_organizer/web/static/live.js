@@ -124,6 +124,7 @@ export class Live {
         line("faces", status.faces),
         line("unsorted", status.outliers, "#/unsorted"),
         status.no_face ? line("without a face", status.no_face, "#/unsorted/no-face") : null,
+        status.trash ? line("in trash/", status.trash) : null,
         status.quarantined ? line("unreadable", status.quarantined, "#/unsorted/unreadable") : null,
       ),
       ...[...(status.notices ?? []), ...(status.problems ?? [])]
