@@ -117,8 +117,12 @@ def genderage(path: Path, *, answers: int = 3) -> None:
 
 def landmarks_106(path: Path) -> None:
     """Of a whole face, 192 x 192 px: what InsightFace's folders hold as well, and we do not use."""
-    weights: dict[str, NDArray[np.generic]] = {"w": np.zeros((212, 3, 192, 192), np.float32)}
-    nodes = [helper.make_node("Conv", ["data", "w"], ["c"]), helper.make_node("Flatten", ["c"], ["fc1"])]
+    weights: dict[str, NDArray[np.generic]] = {"w": np.zeros((212, 3, 1, 1), np.float32)}
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["data"], ["pooled"]),
+        helper.make_node("Conv", ["pooled", "w"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["fc1"]),
+    ]
     _save(path, nodes, weights, inputs={"data": [1, 3, 192, 192]}, outputs={"fc1": [1, 212]})
 
 

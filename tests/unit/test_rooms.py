@@ -10,6 +10,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,15 @@ def test_nobody_forks_for_a_store_does_not_survive_it() -> None:
 )
 def test_a_fork_would_be_seen(source: str) -> None:
     assert forks_in(source)
+
+
+def test_no_folder_of_tests_is_forgotten() -> None:
+    project = Path(__file__).parents[2]
+    settings = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+
+    assert {f"tests/{file.parent.name}" for file in (project / "tests").rglob("test_*.py")} == set(
+        settings["testpaths"]
+    )
 
 
 def test_the_whole_house_was_walked() -> None:
