@@ -5,6 +5,7 @@ The threads are hung from outside (tests/hang.py); the program has no switch for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,19 @@ from time import monotonic
 
 import pytest
 from lab import CONFIG, HOME, LIBRARY, START_WITHIN_S, TRIGGER, UNIT, Lab
+from steps import found
 from support import wait_until
 
 HUNG_AFTER_S = 2.0
 WATCHDOG_S = 4.0
+
+
+def test_every_function_that_a_test_lets_hang_exists() -> None:
+    sources = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    names = {name for source in sources for name in re.findall(r'"(face_organizer[\w.]*:[\w.]+)"', source)}
+
+    assert len(names) > 10
+    assert all(callable(found(name)[2]) for name in names)
 
 
 @contextmanager
@@ -128,7 +138,7 @@ def test_a_reclustering_that_takes_three_times_the_watchdogs_period_is_let_live(
 def starting(lab: Lab, hung_after_s: float, seconds: str) -> Iterator[None]:
     """The service stopped, its next start to hang for so long, and systemd impatient."""
     impatient = f"/run/systemd/system/{UNIT}.d/time.conf"
-    with hanging(lab, "face_organizer.app.organizer:load_roster", hung_after_s):
+    with hanging(lab, "face_organizer.app.house:load_roster", hung_after_s):
         lab.run("systemctl", "stop", UNIT)
         lab.write(impatient, "[Service]\nTimeoutStartSec=5\nTimeoutStopSec=5\n")
         lab.run("systemctl", "daemon-reload")
