@@ -4,6 +4,7 @@ A shell script stands in for Python and pip."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,7 +43,8 @@ def asked(checkout: Path, script: str, *arguments: str) -> list[str]:
     """What a script has Python do, in a few words each."""
     (checkout / "asked").write_text("")
     environment = {"PYTHON": str(checkout / "python"), "PATH": "/usr/bin:/bin"}
-    subprocess.run([checkout / "scripts" / script, *arguments], cwd=checkout, env=environment, check=True, timeout=60)
+    command = [checkout / "scripts" / script, *arguments]
+    subprocess.run(command, cwd=checkout, env=environment, check=True, timeout=60, capture_output=True, text=True)
     return (checkout / "asked").read_text().split()
 
 
@@ -63,6 +65,19 @@ def test_an_environment_whose_python_was_replaced_is_made_anew_for_what_it_was_f
     (checkout / ".venv" / "made-for").write_text("another")
 
     assert asked(checkout, "run", "doctor") == ["venv", "requirements/cuda"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_somebody_elses_environment_is_never_made_anew(checkout: Path) -> None:
+    asked(checkout, "setup", "cpu")
+    (checkout / ".venv" / "made-for").write_text("another")
+    os.chown(checkout / ".venv", 65534, 65534)
+
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        asked(checkout, "run", "doctor")
+
+    assert "is nobody's, and root cannot run its Python" in refused.value.stderr
+    assert (checkout / ".venv" / "bin" / "python").exists()
 
 
 def test_what_was_chosen_is_known_also_where_its_installation_broke_off(checkout: Path) -> None:

@@ -41,7 +41,10 @@ class ControlServer:
                 self._server = _Server(address, _handler(calls))
             self._path.chmod(0o600)
         except OSError as error:
-            raise StoreError(f"cannot make the socket for commands, {self._path}: {error.strerror}") from error
+            raise StoreError(
+                f"cannot make the socket for commands, {self._path}: {error.strerror}. Whoever asks a library without a"
+                f" daemon must be able to write in {state_dir}: run this as its owner, or ask a copy of the library"
+            ) from error
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="control")
 
     def start(self, beat: Callable[[], None] = lambda: None) -> None:
