@@ -16,7 +16,7 @@ import msgspec
 
 from face_organizer.adapters.file_systems import refuse_shared, refuse_unmounted
 from face_organizer.adapters.install import libraries_served
-from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.lock import LibraryLock, refuse_held
 from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, open_store
@@ -60,6 +60,7 @@ def open_organizer(
     check_folders(config)
     refuse_shared(config.state_path)
     pack = pack_of(config.faces)
+    refuse_held(config.inbox_path, config.state_path, shared=config.placement != "move")
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
