@@ -139,6 +139,13 @@ def _packs_held(library: Path) -> tuple[str, str]:
     return told["in_use"], told["beside"]["pack"] if told["beside"] else ""
 
 
+def inbox_of(library: Path) -> str | None:
+    """The inbox that a library was filled from last; None where that cannot be told."""
+    from face_organizer.app.opening import inbox_noted  # which takes a second
+
+    return inbox_noted(library)
+
+
 def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
     """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
 

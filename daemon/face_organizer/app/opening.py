@@ -19,7 +19,7 @@ from face_organizer.adapters.install import libraries_served
 from face_organizer.adapters.lock import LibraryLock, refuse_held
 from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
-from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.adapters.store import LmdbStore, note_in, open_store
 from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
@@ -104,6 +104,14 @@ def open_existing(library: Path, log: Log) -> Organizer:
     except BaseException:
         lock.release()
         raise
+
+
+def inbox_noted(library: Path) -> str | None:
+    """The inbox that a library was filled from last, whoever owns it; None where that cannot be told."""
+    try:
+        return msgspec.json.decode(note_in(library / STATE_FOLDER / "truth", SETTINGS), type=Config).inbox
+    except msgspec.DecodeError:
+        return None
 
 
 def packs_held(library: Path) -> tuple[str, str]:
