@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -297,7 +298,7 @@ def _explain(problem: str, within: type[Section]) -> str:
     table = at.rstrip("`").partition("[")[0]
     if problem.startswith("Object contains unknown field"):
         key = problem.split("`")[1]
-        return f"unknown key {key}" + (f" in [{table}]" if table else "")
+        return f"unknown key {key}" + (f" in [{table}]" if table else "") + _meant(key, table, within)
     if problem.startswith("Object missing required field"):
         return f"{problem.split('`')[1]} is missing"
     if not table:
@@ -309,6 +310,22 @@ def _explain(problem: str, within: type[Section]) -> str:
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     words = [word for each in kinds if (word := _describe(each))]
     return f"{table} must be {' or '.join(words)}"
+
+
+def _meant(key: str, table: str, within: type[Section]) -> str:
+    """What an unknown key may have been meant for: ": it belongs under [faces]", or a name much like it."""
+    tables = {
+        each.name: each.type
+        for each in msgspec.structs.fields(Config)
+        if isinstance(each.type, type) and issubclass(each.type, Section)
+    }
+    here = tables.get(table, within).__struct_fields__
+    above = ["at the top, before the first table"] if table and key in Config.__struct_fields__ else []
+    homes = above + [f"under [{name}]" for name, kind in tables.items() if key in kind.__struct_fields__]
+    if homes:
+        return f": it belongs {' or '.join(homes)}"
+    close = get_close_matches(key, here, 1)
+    return "".join(f": did you mean {f'[{name}]' if not table and name in tables else name}?" for name in close)
 
 
 def _describe(kind: inspect.Type) -> str:

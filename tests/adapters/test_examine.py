@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from face_organizer.adapters import examine as examining
+from face_organizer.adapters import runtime
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.sample import small_network
 from face_organizer.adapters.trial import loaded_libraries, try_device, version_told
@@ -110,13 +111,13 @@ def test_devices_are_tried_also_where_no_pack_can_be_made(tmp_path: Path) -> Non
 
 
 def test_the_checkout_that_we_run_from_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining.sys, "prefix", str(tmp_path / ".venv"))
-    assert examining._checkout() == ""
+    monkeypatch.setattr(runtime.sys, "prefix", str(tmp_path / ".venv"))
+    assert runtime.checkout() == ""
 
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "setup").touch()
 
-    assert examining._checkout() == str(tmp_path)
+    assert runtime.checkout() == str(tmp_path)
 
 
 def test_a_library_of_cuda_says_its_version_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,6 +193,21 @@ def test_without_a_network_it_says_how_to_do_without(
         pulled(tmp_path, address)
 
 
+def test_the_list_tells_what_is_held_what_is_damaged_and_what_can_be_pulled(server: Server, tmp_path: Path) -> None:
+    def states() -> dict[str, str]:
+        return {row["name"]: row["state"] for row in machine.packs(tmp_path)}
+
+    assert states()["buffalo_l"] == "can be pulled"
+    folder = pulled(tmp_path, server.address)
+    load_pack("buffalo_l", tmp_path)
+    assert states()["buffalo_l"] == "held"
+    for file in folder.glob("*.onnx"):
+        file.write_bytes(file.read_bytes()[:100])
+
+    assert states()["buffalo_l"] == "damaged"
+    assert states()["opencv-zoo"] == "held"
+
+
 def test_a_server_that_has_it_not_is_believed_at_once(server: Server, tmp_path: Path) -> None:
     server.status = 404
 

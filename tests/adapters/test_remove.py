@@ -140,6 +140,16 @@ def test_a_pack_that_a_library_goes_by_is_kept_until_there_is_no_such_library(
     assert machine.remove_pack(str(folder), models_dir)["removed"] == []
 
 
+def test_the_inbox_of_a_library_is_told_whoever_owns_it_and_nothing_is_changed(config: Config, tmp_path: Path) -> None:
+    assert machine.inbox_of(Path(config.library)) == config.inbox
+    lock = LibraryLock(Path(config.library) / STATE_FOLDER)
+    assert machine.inbox_of(Path(config.library)) == config.inbox
+    lock.release()
+
+    assert machine.inbox_of(tmp_path / "none") is None
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_pack_that_is_the_way_back_is_kept_until_that_is_given_up(
     config: Config, folder: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from process import environment
 
 from face_organizer.adapters import onnx_runtime, open_vino, providers
 from face_organizer.adapters.models import Pack, load_pack
-from face_organizer.adapters.runtime import Device
+from face_organizer.adapters.runtime import Device, way_out
 from face_organizer.adapters.sample import small_network
 from face_organizer.adapters.session import is_offered, nodes_by_provider, open_sessions, steps_run
 from face_organizer.errors import DeviceError, ModelError
@@ -157,7 +157,7 @@ def test_cuda_is_never_replaced_in_silence(pack: Pack) -> None:
     if is_offered("cuda"):
         pytest.skip("this ONNX Runtime has CUDA")
 
-    with pytest.raises(ModelError, match=r"CUDAExecutionProvider.*\[cuda\]"):
+    with pytest.raises(ModelError, match=r"CUDAExecutionProvider.*(\[cuda\]|setup --anew cuda)"):
         open_sessions(pack.recogniser_path, "cuda", count=1, batch_max=1)
 
 
@@ -431,3 +431,13 @@ def test_the_runtimes_keep_no_notes_of_their_use_in_anybodys_home(tmp_path: Path
     subprocess.run([sys.executable, "-c", program], env=environment() | homes, check=True, timeout=100)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_helps_a_card_is_said_as_it_is_done_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert way_out("cuda").startswith("install the [cuda] extra")
+
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "setup").touch()
+
+    assert way_out("cuda").startswith(f"`{tmp_path}/scripts/setup --anew cuda` (Pascal cards: cuda-pascal)")

@@ -101,6 +101,20 @@ def test_a_name_that_is_a_folder_of_ours_is_answered_with_the_folder_it_gets(ben
         assert txn.decisions.get(decided).says.endswith("is outliers; the folder is outliers_")
 
 
+def test_a_name_that_cannot_be_the_folder_as_it_is_is_answered_with_the_folder(bench: Bench) -> None:
+    decided = bench.desk.decide.name(1, "AC/DC")
+
+    with bench.desk.store.read() as txn:
+        assert txn.decisions.get(decided).says.endswith("is AC/DC; the folder is AC_DC")
+
+
+def test_a_name_that_somebody_has_is_refused_with_that_one_as_it_is_written(bench: Bench) -> None:
+    bench.desk.decide.name(2, "Ann")
+
+    with pytest.raises(RequestError, match="person 2 is called 'Ann' already: if they are one, merge 1 into 2"):
+        bench.desk.decide.name(1, "ann")
+
+
 def test_parts_that_a_human_split_never_fuse_again(bench: Bench) -> None:
     bench.desk.decide.split(1, [[1, 3], [2]])
     bench.run()

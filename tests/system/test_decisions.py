@@ -125,10 +125,15 @@ def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: 
 
     stranger = tmp_path / "stranger.jpg"
     stranger.write_bytes(b"not in the library")
+    letter = library / "quarantine" / "letter.txt"
+    letter.parent.mkdir(exist_ok=True)
+    letter.write_text("Dear Sir or Madam")
+    letter.with_name("letter.txt.reason.txt").write_text("no image that we read\noriginal path: letter.txt\n")
 
     for arguments, sentence in [
         (("name", "Nobody", "Ada"), "nobody here is called 'Nobody'"),
         (("explain", stranger), "is not in this library"),
+        (("explain", letter), "lies in quarantine/, for it could not be taken in: no image that we read\n"),
         (("reject", "4711"), "there is no face 4711"),
         (("undo", "99"), "there is no decision 99"),
         (("recluster", "--apply"), "no proposal waits"),
@@ -139,6 +144,7 @@ def test_what_makes_no_sense_is_refused_with_a_way_out(library: Path, tmp_path: 
         assert sentence in refused(*arguments)
     refused("recluster", "--apply", "--propose", expect=2)
     assert "not the number of a run" in refused("recluster", "--rollback=x", expect=2)
+    assert "say two persons, --library is none" in refused("search", "--together", "Ann", expect=2)
     assert "no file" in refused("reject", library / "gone.jpg", expect=2)
     assert "name is missing" in refused("assign", "1", stranger, "--new", expect=2)
 

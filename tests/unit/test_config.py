@@ -80,9 +80,13 @@ def test_every_key_is_explained_above_it() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('placment = "move"', "unknown key placment"),
+        ('placment = "move"', "unknown key placment: did you mean placement?"),
         ("[faces]\nbatch = 1", "unknown key batch in [faces]"),
-        ("[wacth]\nsettle_s = 1", "unknown key wacth"),
+        ("[wacth]\nsettle_s = 1", "unknown key wacth: did you mean [watch]?"),
+        ("[watch]\nsettel_s = 1", "unknown key settel_s in [watch]: did you mean settle_s?"),
+        ('devices = "cpu"', "unknown key devices: it belongs under [faces]"),
+        ("settle_s = 1", "unknown key settle_s: it belongs under [watch] or under [folders]"),
+        ("[watch]\npeople = 2", "unknown key people in [watch]: it belongs at the top, before the first table"),
         ('people = "x"', 'people must be a whole number from 1 to 1000 or "auto"'),
         ("people = 0", 'people must be a whole number from 1 to 1000 or "auto"'),
         ("people = 2.5", 'people must be a whole number from 1 to 1000 or "auto"'),

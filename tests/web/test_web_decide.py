@@ -65,12 +65,14 @@ def test_what_cannot_be_decided_is_refused_with_a_sentence(web: Web) -> None:
     before = web.get("/api/decisions")
 
     assert "there is no face 999" in web.decide(409, kind="reject", faces=[999])["error"]
-    assert "nobody here is called '999'" in web.decide(409, kind="hide", person=999)["error"]
+    assert "there is no person 999: " in web.decide(409, kind="hide", person=999)["error"]
     assert "no decision" in web.decide(409, kind="undo", decision_id=99)["error"]
     assert "kind" in web.decide(422, kind="marry")["error"]
     assert "faces" in web.decide(422, kind="reject", faces=[True])["error"]  # nobody means face 1
     assert "name" in web.decide(422, kind="name", person=1)["error"]
     assert "extra" in web.decide(422, kind="hide", person=1, extra=1)["error"]
+    assert "say one of recluster, propose, " in web.post("/api/runs", 422, json={"run": 1})["error"]
+    assert "kind: say one of name, merge, " in web.decide(422, person=1)["error"]
     assert web.get("/api/decisions") == before
 
 

@@ -1,7 +1,7 @@
 """Finds out what is so on this machine. Reads only; what may crash or load libraries happens in a process of its own.
 
 Room:    adapters (touches the driver, the loader, /proc and the package folders)
-Imports: errors, facts, driver, file_systems, models, stdlib
+Imports: errors, facts, driver, file_systems, models, runtime, stdlib
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from face_organizer.adapters.driver import read_driver, read_text
 from face_organizer.adapters.file_systems import kind_at
 from face_organizer.adapters.models import Pack, describe_pack, is_away, known_addresses, load_pack, verify_pack
+from face_organizer.adapters.runtime import checkout
 from face_organizer.errors import ModelError
 from face_organizer.facts import Capability, Folder, Library, Limits, Machine, Trial
 
@@ -52,7 +53,7 @@ def examine(devices: str, folders: Iterable[tuple[str, Path]], models_dir: Path 
         denied=tuple(path for path in files if not os.access(path, os.R_OK | os.W_OK)),
         visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
         pip=f"{shlex.quote(sys.executable)} -m pip",
-        checkout=_checkout(),
+        checkout=checkout(),
         pci_gpus=_pci_gpus(),
         container=_in_container(),
         packages=packages,
@@ -92,12 +93,6 @@ def _packages() -> Iterator[tuple[str, str]]:
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
         if PACKAGES.fullmatch(name):
             yield name, distribution.version
-
-
-def _checkout() -> str:
-    """The folder whose scripts/setup made the environment that we run in, "" where none did."""
-    folder = Path(sys.prefix).parent
-    return str(folder) if Path(sys.prefix).name == ".venv" and (folder / "scripts" / "setup").is_file() else ""
 
 
 def _packs(models_dir: Path | None) -> tuple[Pack | None, dict[str, tuple[str, ...]], tuple[str, ...]]:

@@ -53,24 +53,7 @@ class LibraryLock:
         An inbox on a file system of its own is not locked: the descriptor would keep that from being unmounted. Nor is
         one whose file system knows no such lock. Raises AlreadyRunningError with the holder's pid.
         """
-        try:
-            descriptor = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return  # whoever watches it says so
-        try:
-            if os.fstat(descriptor).st_dev == os.fstat(self._descriptor).st_dev:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                self._inbox, descriptor = descriptor, -1
-        except BlockingIOError:
-            raise AlreadyRunningError(
-                f"another Face Organizer (process {_holder(descriptor) or 'unknown'}) sorts the inbox {inbox} into"
-                " another library, and each image would end in either: give each library an inbox of its own"
-            ) from None
-        except OSError:
-            return
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+        self._inbox = _locked(inbox, os.fstat(self._descriptor).st_dev, shared=shared)
 
     def release(self) -> None:
         """Let go. Doing it twice changes nothing."""
@@ -78,6 +61,43 @@ class LibraryLock:
             if descriptor >= 0:
                 os.close(descriptor)
         self._inbox = self._descriptor = -1
+
+
+def refuse_held(inbox: Path, state_dir: Path, *, shared: bool) -> None:
+    """Where a new library would not get this inbox, say so before anything is made. Raises as LibraryLock.hold_inbox.
+
+    Of two that start at once one may be refused for the look of the other, never both.
+    """
+    above = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
+    if above == state_dir:
+        return  # whoever owns this library comes first
+    descriptor = _locked(inbox, above.stat().st_dev, shared=shared)
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def _locked(inbox: Path, device: int, *, shared: bool) -> int:
+    """A descriptor that holds the inbox, where that is on this device; else -1. See LibraryLock.hold_inbox."""
+    try:
+        descriptor = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1  # whoever watches it says so
+    held = -1
+    try:
+        if os.fstat(descriptor).st_dev == device:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            held = descriptor
+    except BlockingIOError:
+        raise AlreadyRunningError(
+            f"another Face Organizer (process {_holder(descriptor) or 'unknown'}) sorts the inbox {inbox} into"
+            " another library, and each image would end in either: give each library an inbox of its own"
+        ) from None
+    except OSError:
+        return -1
+    finally:
+        if held < 0:
+            os.close(descriptor)
+    return held
 
 
 def _holder(descriptor: int) -> str:

@@ -19,7 +19,6 @@ import numpy as np
 
 from face_organizer.adapters.providers import PROVIDERS, preload, provider_options, refuse_missing, why_inactive
 from face_organizer.adapters.runtime import (
-    WAY_OUT,
     Device,
     Kind,
     Steps,
@@ -29,6 +28,7 @@ from face_organizer.adapters.runtime import (
     kind_of,
     said_in,
     smallest,
+    way_out,
 )
 from face_organizer.errors import DeviceError, ModelError
 from face_organizer.ports import Log
@@ -76,7 +76,7 @@ def _inference(model_path: Path, device: Device, batch_max: int, profile: Path |
     active = inference.get_providers()
     if active[:1] != [PROVIDERS[kind]]:
         told = f"{PROVIDERS[kind]} was asked for and {active[0] if active else 'nothing'} is active"
-        raise ModelError(f"{told}{_because(onnxruntime, kind)}: {WAY_OUT[kind]}")
+        raise ModelError(f"{told}{_because(onnxruntime, kind)}: {way_out(kind)}")
     return inference
 
 

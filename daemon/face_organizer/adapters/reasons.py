@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from face_organizer.adapters.files import Spot, numbered, status, text_of, unlink, write_new
 from face_organizer.types import FileToPlace
 
 ENDING = ".reason.txt"
+ORIGINAL = "original path: "
 BYTES_MAX = 1 << 16
 
 
@@ -41,9 +43,23 @@ def remove_reason(beside: Spot, file: FileToPlace) -> None:
             return
 
 
+def reason_told(path: Path) -> str:
+    """Why a file lies in quarantine, as the file beside it tells; "" where there is none."""
+    for number in itertools.count(1):
+        try:
+            with path.with_name(numbered(path.name, number, ENDING)).open("rb") as file:
+                told = file.read(BYTES_MAX).decode("utf-8", "replace")
+        except OSError:
+            return ""
+        reason, trailer, _ = told.rpartition(f"\n{ORIGINAL}")
+        if trailer:
+            return reason
+    raise AssertionError("there are no more numbers")
+
+
 def _trailer(file: FileToPlace) -> bytes:
     """How our reason files end: it tells them from a text file that somebody dropped."""
-    return os.fsencode(f"original path: {file.source}\n")
+    return os.fsencode(f"{ORIGINAL}{file.source}\n")
 
 
 def _spots(beside: Spot) -> Iterator[Spot]:

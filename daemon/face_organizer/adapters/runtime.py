@@ -6,8 +6,10 @@ Imports: errors, ports, stdlib
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, Protocol
 
 from face_organizer.errors import DeviceError
@@ -25,10 +27,10 @@ Steps = dict[str, dict[str, int]]
 Shape = tuple[int, ...]
 """Of an input: (n, c, h, w)."""
 
-WAY_OUT: dict[Kind, str] = {
+_WAYS_OUT: dict[Kind, str] = {
     "openvino": "pip install 'face-organizer[openvino]', or set faces.devices = \"cpu\"",
     "cpu": "pip install 'face-organizer[cpu]', or set faces.devices = \"openvino\"",
-    "cuda": "install the [cuda] extra (Pascal cards: [cuda-pascal]) without the CPU onnxruntime beside it, "
+    "cuda": "{cuda}, "
     'check the driver with nvidia-smi, or set faces.devices = "auto"; `face-organizer doctor` looks for the cause',
     "tensorrt": 'install the [tensorrt] extra (not for Pascal cards), or set faces.devices = "cuda"; '
     "`face-organizer doctor` looks for the cause",
@@ -39,6 +41,23 @@ class Tried(Session, Protocol):
     """A session that says which shape its trial run takes: float32 (1, c, h, w)."""
 
     smallest_shape: tuple[int, ...]
+
+
+def way_out(kind: Kind) -> str:
+    """What helps where a kind of device does not run, as it is done where we run."""
+    folder = checkout()
+    cuda = (
+        f"`{folder}/scripts/setup --anew cuda` (Pascal cards: cuda-pascal) installs what it needs"
+        if folder
+        else "install the [cuda] extra (Pascal cards: [cuda-pascal]) without the CPU onnxruntime beside it"
+    )
+    return _WAYS_OUT[kind].replace("{cuda}", cuda)
+
+
+def checkout() -> str:
+    """The folder whose scripts/setup made the environment that we run in, "" where none did."""
+    folder = Path(sys.prefix).parent
+    return str(folder) if Path(sys.prefix).name == ".venv" and (folder / "scripts" / "setup").is_file() else ""
 
 
 def kind_of(device: Device) -> Kind:

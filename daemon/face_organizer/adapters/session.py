@@ -19,7 +19,7 @@ import numpy as np
 from face_organizer.adapters.onnx_runtime import OrtSession, load_onnx_runtime, open_onnx_runtime
 from face_organizer.adapters.open_vino import OpenVinoSession, open_openvino
 from face_organizer.adapters.providers import PROVIDERS
-from face_organizer.adapters.runtime import WAY_OUT, Device, Kind, Shape, Steps, kind_of
+from face_organizer.adapters.runtime import Device, Kind, Shape, Steps, kind_of, way_out
 from face_organizer.errors import DeviceError, ModelError
 from face_organizer.ports import Log, Session
 
@@ -69,13 +69,13 @@ def open_sessions(
         for session in sessions:
             session.run(np.zeros(session.smallest_shape, np.float32))
     except DeviceError as error:
-        raise ModelError(f"{model_path.name} does not run on {error}. {WAY_OUT[kind]}") from error
+        raise ModelError(f"{model_path.name} does not run on {error}. {way_out(kind)}") from error
     except ModelError:
         raise
     except ImportError as error:
-        raise ModelError(f"the runtime for {device} is not installed ({error}): {WAY_OUT[kind]}") from error
+        raise ModelError(f"the runtime for {device} is not installed ({error}): {way_out(kind)}") from error
     except Exception as error:  # the runtimes raise plain RuntimeError and classes of their own; all mean the same
-        raise ModelError(f"{model_path.name} does not run on {device}: {error}. {WAY_OUT[kind]}") from error
+        raise ModelError(f"{model_path.name} does not run on {device}: {error}. {way_out(kind)}") from error
     return list(sessions)
 
 

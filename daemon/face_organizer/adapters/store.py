@@ -23,8 +23,8 @@ from face_organizer.adapters.disk import flush
 from face_organizer.adapters.gate import Gate
 from face_organizer.adapters.growth import can_map, probe_room, reserve
 from face_organizer.adapters.private import keep_private, make_private_folder
-from face_organizer.adapters.schema import DATA, agree, backups_of, copy_compact
-from face_organizer.adapters.transaction import TABLES, StoreTransaction
+from face_organizer.adapters.schema import DATA, META, agree, backups_of, copy_compact
+from face_organizer.adapters.transaction import TABLES, StoreTransaction, note_key
 from face_organizer.errors import DISK_FULL, NoRoomError, StoreError
 
 MAP_SIZE_BYTES = 64 << 30
@@ -223,6 +223,18 @@ def open_store(
     except BaseException:
         env.close()
         raise
+
+
+def note_in(folder: Path, name: str) -> bytes:
+    """A note of the store in `folder`, whoever owns that; b"" where there is none, or it cannot be read. Nothing is
+    changed: one of an older schema stays so."""
+    try:
+        with lmdb.open(str(folder), readonly=True, create=False, max_dbs=1, max_readers=READERS_MAX) as env:
+            meta = env.open_db(META, create=False)
+            with env.begin(db=meta) as txn:
+                return bytes(txn.get(note_key(name), b""))
+    except lmdb.Error:
+        return b""
 
 
 def _open_environment(folder: Path, map_size_bytes: int) -> lmdb.Environment:

@@ -99,6 +99,11 @@ class Table(Generic[R]):
         self._txn.delete(KEY.pack(key), db=self._db)
 
 
+def note_key(name: str) -> bytes:
+    """Where a note lies in the table of what the store is for."""
+    return b"note:" + name.encode()
+
+
 class StoreTransaction:
     """One LMDB transaction as tables; see ports.Transaction. slot: whose faces, vectors and graph it shows, those of
     the model in use if None."""
@@ -153,10 +158,10 @@ class StoreTransaction:
     # notes: small facts about the library, by name
 
     def note(self, name: str) -> bytes:
-        return self._txn.get(b"note:" + name.encode(), b"", db=self._dbs["meta"])
+        return self._txn.get(note_key(name), b"", db=self._dbs["meta"])
 
     def put_note(self, name: str, value: bytes) -> None:
-        self._txn.put(b"note:" + name.encode(), value, db=self._dbs["meta"])
+        self._txn.put(note_key(name), value, db=self._dbs["meta"])
 
     # content and sources: which image, which file
 

@@ -111,6 +111,16 @@ def picture(path: Path) -> dict[str, str]:
     return {"digest": digest.hex(), "folder": folder, "path": ascii(str(path))[1:-1]}
 
 
+def refuse_quarantined(library: Path, path: Path) -> None:
+    """Of a file that lies in the library's quarantine nothing is known but why: raises RequestError with that."""
+    from face_organizer.adapters.reasons import reason_told
+    from face_organizer.types import QUARANTINE
+
+    lies_there = path.resolve().is_relative_to((library / QUARANTINE).resolve())
+    if lies_there and (reason := reason_told(path)):
+        raise RequestError(f"{ascii(str(path))[1:-1]} lies in {QUARANTINE}/, for it could not be taken in: {reason}")
+
+
 def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
     """A PNG of what a search found. Raises RequestError."""
     from face_organizer.app.shown import montage_of

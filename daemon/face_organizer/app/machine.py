@@ -16,12 +16,13 @@ from face_organizer.adapters.examine import examine
 from face_organizer.adapters.install import SETTINGS, Place, Wish, carry_out, check, program_here, steps
 from face_organizer.adapters.install import libraries_served as libraries_served
 from face_organizer.adapters.models import (
+    Pack,
     default_models_dir,
     describe_pack,
+    is_away,
     is_pulled,
     is_spoiled,
     known_addresses,
-    list_packs,
     load_pack,
     verify_pack,
 )
@@ -34,23 +35,47 @@ from face_organizer.errors import ConfigError, ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
 
+TOLD = ("detector", "dimension", "attributes", "fingerprint", "licence")
+"""Of a model pack."""
+
 USUAL = Path("/srv/face-organizer")
 """Where the service has its inbox and its library, unless somebody says otherwise."""
 
 
 def packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Every model pack we know, by what faces.pack is to be set to."""
-    return [
-        {
-            "name": pack.address,
-            "detector": pack.detector_kind,
-            "dimension": pack.dimension,
-            "attributes": pack.traits.attributes is not None,
-            "fingerprint": pack.fingerprint,
-            "licence": pack.licence,
-        }
-        for pack in list_packs(models_dir)
+    """Every model pack we know, by what faces.pack is to be set to; then those that can be pulled.
+
+    state: "held", "away" (its folder is, and it runs from what was made of it), "damaged" or "can be pulled"; of those
+    last two the rest may be None.
+    """
+    known = known_addresses(models_dir)
+    rows = [_listed(address, models_dir) for address in known]
+    rows += [
+        {"name": name, "state": "can be pulled", **dict.fromkeys(TOLD), "licence": zoo().licence}
+        for name in sorted(zoo().packs)
+        if name not in known
     ]
+    return rows
+
+
+def _listed(address: str, models_dir: Path | None) -> dict[str, Any]:
+    """What is told of one that is here, in whatever state."""
+    try:
+        pack = describe_pack(address, models_dir)
+    except ModelError:
+        return {"name": address, "state": "damaged", **dict.fromkeys(TOLD)}
+    state = "away" if is_away(pack, models_dir) else "damaged" if is_spoiled(address, models_dir) else "held"
+    return {"name": address, "state": state, **_told(pack)}
+
+
+def _told(pack: Pack) -> dict[str, Any]:
+    return {
+        "detector": pack.detector_kind,
+        "dimension": pack.dimension,
+        "attributes": pack.traits.attributes is not None,
+        "fingerprint": pack.fingerprint,
+        "licence": pack.licence,
+    }
 
 
 def terms_of(name: str) -> str:
@@ -64,15 +89,7 @@ def pull_pack(name: str, models_dir: Path | None, source: str, tick: Callable[[i
     anew = is_pulled(name, models_dir or default_models_dir()) and is_spoiled(name, models_dir)
     folder = pull(name, models_dir, source, tick, anew=anew)
     pack = load_pack(name, models_dir)
-    return {
-        "name": name,
-        "folder": str(folder),
-        "detector": pack.detector_kind,
-        "dimension": pack.dimension,
-        "attributes": pack.traits.attributes is not None,
-        "fingerprint": pack.fingerprint,
-        "licence": pack.licence,
-    }
+    return {"name": name, "folder": str(folder), **_told(pack)}
 
 
 def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -120,6 +137,13 @@ def _packs_held(library: Path) -> tuple[str, str]:
 
         return packs_held(library)
     return told["in_use"], told["beside"]["pack"] if told["beside"] else ""
+
+
+def inbox_of(library: Path) -> str | None:
+    """The inbox that a library was filled from last; None where that cannot be told."""
+    from face_organizer.app.opening import inbox_noted  # which takes a second
+
+    return inbox_noted(library)
 
 
 def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:

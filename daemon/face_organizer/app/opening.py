@@ -16,10 +16,10 @@ import msgspec
 
 from face_organizer.adapters.file_systems import refuse_shared, refuse_unmounted
 from face_organizer.adapters.install import libraries_served
-from face_organizer.adapters.lock import LibraryLock
+from face_organizer.adapters.lock import LibraryLock, refuse_held
 from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
-from face_organizer.adapters.store import LmdbStore, open_store
+from face_organizer.adapters.store import LmdbStore, note_in, open_store
 from face_organizer.app.house import House
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
@@ -60,6 +60,7 @@ def open_organizer(
     check_folders(config)
     refuse_shared(config.state_path)
     pack = pack_of(config.faces)
+    refuse_held(config.inbox_path, config.state_path, shared=config.placement != "move")
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
@@ -103,6 +104,14 @@ def open_existing(library: Path, log: Log) -> Organizer:
     except BaseException:
         lock.release()
         raise
+
+
+def inbox_noted(library: Path) -> str | None:
+    """The inbox that a library was filled from last, whoever owns it; None where that cannot be told."""
+    try:
+        return msgspec.json.decode(note_in(library / STATE_FOLDER / "truth", SETTINGS), type=Config).inbox
+    except msgspec.DecodeError:
+        return None
 
 
 def packs_held(library: Path) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from face_organizer.adapters.choice import processor
 from face_organizer.adapters.models import Pack, default_models_dir
 from face_organizer.adapters.proofs import read_proof, write_proof
 from face_organizer.adapters.providers import PROVIDERS
-from face_organizer.adapters.runtime import WAY_OUT, Steps, kind_of
+from face_organizer.adapters.runtime import Steps, kind_of, way_out
 from face_organizer.adapters.session import is_offered
 from face_organizer.app.parts import open_recognisers
 from face_organizer.errors import ModelError
@@ -38,7 +38,7 @@ def check_answer(name: str, answer: Float32, expected: Float32) -> float:
     if similarity < SIMILARITY_MIN:
         raise ModelError(
             f"{name} does not see what the processor sees: on the faces of the proof their similarity is"
-            f" {similarity:.4f}, at least {SIMILARITY_MIN} is needed. {WAY_OUT[kind_of(name)]}"
+            f" {similarity:.4f}, at least {SIMILARITY_MIN} is needed. {way_out(kind_of(name))}"
         )
     return similarity
 
@@ -49,7 +49,7 @@ def check_steps(name: str, steps: Steps) -> None:
     provider = "CPU" if kind == "openvino" else PROVIDERS[kind]
     if provider not in steps:
         ran = " and ".join(steps) or "nothing"
-        raise ModelError(f"{name} was asked for and {ran} ran the network: {WAY_OUT[kind]}")
+        raise ModelError(f"{name} was asked for and {ran} ran the network: {way_out(kind)}")
     strays = [
         f"{count} {operator} on {other}"
         for other, of_other in steps.items()
@@ -57,7 +57,7 @@ def check_steps(name: str, steps: Steps) -> None:
         if other != provider and any(word in operator for word in WEIGHTY)
     ]
     if strays:
-        raise ModelError(f"{name} does not run the whole network: {', '.join(strays)}. {WAY_OUT[kind]}")
+        raise ModelError(f"{name} does not run the whole network: {', '.join(strays)}. {way_out(kind)}")
 
 
 def answer_of(session: Session, pack: Pack) -> Float32:

@@ -26,6 +26,8 @@ def person_meant(txn: Transaction, text: str) -> int:
         return living_person(txn, int(text))
     alive = {record.person_id for _, record in txn.assignments.items()}
     found = called(txn, text.rstrip("/"), alive)
+    if not found and is_number(text):
+        raise RequestError(f"there is no person {text}: `face-organizer people --all` lists them")
     if not found:
         raise RequestError(f"nobody here is called {text!r}: `face-organizer people` lists everybody")
     if len(found) > 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from face_organizer.app.commands import answer, daemon_answer, link_images, picture, write_montage
+from face_organizer.app.commands import answer, daemon_answer, link_images, picture, refuse_quarantined, write_montage
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
@@ -58,6 +58,14 @@ def people_command(library: Path, everybody: bool, as_json: bool) -> None:
         print_answer(found, rows_in_words(found, ["person_id", "name", "folder", "faces", "images", "cover"]), as_json)
 
 
+def _two(context: click.Context, parameter: click.Parameter, value: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Two persons; raises BadParameter where the second is the next option."""
+    for one in value or ():
+        if one.startswith("--"):
+            raise click.BadParameter(f"say two persons, {one} is none", context, parameter)
+    return value
+
+
 @main.command()
 @click.argument("photos", nargs=-1, type=PICTURE)
 @library_option
@@ -67,7 +75,9 @@ def people_command(library: Path, everybody: bool, as_json: bool) -> None:
 )
 @click.option("--face", type=click.IntRange(1), help="Which face of each photo, from the left.  [default: all]")
 @click.option("--person", default="", help="Only faces of this person.")
-@click.option("--together", nargs=2, metavar="A B", help="Only images that show both persons.")
+@click.option(
+    "--together", nargs=2, metavar="A B", is_eager=True, callback=_two, help="Only images that show both persons."
+)
 @click.option("--montage", type=NEW_FILE, help="Draw the hits into this PNG: each face with name and similarity.")
 @click.option("--link", type=FOLDER, help="Fill this new folder with links to the hits, best first.")
 @json_option
@@ -115,6 +125,7 @@ def search(
 def explain(image: Path, library: Path, as_json: bool) -> None:
     """Why is each face of IMAGE where it is: similarity, margin, rule, run, decisions, nearest faces."""
     with exits():
+        refuse_quarantined(library, image)
         found = answer(library, "explain", picture=picture(image))
         print_answer(found, "\n\n".join(face_in_words(face) for face in found["faces"]) or "no face was found", as_json)
 

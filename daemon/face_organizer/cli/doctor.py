@@ -17,7 +17,7 @@ from face_organizer.facts import Finding, Library, Machine, Trial
 
 
 @main.command()
-@click.option("--inbox", type=FOLDER, help="Judge this inbox too.")
+@click.option("--inbox", type=FOLDER, help="Judge this inbox too.  [default: the one that the library was filled from]")
 @click.option("--library", type=FOLDER, help="Judge this library, and where its state lies.")
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="The daemon's TOML file."
@@ -28,10 +28,12 @@ def doctor(inbox: Path | None, library: Path | None, config_path: Path | None, a
 
     Exit code 0: healthy (notes may remain); 1: something is wrong. Nothing is changed.
     """
-    from face_organizer.app.machine import examined
+    from face_organizer.app.machine import examined, inbox_of
 
     with exits():
         folders = {"inbox": str(inbox) if inbox else None, "library": str(library) if library else None}
+        if library and not inbox and not config_path:
+            folders["inbox"] = inbox_of(library)
         machine, findings = examined(load_libraries(config_path, **folders))
         healthy = not any(finding.problem for finding in findings)
         answer = {"healthy": healthy, "findings": findings, "machine": machine}

@@ -144,13 +144,14 @@ models_dir_option = click.option(
 @models_dir_option
 @json_option
 def list_models(models_dir: Path | None, as_json: bool) -> None:
-    """Every pack there is, with its licence: those that come with the program, those that were pulled, and folders of
-    networks that were used. The name is what faces.pack is set to; any other folder may be named there too."""
+    """Every pack there is, with its licence: those that come with the program, those that were pulled, folders of
+    networks that were used, and those that can be pulled. The name is what faces.pack is set to; any other folder may
+    be named there too."""
     from face_organizer.app.machine import packs
 
     with exits():
         rows = packs(models_dir)
-        columns = ["name", "detector", "dimension", "attributes", "fingerprint", "licence"]
+        columns = ["name", "state", "detector", "dimension", "attributes", "fingerprint", "licence"]
         print_answer(rows, rows_in_words(rows, columns), as_json)
 
 

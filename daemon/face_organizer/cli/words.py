@@ -146,15 +146,26 @@ def tree_in_words(library: Path) -> str:
 
 
 def pairs_in_words(answer: dict[str, Any]) -> str:
-    """A line for each key."""
+    """A line for each key, and for each member of a list; nothing for what there is nothing of."""
     width = max(map(len, answer))
-    shown = {
-        key: ", ".join(f"{k} {v}" for k, v in value.items() if v is not None and not isinstance(v, dict))
-        if isinstance(value, dict)
-        else value
-        for key, value in answer.items()
-    }
-    return "\n".join(f"{key:<{width}}  {value}" for key, value in shown.items())
+    lines = []
+    for key, value in answer.items():
+        told = [_pair(each) for each in (value if isinstance(value, list | tuple) else [value])]
+        for number, line in enumerate(filter(None, told)):
+            lines.append(f"{'' if number else key:<{width}}  {line}")
+    return "\n".join(lines)
+
+
+def _pair(value: Any) -> str:
+    """One value in a line; "" for what there is nothing of."""
+    if not isinstance(value, dict):
+        return "" if value is None else str(value)
+    told = {key: each for key, each in value.items() if each not in (None, "") and not isinstance(each, dict)}
+    return ", ".join(
+        f"{key} {', '.join(map(str, each))}" if isinstance(each, list | tuple) else f"{key} {each}"
+        for key, each in told.items()
+        if not isinstance(each, list | tuple) or each
+    )
 
 
 def _in_one_line(value: Any) -> str:

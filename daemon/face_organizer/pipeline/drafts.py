@@ -61,7 +61,7 @@ class Drafts:
         return Draft(
             "name",
             f"{_called(person_id, person)} is {after.name}"
-            + (f"; the folder is {after.folder}" if safe_folder_name(after.name) == f"{after.name}_" else ""),
+            + (f"; the folder is {after.folder}" if after.folder != after.name else ""),
             [Verdict(tuple(confirming), person_id)],
             self._as_they_are(person_id),
             [PersonChange(person_id, person, after)],
@@ -69,14 +69,10 @@ class Drafts:
 
     def _is_free(self, txn: Transaction, name: str, person_id: int) -> None:
         """Raises RequestError where another person has the name."""
-        others = [
-            other
-            for other, each in txn.persons.items()
-            if other != person_id and other in self._roster.faces_of and folded(each.name) == folded(name)
-        ]
-        if others:
-            way_out = f"merge {person_id} into {others[0]}" if person_id else f"assign the face to {others[0]}"
-            raise RequestError(f"person {others[0]} is called {name!r} already: if they are one, {way_out}")
+        for other, each in txn.persons.items():
+            if other != person_id and other in self._roster.faces_of and folded(each.name) == folded(name):
+                way_out = f"merge {person_id} into {other}" if person_id else f"assign the face to {other}"
+                raise RequestError(f"person {other} is called {each.name!r} already: if they are one, {way_out}")
 
     def merge(self, txn: Transaction, from_id: int, into_id: int, *, together: bool = False) -> Draft:
         """The two are one person. together: even if both are in one image."""

@@ -22,7 +22,7 @@ from face_organizer.ports import Log
 from face_organizer.web.clerks import Budget, BusyError, Clerks
 from face_organizer.web.guard import COOKIE, Guard, House
 from face_organizer.web.metrics import Metrics
-from face_organizer.web.models import Health, Refused, Session
+from face_organizer.web.models import CHOICES, Health, Refused, Session
 from face_organizer.web.routes_change import change_routes
 from face_organizer.web.routes_files import file_routes
 from face_organizer.web.routes_look import look_routes
@@ -138,7 +138,11 @@ def _tell_errors(app: FastAPI, log: Log) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-        return told(422, f"{where}: {first['msg']}" if where else str(first["msg"]), "ValidationError")
+        where = where or ("kind" if first["type"] == "union_tag_not_found" else "")
+        said = str(first["msg"])
+        if first["type"] in ("missing", "union_tag_not_found") and where in CHOICES:
+            said = f"say one of {', '.join(CHOICES[where])}"
+        return told(422, f"{where}: {said}" if where else said, "ValidationError")
 
     async def bug(request: Request, error: Exception) -> Response:
         log.error("request_failed", route=f"{request.method} {request.url.path}"[:300], exc_info=error)

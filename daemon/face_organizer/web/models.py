@@ -6,7 +6,7 @@ Imports: pydantic, stdlib
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
@@ -305,6 +305,13 @@ class RunAction(BaseModel):
 
     action: Literal["recluster", "propose", "apply", "dismiss", "rollback"]
     run_id: Id | None = None
+
+
+CHOICES: Final = {
+    "action": get_args(RunAction.model_fields["action"].annotation),
+    "kind": tuple(get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(AnyDecision)[0])),
+}
+"""What a field that is missing could have said."""
 
 
 class Health(BaseModel):
