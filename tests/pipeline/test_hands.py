@@ -3,6 +3,7 @@ the clock is turned by hand."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from test_gallery import Desk
 
 from face_organizer.adapters import attention
 from face_organizer.adapters.tree import FolderTree, trace
+from face_organizer.identity import laid as identity_laid
 from face_organizer.pipeline.by_hand import ByHand
 from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.hands import BURST_MAX, STEADY_S, Attentive, Hands
@@ -58,14 +60,14 @@ class Bench:
             lambda _: Followed(),
         )
 
-    def record(self, number: int, place: str) -> None:
-        path = self.library / place
+    def record(self, number: int, *places: str) -> None:
+        path = self.library / places[0]
         found = path.stat()
         signature = Signature(found.st_size, found.st_mtime_ns, found.st_ino)
         with self.desk.store.write() as txn:
             file, image = txn.files.get(number), txn.images.get(number)
             assert file is not None and image is not None
-            txn.files.put(number, replace(file, places=(place.encode(),), signature=signature))
+            txn.files.put(number, replace(file, places=tuple(map(os.fsencode, places)), signature=signature))
             txn.images.put(number, replace(image, digest=content_digest(path.read_bytes())))
             txn.put_content(content_digest(path.read_bytes()), number)
             txn.set_pending(number, False)
@@ -297,6 +299,36 @@ def test_what_was_not_understood_is_told_until_it_is_put_right(bench: Bench) -> 
     bench.after(31)
     assert bench.after(31) == ["name"]
     assert bench.hands.unclear() == []
+
+
+def test_when_most_is_gone_at_once_nothing_is_decided_and_nothing_either_while_it_comes_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(identity_laid, "GUTTED_MIN", 3)
+    bench.desk.drop(3, 4)
+    (bench.library / ANN / "both.jpg").write_text("both")
+    (bench.library / BOB / "both.jpg").hardlink_to(bench.library / ANN / "both.jpg")
+    bench.record(7, f"{ANN}/both.jpg", f"{BOB}/both.jpg")
+    assert bench.after(0) == [] and bench.hands.problems() == []
+    away = tmp_path / "away"
+    (bench.library / BOB).rename(away)
+    (bench.library / ANN / "1.jpg").rename(away / "1.jpg")
+
+    assert bench.after(31) == []
+    assert bench.after(31) == []
+    assert "5 images are gone" in bench.hands.problems()[0]
+    assert bench.desk.log.events.count("folders_gutted") == 1
+
+    (away / "1.jpg").rename(bench.library / ANN / "1.jpg")
+    bench.drag(f"{ANN}/2.jpg", BOB)
+    assert bench.after(31) == ["assign"]  # of that one
+    assert "4 images are gone" in bench.hands.problems()[0]
+
+    for path in away.iterdir():
+        path.rename(bench.library / BOB / path.name)
+    assert bench.after(31) == ["assign"]
+    assert bench.hands.problems() == [] and bench.desk.persons() == [1, 2, 1, 2, 2, 2, 1, 2]
+    assert bench.desk.log.events.count("folders_gutted") == 1
 
 
 def test_a_duplicate_that_is_being_placed_is_no_copy_that_somebody_laid_there(bench: Bench) -> None:

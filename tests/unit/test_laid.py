@@ -210,8 +210,45 @@ def test_a_library_that_is_gutted_is_an_accident_and_other_moves_still_count() -
     around = Around(PERSONS, frozenset({ANN, BOB}), {BOB: 1}, {}, len(files) + 2)
     said = meaning_of([*files, laid(99, ANN, BOB)], around, lambda faces, _: faces[0])
 
-    assert said.gutted == len(files) and not said.rejects and not said.hides and not said.merges
+    assert said.unheard == {file.file_id for file in files} and not said.rejects and not said.hides and not said.merges
     assert said.assigns == {990: 2}
+
+
+def gutted(*more: Laid) -> Meaning:
+    """So many of Ann's images are gone that it is an accident, and besides these files are not where they were."""
+    files = [laid(n, ANN, "") for n in range(1, GUTTED_MIN + 2)]
+    around = Around(PERSONS, frozenset({BOB}), SOME, {}, len(files) + len(more))
+    said = meaning_of([*files, *more], around, lambda faces, _: faces[0])
+    assert {file.file_id for file in files} <= said.unheard
+    return said
+
+
+def test_in_a_gutted_library_an_image_of_several_that_is_left_with_one_says_nothing_of_the_others() -> None:
+    said = gutted(laid(90, f"{ANN} {BOB} {CAT}", BOB), laid(91, f"{ANN} {CAT}", BOB))
+
+    assert {90, 91} <= said.unheard
+    assert not (said.rejects or said.hides or said.merges or said.assigns or said.unclear or any(said.told.values()))
+
+
+def test_in_a_gutted_library_what_was_clearly_dragged_or_renamed_is_understood_without_the_rest() -> None:
+    assert gutted(laid(90, f"{BOB} {CAT}", f"{BOB} Zoe")).assigns == {901: "Zoe"}
+    assert gutted(laid(90, BOB, "trash")).rejects == {900: True}
+    moved = [laid(n, BOB, "Robert") for n in (80, 81)]
+    for renamed in ({BOB: "Robert"}, {}):
+        files, standing = [*moved, laid(90, f"{ANN} {BOB} {CAT}", "Robert")], "Robert"
+        around = Around(PERSONS, {standing}, {}, renamed, 60)
+        said = meaning_of([*(laid(n, ANN, "") for n in range(1, 60)), *files], around, lambda faces, _: faces[0])
+        assert said.names == {2: "Robert"} and not said.rejects and not said.hides and not said.assigns
+        assert said.told[90] == [("person", 2)] and 90 not in said.unheard
+
+
+def test_what_went_in_an_accident_says_nothing_either_while_the_rest_comes_back() -> None:
+    some = [laid(1, ANN, ""), laid(2, f"{ANN} {BOB}", BOB), laid(3, ANN, BOB), laid(4, BOB, "")]
+    around = Around(PERSONS, {BOB}, {BOB: 1}, {}, 100, unheard={1, 2, 3})
+    said = meaning_of(some, around, lambda faces, _: faces[0])
+
+    assert said.unheard == {1, 2}
+    assert said.assigns == {30: 2} and said.rejects == {40: True} and not said.hides and not said.merges
 
 
 def test_a_new_photo_shows_whoever_it_was_laid_with_rather_a_face_that_nobody_has() -> None:
@@ -242,16 +279,19 @@ FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_f
     st.dictionaries(st.sampled_from(list(PERSONS)), st.integers(0, 3)),
     FOLDERS,
     st.dictionaries(st.sampled_from(list(PERSONS)), st.sampled_from(["Zoe", "Yan"])),
+    st.sets(st.integers(0, 12)),
 )
 def test_whatever_is_laid_what_is_made_of_it_makes_sense(
-    files: list[Laid], left: dict[str, int], standing: frozenset[str], renamed: dict[str, str]
+    files: list[Laid], left: dict[str, int], standing: frozenset[str], renamed: dict[str, str], unheard: set[int]
 ) -> None:
     numbered = [
         Laid(n, each.was, each.lies, {n * 10 + face: person for face, person in each.faces.items()}, each.twins, *rest)
         for n, each in enumerate(files)
         for rest in [(each.comes_back, each.was_lost)]
     ]
-    said = meaning_of(numbered, Around(PERSONS, standing, left, renamed, 100), lambda faces, _: faces[0])
+    said = meaning_of(
+        numbered, Around(PERSONS, standing, left, renamed, 100, unheard=unheard), lambda faces, _: faces[0]
+    )
 
     faces = {face for file in numbered for face in file.faces}
     assert said.assigns.keys() <= faces and said.rejects.keys() <= faces
@@ -260,5 +300,6 @@ def test_whatever_is_laid_what_is_made_of_it_makes_sense(
     assert all(into not in said.merges for into in said.merges.values()), "nobody is merged into one who is merged"
     assert not set(said.hides) & (said.names.keys() | said.merges.keys())
     assert len(set(said.names.values())) == len(said.names)
+    assert not any(said.told[file_id] or file_id in said.unclear for file_id in said.unheard)
     untouched = [file for file in numbered if file.was == file.lies and not file.was_lost]
     assert not any(said.told.get(file.file_id) or file.file_id in said.unclear for file in untouched)

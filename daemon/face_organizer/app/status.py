@@ -83,7 +83,7 @@ class Status:
             "notices": [*map(answers.printable, self.intake.notices())],
             "pack": self.reembed.pack,
             "reclustering": self.recluster.running,
-            "problems": [*map(answers.printable, self.neighbours()), *self.problems()],
+            "problems": [*map(answers.printable, self.neighbours()), *self.hands.problems(), *self.problems()],
             "index": self._index(),
             "store_bytes": self.store.size_bytes(),
             "up_s": round(monotonic() - self.started, 1),

@@ -22,7 +22,8 @@ NOBODYS = frozenset({OUTLIERS, NO_FACE, QUARANTINE, TRASH})
 """Folders that belong to nobody: what is dragged there is not who it was."""
 
 GUTTED_MIN = 50
-"""So many images, and more than half of all, that are gone at once are an accident, not a thousand opinions."""
+"""So many images, and more than half of all, that are gone at once are an accident, not a thousand opinions. Then
+nothing is made of what is only gone from a folder, be it all of a file or one of its places."""
 
 About = tuple[Literal["person", "face"], int]
 """Of whom something is said."""
@@ -56,6 +57,11 @@ class Laid:
         return not self.lies
 
     @property
+    def is_taken(self) -> bool:
+        """Is it gone from more folders than it came to? Then not all that it left can be a move."""
+        return not self.comes_back and (self.is_gone or len(self.was - self.lies) > len(self.lies - self.was))
+
+    @property
     def kept_in(self) -> frozenset[str]:
         """Where it is to stay: of what shows no face nothing else can be told than where somebody laid it."""
         return self.lies if not self.faces and self.lies - NOBODYS else frozenset()
@@ -66,7 +72,7 @@ class Around:
     """What else is so. persons: folder -> whose it is. standing: the folders that there are. left: how many other files
     lie in a folder as they should, or are on their way there. renamed: folder -> what the same folder is called now,
     where that is known for sure. known: how many files lie in folders by truth. hidden: of those persons, who has no
-    folder."""
+    folder. unheard: files that were taken away in an accident and are not all back."""
 
     persons: Mapping[str, int] = field(default_factory=dict)
     standing: AbstractSet[str] = frozenset()
@@ -74,6 +80,7 @@ class Around:
     renamed: Mapping[str, str] = field(default_factory=dict)
     known: int = 0
     hidden: AbstractSet[int] = frozenset()
+    unheard: AbstractSet[int] = frozenset()
 
 
 @dataclass
@@ -81,8 +88,8 @@ class Meaning:
     """What was meant. names: person -> the name of the folder. merges: person -> into whom. hides, shows: persons.
 
     assigns: face -> who it is. rejects: face that is to be nobody's -> was its image thrown away? unclear: file -> why
-    nothing was understood. gutted: so many are gone that nothing was made of that. told: file -> the persons and
-    faces about whom it says something.
+    nothing was understood. unheard: files that are gone, or gone from some folder, of which nothing was made because
+    that looks like an accident. told: file -> the persons and faces about whom it says something.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -92,7 +99,7 @@ class Meaning:
     assigns: dict[int, Target] = field(default_factory=dict)
     rejects: dict[int, bool] = field(default_factory=dict)
     unclear: dict[int, str] = field(default_factory=dict)
-    gutted: int = 0
+    unheard: set[int] = field(default_factory=set)
     told: dict[int, list[About]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -103,13 +110,12 @@ Closest = Callable[[Sequence[int], Target], int]
 def meaning_of(laid: Sequence[Laid], around: Around, closest: Closest) -> Meaning:
     """What was meant by all of this together."""
     meant = Meaning()
-    gone = [file for file in laid if file.is_gone and not file.comes_back]
-    if len(gone) > max(GUTTED_MIN, around.known / 2):
-        meant.gutted = len(gone)
-        left = Counter(around.left) + Counter(folder for file in gone for folder in file.was)
-        laid = [file for file in laid if not file.is_gone or file.comes_back]
-        around = replace(around, left=left)
-    settled = _whole_folders(laid, around, meant)
+    doubtful = _doubtful(laid, around)
+    still = Counter(
+        folder for file in laid if file.file_id in doubtful and file.lies <= file.was for folder in file.was
+    )
+    around = replace(around, left=Counter(around.left) + still)
+    settled = _whole_folders([file for file in laid if file.file_id not in doubtful], around, meant)
     persons = {folder: person for folder, person in around.persons.items() if not settled.get(folder)}
     for folder, into in settled.items():
         if into:
@@ -117,11 +123,22 @@ def meaning_of(laid: Sequence[Laid], around: Around, closest: Closest) -> Meanin
     for file in laid:
         # What a whole folder said is said; the file may say more, by where else it was or lies.
         done = {folder for folder in file.was if folder in settled}
+        if file.file_id in doubtful and not any(settled[folder] in file.lies for folder in done):
+            meant.unheard.add(file.file_id)
+            continue
         meant.told[file.file_id] += [("person", around.persons[folder]) for folder in sorted(done)]
         back = _shown(file, around, meant)
         rest = replace(file, was=file.was - done | back, lies=file.lies - {settled[folder] for folder in done})
-        _one_file(rest, persons, meant, closest)
+        if file.file_id not in doubtful or not rest.is_taken:
+            _one_file(rest, persons, meant, closest)
     return meant
+
+
+def _doubtful(laid: Sequence[Laid], around: Around) -> set[int]:
+    """The files that were taken away, where that looks like an accident, or did when they went."""
+    gone = sum(file.is_gone and not file.comes_back for file in laid)
+    is_gutted = gone > max(GUTTED_MIN, around.known / 2)
+    return {file.file_id for file in laid if file.is_taken and (is_gutted or file.file_id in around.unheard)}
 
 
 def _shown(file: Laid, around: Around, meant: Meaning) -> set[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,14 +35,14 @@ from face_organizer.types import NOBODY
 @dataclass
 class Understood:
     """What became of it. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
-    was left alone, and why, in sentences. spoiled: something changed meanwhile. gutted: see identity/laid.py."""
+    was left alone, and why, in sentences. spoiled: something changed meanwhile. unheard: see identity/laid.py."""
 
     decision_id: int = 0
     says: str = ""
     files: int = 0
     unclear: list[str] = field(default_factory=list)
     spoiled: bool = False
-    gutted: int = 0
+    unheard: AbstractSet[int] = frozenset()
 
 
 class ByHand:
@@ -50,8 +51,9 @@ class ByHand:
     def __init__(self, decide: Decide, roster: Roster, book: Book, tree: Tree) -> None:
         self._decide, self._roster, self._book, self._tree = decide, roster, book, tree
 
-    def understand(self, walked: Walked, renamed: Mapping[str, str]) -> Understood:
+    def understand(self, walked: Walked, renamed: Mapping[str, str], unheard: AbstractSet[int]) -> Understood:
         """Decide what was meant, all in one, and have it done. renamed: folder -> what the same folder is called now.
+        unheard: what was so the last time.
 
         Raises NoRoomError, Cancelled as every decision does.
         """
@@ -67,7 +69,7 @@ class ByHand:
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
             persons, hidden = self._persons(txn, seen)
-            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden)
+            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden, unheard)
             gone_by = [each for each in seen if each.laid_in and persons.get(each.laid_in, NOBODY) in {NOBODY, *hidden}]
             drop_brought(txn, (each.file_id for each in gone_by))  # that folder is nobody's any more
             seen = [each for each in seen if each not in gone_by] if gone_by else seen
@@ -76,7 +78,7 @@ class ByHand:
             made, failed = Composition(txn, self._decide.drafts, self._roster, self._book.rules.one_face_per_image).of(
                 meant
             )
-            answer.gutted = meant.gutted
+            answer.unheard = meant.unheard
             answer.unclear += [f"{_named(seen, file_id)}: {why}" for file_id, why in meant.unclear.items()]
             answer.unclear += failed.values()
             for each, file in zip(seen, laid, strict=True):
@@ -162,12 +164,11 @@ class ByHand:
 
     def _write_down(self, made: Draft, seen: Sighting, laid: Laid, meant: Meaning, failed: Mapping[About, str]) -> None:
         """Where the file lies, so that what is done next begins there. What was not understood stays as it is known."""
-        is_gone = laid.is_gone and not (meant.gutted and not laid.comes_back)
         told = meant.told.get(seen.file_id, [])
-        if laid.file_id in meant.unclear or any(about in failed for about in told) or (laid.is_gone and not is_gone):
+        if laid.file_id in meant.unheard | meant.unclear.keys() or any(about in failed for about in told):
             return
         lies = tuple(dict.fromkeys((*(lying.place for lying in seen.came), *seen.stands)))
-        if is_gone:
+        if laid.is_gone:
             made.files[seen.file_id] = replace(seen.record, places=(), missing=True, kept_in=())
             return
         is_moved = bool(laid.lies - laid.was) and not seen.record.missing

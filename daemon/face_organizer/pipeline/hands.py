@@ -11,6 +11,7 @@ the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -86,7 +87,7 @@ class Hands:
         self._is_steady = self._is_behind = False
         self._ended, self._took_s, self._again_at = -inf, 0.0, inf
         self._unclear: dict[str, None] = {}
-        self._gutted = 0
+        self._unheard: AbstractSet[int] = frozenset()
         self.looked = self.left = 0
         self.moved: int | None = None
         self.last = Understood()
@@ -97,13 +98,11 @@ class Hands:
 
     def unclear(self) -> list[str]:
         """What was left alone in the folders, and why, in sentences for people."""
-        told = list(self._unclear)
-        if self._gutted:
-            told.append(
-                f"{self._gutted} images are gone from the library at once, which looks like an accident: nothing was"
-                " made of it; put them back, or run `check --repair` to give them up"
-            )
-        return told
+        return list(self._unclear)
+
+    def problems(self) -> list[str]:
+        """So much is gone from the folders that nobody can have meant it; in a sentence for people. Any thread."""
+        return [_accident(count)] if (count := len(self._unheard)) else []
 
     def is_idle(self) -> bool:
         """Everything that there was at the start has been looked at, and understood or left, or cannot be for now."""
@@ -230,12 +229,13 @@ class Hands:
         followed = Followed()
         try:
             followed = self._follow(walked.rewritten)
-            answer = self._by_hand.understand(walked, self._renamed(walked.folders))
+            answer = self._by_hand.understand(walked, self._renamed(walked.folders), self._unheard)
         except NoRoomError:
             self._again_at, self._is_behind = self._clock() + RETRY_S, True
             return
         except RequestError as error:  # nobody's doing in the folders may end the daemon
-            answer = Understood(unclear=[f"what was done in the folders could not be decided: {error}"])
+            why = f"what was done in the folders could not be decided: {error}"
+            answer = Understood(unclear=[why], unheard=self._unheard)
         self._is_behind = False
         answer.unclear += followed.unclear
         self._walker.others |= {(lying.place, lying.signature) for lying in followed.others}
@@ -244,7 +244,8 @@ class Hands:
         elif answer.spoiled or followed.spoiled:
             self._again_at = self._clock() + self.patience.settle_s
         self._tell(answer)
-        self._unclear, self._gutted = dict.fromkeys(answer.unclear[:UNCLEAR_MAX]), answer.gutted
+        self._unclear = dict.fromkeys(answer.unclear[:UNCLEAR_MAX])
+        self._unheard = answer.unheard | self._unheard if answer.spoiled else answer.unheard
         self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
         if not self.patience.takes_in:
             self.left = len(walked.foreign)
@@ -262,8 +263,8 @@ class Hands:
         for sentence in answer.unclear:
             if sentence not in self._unclear:
                 self._log.warning("folders_unclear", problem=sentence)
-        if answer.gutted and not self._gutted:
-            self._log.warning("folders_gutted", images=answer.gutted)
+        if answer.unheard and not self._unheard:
+            self._log.warning("folders_gutted", images=len(answer.unheard), problem=_accident(len(answer.unheard)))
 
     def _lift(self, nested: tuple[str, ...]) -> None:
         """A folder that was dragged into another means what its images mean there."""
@@ -277,7 +278,8 @@ class Hands:
     def _end(self, walked: Walked, outline: frozenset[object]) -> None:
         """All that a walk found was answered."""
         if not outline:
-            self._unclear, self._gutted = {}, 0
+            self._unclear = {}
+        self._unheard = self._unheard & {each.file_id for each in walked.sightings}  # the others are back, or given up
         self._answered, self._before = outline, walked.folders
 
     def _renamed(self, now: Mapping[str, Signature]) -> dict[str, str]:
@@ -287,3 +289,10 @@ class Hands:
             was[told.inode]: folder for folder, told in now.items() if folder not in self._before and told.inode in was
         }
         return {old: new for old, new in found.items() if old not in now or now[old].inode != self._before[old].inode}
+
+
+def _accident(count: int) -> str:
+    return (
+        f"{count} images are gone from the library's folders at once, which looks like an accident: nothing was made of"
+        " it; put them back, or run `check --repair` to give them up"
+    )

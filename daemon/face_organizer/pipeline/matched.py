@@ -43,6 +43,10 @@ class Matched:
     ours: Mask
     hidden: Mask
 
+    def known(self) -> int:
+        """How many files have a place; one that has several counts once."""
+        return len(np.unique(self.placed["file_id"]))
+
     def gone(self) -> Int64:
         """The files of which people took something from where it was put."""
         return np.unique(self.placed["file_id"][~self.stands & ~self.ours & ~self.hidden])

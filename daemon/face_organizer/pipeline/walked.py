@@ -82,7 +82,7 @@ class Walker:
         lying = entries(self._tree)
         with self._store.read() as txn:
             seen = match(txn, lying, self._tree.closed)
-            found = Walked(folders=folders, known=len(seen.placed))
+            found = Walked(folders=folders, known=seen.known())
             left = Counter(seen.placed["folder"][seen.stands | seen.hidden].tolist())
             instead = self._rewritten(txn, found, seen.changed(lying).tolist())
             left -= Counter(key_of(folder_of(each.place)) for over in instead.values() for each in over)
