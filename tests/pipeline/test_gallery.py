@@ -15,6 +15,7 @@ from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import RequestError, StoreError
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book, wanted_folders
+from face_organizer.pipeline.brought import drop_brought
 from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
@@ -27,6 +28,7 @@ from face_organizer.types import (
     Detection,
     FileId,
     ImageRef,
+    Lying,
     People,
     Placed,
     Rejected,
@@ -62,12 +64,16 @@ class Desk:
         self.decide = Decide(self.roster, self.changes, applier, self.runs, lambda: 1.0)
         self._number = 0
 
-    def drop(self, *people: int, name: str = "", content: bytes = b"", founder: bool = True) -> SeenImage:
-        """Enrol an image that shows these people (numbers)."""
+    def drop(
+        self, *people: int, name: str = "", content: bytes = b"", founder: bool = True, lying: Lying | None = None
+    ) -> SeenImage:
+        """Enrol an image that shows these people (numbers). lying: where somebody laid it into the library himself."""
         self._number += 1
         rng = np.random.default_rng(self._number)
         faces = tuple(seen_face(person, rng, founder) for person in people)
         ref = ImageRef(Path(f"/in/{name or self._number}.jpg"), Signature(1, self._number, 1))
+        if lying is not None:
+            ref = ImageRef(Path("/library") / lying.place, lying.signature, lying.place)
         image = SeenImage(ref, content or self._number.to_bytes(16, "big"), 100, 100, faces)
         self.gallery.handle([image])
         return image
@@ -118,6 +124,23 @@ def test_a_person_is_born_as_soon_as_two_faces_agree_and_the_first_one_moves_too
     assert desk.folders(1) == desk.folders(2) == ("person_0001",)
     with desk.store.read() as txn:
         assert txn.pending(10) == [1, 2]
+
+
+def test_what_somebody_laid_into_a_folder_stays_there_until_it_is_decided_whom_it_shows(desk: Desk) -> None:
+    for name in ("a", "b", "c"):
+        desk.drop(3, lying=Lying(f"person_0009/{name}.jpg", Signature(1, 1, 1), "file"))
+
+    assert desk.persons() == [1, 1, 1]  # the second one founds a person, and the first goes along
+    assert pending(desk) == []
+    with desk.store.write() as txn:
+        drop_brought(txn, [1])
+    desk.apply([0, 0, 0])
+    assert pending(desk) == [1]
+
+
+def pending(desk: Desk) -> list[int]:
+    with desk.store.read() as txn:
+        return txn.pending(10)
 
 
 def test_where_a_file_may_lie_unrecorded_is_remembered_when_truth_changes_its_mind(desk: Desk) -> None:

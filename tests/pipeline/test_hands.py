@@ -45,10 +45,14 @@ class Bench:
         self.tree = FolderTree(self.library, self.desk.log, lambda: self.now)
         self.walker = Walker(self.desk.store, self.tree, set)
         self.stir = Stir(lambda: self.now, partial(trace, self.library))
+        self.taken: list[Lying] = []
+        self.hands = self.restarted()
+
+    def restarted(self) -> Hands:
+        """Whoever follows the folders, knowing nothing but the truth."""
         by_hand = ByHand(self.desk.decide, self.desk.roster, self.desk.book, self.tree)
         patience = Attentive(SETTLE_S, rescan_s=30.0, poll_s=5.0)
-        self.taken: list[Lying] = []
-        self.hands = Hands(
+        return Hands(
             self.tree,
             self.walker,
             by_hand,
@@ -255,6 +259,71 @@ def test_a_new_photo_is_handed_over_once_and_again_only_when_it_has_changed(benc
 
     (bench.library / ANN / "new.jpg").write_text("newer")
     wait_until(lambda: bench.after(31) == [] and len(bench.taken) == 2)
+
+
+def lay(bench: Bench, *names: str) -> None:
+    """Lay new photos into Ann's folder, and let it be seen that they are there."""
+    known = len(bench.taken)
+    for name in names:
+        (bench.library / ANN / f"{name}.jpg").write_text(name)
+    bench.hear(*(f"{ANN}/{name}.jpg" for name in names))
+    bench.after(SETTLE_S * 2)
+    wait_until(lambda: bench.after(31) is not None and len(bench.taken) == known + len(names))
+
+
+def enrol(bench: Bench, *taken: Lying, person: int) -> None:
+    """The pipeline has taken these in: all show the same person."""
+    for lying in taken:
+        content = content_digest((bench.library / lying.place).read_bytes())
+        image = bench.desk.drop(person, content=content, lying=lying)
+        bench.hands.taken_in([image.ref])
+
+
+def test_new_photos_of_a_stranger_are_one_decision_whoever_of_them_founds_a_person_meanwhile(bench: Bench) -> None:
+    bench.after(0)
+    lay(bench, "a", "b", "c", "d")
+
+    enrol(bench, *bench.taken[:3], person=7)
+    assert bench.desk.persons()[6:] == [3, 3, 3]
+    assert bench.after(31) == []  # the fourth is still under way
+    enrol(bench, *bench.taken[3:], person=7)
+    assert bench.after(0.1) == ["assign"]
+
+    assert bench.desk.persons()[6:] == [1, 1, 1, 1]
+    assert bench.after(100) == ["assign"]
+    bench.desk.decide.undo(None)
+    assert bench.desk.persons()[6:] == [3, 3, 3, 3]
+
+
+def test_of_new_photos_some_of_which_a_kill_left_undecided_all_are_one_decision(bench: Bench) -> None:
+    bench.after(0)
+    lay(bench, "a", "b", "c")
+    enrol(bench, bench.taken[0], person=7)
+
+    again = bench.restarted()
+    again.look_at_once()
+    assert set(bench.taken[3:]) == set(bench.taken[1:3])
+    assert bench.desk.persons()[6:] == [0]
+    bench.hands = again
+    enrol(bench, *bench.taken[3:], person=7)
+    again.look_at_once()
+
+    assert bench.after(0) == ["assign"]
+    assert bench.desk.persons()[6:] == [1, 1, 1]
+
+
+def test_a_new_photo_that_is_dragged_on_before_it_is_decided_shows_whom_it_was_dragged_to(bench: Bench) -> None:
+    bench.after(0)
+    lay(bench, "a")
+    enrol(bench, *bench.taken, person=7)
+    bench.drag(f"{ANN}/a.jpg", BOB)
+    bench.hear(f"{BOB}/a.jpg")
+
+    assert bench.after(SETTLE_S) == ["assign"]
+    assert bench.desk.persons()[6:] == [2]
+    bench.record(7, f"{BOB}/a.jpg")
+    assert bench.after(100) == ["assign"]
+    assert bench.desk.persons()[6:] == [2]
 
 
 def test_an_image_that_forgetting_left_is_no_copy_of_one_that_was_taken_in_since(bench: Bench) -> None:

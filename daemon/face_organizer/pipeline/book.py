@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    every change of an assignment or a person in the truth, with changes.py
-Imports: types, ports, identity, messages, roster
+Imports: types, ports, identity, brought, messages, roster
 
 In the gallery's thread only (or before it starts).
 """
@@ -25,6 +25,7 @@ from face_organizer.identity.placement import (
     plain_name,
     safe_folder_name,
 )
+from face_organizer.pipeline.brought import is_brought
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Store, Transaction
@@ -177,9 +178,9 @@ def want_elsewhere(
 ) -> None:
     """Truth is about to want the file elsewhere. While it was pending, disk may have been brought to what truth wanted
     until now without our having heard of it; after a crash we must look there too. were: persons who just got another
-    folder, as they were."""
+    folder, as they were. Where somebody laid it himself it stays until it is decided whom it shows."""
     file = txn.files.get(file_id)
-    if file is None:
+    if file is None or is_brought(txn, file_id):
         return
     places = file.places
     if txn.pending(1, file_id) == [file_id]:

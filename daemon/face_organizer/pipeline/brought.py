@@ -3,7 +3,8 @@
 Room:    pipeline (moves)
 Imports: ports
 
-Kept as a note: between taking a file in and deciding, the process may die.
+Until then such a file stays where it lies, whatever its faces are taken for meanwhile. Kept as a note: between taking a
+file in and deciding, the process may die.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ def brought(txn: Transaction) -> dict[int, str]:
     """file id -> the folder it was laid in."""
     lines = (line.partition(b"\t") for line in txn.note(NOTE).splitlines())
     return {int(file_id): os.fsdecode(folder.replace(b"\0", b"\n")) for file_id, _, folder in lines}
+
+
+def is_brought(txn: Transaction, file_id: int) -> bool:
+    """Cheap: it is asked of every file that is to move."""
+    note = txn.note(NOTE)
+    return bool(note) and b"\n%d\t" % file_id in b"\n" + note
 
 
 def add_brought(txn: Transaction, file_id: int, folder: str) -> None:

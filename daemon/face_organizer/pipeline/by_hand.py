@@ -83,7 +83,7 @@ class ByHand:
             answer.unclear += failed.values()
             for each, file in zip(seen, laid, strict=True):
                 self._write_down(made, each, file, meant, failed)
-            drop_brought(txn, (each.file_id for each in seen if each.laid_in and each.file_id in made.files))
+            drop_brought(txn, made.files)
             answer.says, answer.files = made.says, len(made.files)
             return made
 

@@ -1,7 +1,7 @@
 """Follows images whose content changes in place: a photo editor, or a program that writes metadata, saved them anew.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, vision, book, pulse
+Imports: types, errors, ports, identity, vision, book, brought, pulse
 
 The same picture keeps its id, its faces and all that was decided: truth takes over the new digest, size and time in one
 transaction, with the wish to place it, so that places which still hold the old content are brought in line, whatever
@@ -19,6 +19,7 @@ from typing import Any
 from face_organizer.errors import GoneError, ItemError
 from face_organizer.identity.retouched import is_same_picture
 from face_organizer.pipeline.book import content_of
+from face_organizer.pipeline.brought import is_brought
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log, Store, Transaction, Tree
 from face_organizer.types import FaceRecord, ImageRecord, ImageRef, Lying, Signature
@@ -216,7 +217,8 @@ def take_over(txn: Transaction, file_id: int, now: Content, signature: Signature
             origin=source if is_kept else None,
         ),
     )
-    txn.set_pending(file_id, True)
+    if not is_brought(txn, file_id):
+        txn.set_pending(file_id, True)
     return image_id
 
 

@@ -177,6 +177,7 @@ class Hands:
     def _look(self) -> None:
         began, is_told = self._clock(), self._stir.began() != inf or self._tree.walk_due
         self._again_at = inf
+        is_awaiting = bool(self._under_way)  # asked before the walk: taken_in() has us look again
         self._stir.settle()
         try:
             if self._is_as_before(began) and self._is_steady and not is_told:
@@ -189,6 +190,8 @@ class Hands:
             return
         self._ended = self._clock()
         self._took_s = self._ended - began
+        if is_awaiting or self._new(walked):  # what came with them is decided with them
+            walked.sightings = [each for each in walked.sightings if not each.laid_in]
         outline = walked.outline()
         if outline - self._answered:
             self._is_steady = False
@@ -196,7 +199,7 @@ class Hands:
                 self._understand(walked)
         else:
             # Only what had its times for a while may be known by them.
-            self._is_steady = began >= self._times[1] + STEADY_S
+            self._is_steady = not is_awaiting and began >= self._times[1] + STEADY_S
             self._end(walked, outline)
         self.looked += 1
 
@@ -250,11 +253,17 @@ class Hands:
         if not self.patience.takes_in:
             self.left = len(walked.foreign)
             return
-        new = [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
+        new = self._new(walked)
         self._taken = {lying.place: lying.signature for lying in walked.foreign}
         self._under_way |= {lying.place for lying in new}
         for lying in new:
             self._take_in(lying)
+
+    def _new(self, walked: Walked) -> list[Lying]:
+        """The photos that are yet to be taken in."""
+        if not self.patience.takes_in:
+            return []
+        return [lying for lying in walked.foreign if self._taken.get(lying.place) != lying.signature]
 
     def _tell(self, answer: Understood) -> None:
         if answer.decision_id:

@@ -209,9 +209,14 @@ class Walker:
         return folder_of(lying.place) in self._folders
 
     def _brought(self, txn: Transaction, found: Walked) -> None:
-        """Photos that were taken in from where they were laid."""
+        """Photos that were taken in from where they were laid; one that was dragged on since was laid there."""
+        undecided = brought(txn)
+        for at, each in enumerate(found.sightings if undecided else ()):
+            is_dragged = each.file_id in undecided and each.came and not each.stands
+            if is_dragged and self._is_somebodys(txn, each.came[0]):
+                found.sightings[at] = replace(each, laid_in=folder_of(each.came[0].place))
         seen = {each.file_id for each in found.sightings}
-        for file_id, folder in brought(txn).items():
+        for file_id, folder in undecided.items():
             file = txn.files.get(file_id)
             if file is not None and not file.missing and file_id not in seen and txn.pending(1, file_id) != [file_id]:
                 found.sightings.append(replace(self._sighting(file_id, file, ()), laid_in=folder))
