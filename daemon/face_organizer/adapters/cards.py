@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from face_organizer.adapters.centroids import Hold, centroids_of, here
+from face_organizer.adapters.centroids import Hold, centroids_of, here, inverted_file
 from face_organizer.adapters.neighbours import LISTS_PROBED, Vectors, lists_of, neighbours_of_all
 from face_organizer.types import Float32, Int64
 
@@ -65,15 +65,9 @@ def neighbours_by_lists(
 
     Raises RuntimeError: the card has not memory enough.
     """
-    n, d = vectors.shape
+    n = len(vectors)
     centroids = lists_of(vectors, hold=hold)
-    quantizer = faiss.IndexFlatIP(d)
-    quantizer.add(centroids)
-    half = faiss.ScalarQuantizer.QT_fp16
-    index = faiss.IndexIVFScalarQuantizer(quantizer, d, len(centroids), half, faiss.METRIC_INNER_PRODUCT, False)
-    index.train(centroids)  # it has its lists: this only says so
-    index.nprobe = min(lists_probed, len(centroids))
-    index = hold(index)
+    index = hold(inverted_file(centroids, min(lists_probed, len(centroids))))
     parts = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, n, _ROWS_AT_ONCE)]
     for part in parts:
         index.add(vectors[part].astype(np.float32))

@@ -1,4 +1,4 @@
-"""Where the lists of an inverted file lie: spherical k-means, by FAISS.
+"""Inverted files by FAISS: where their lists lie (spherical k-means), and the empty file with those lists.
 
 Room:    adapters (touches FAISS)
 Imports: types, faiss
@@ -35,3 +35,18 @@ def centroids_of(sample: Float32, count: int, *, rounds: int, threads: int = 1, 
     clustering.train(sample, hold(faiss.IndexFlatIP(d)))
     found: Float32 = faiss.vector_to_array(clustering.centroids).reshape(count, d)
     return found
+
+
+def inverted_file(centroids: Float32, nprobe: int) -> Any:
+    """An empty inverted file with these lists, of which a search looks through nprobe. It keeps float16.
+
+    centroids: float32 (lists, d) unit rows.
+    """
+    count, d = centroids.shape
+    quantizer = faiss.IndexFlatIP(d)
+    quantizer.add(centroids)
+    half = faiss.ScalarQuantizer.QT_fp16
+    index = faiss.IndexIVFScalarQuantizer(quantizer, d, count, half, faiss.METRIC_INNER_PRODUCT, False)
+    index.train(centroids)  # it has its lists: this only says so
+    index.nprobe = nprobe
+    return index

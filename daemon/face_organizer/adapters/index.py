@@ -29,7 +29,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from face_organizer.adapters.centroids import centroids_of
+from face_organizer.adapters.centroids import centroids_of, inverted_file
 from face_organizer.adapters.disk import flush, free_bytes
 from face_organizer.adapters.private import make_private_folder, touch_private, write_private
 from face_organizer.adapters.recall import PROBES_AT_ONCE, RECALL_AIMED, Tuned, lists_needed, nprobe_for, searched
@@ -138,12 +138,7 @@ class FaceIndex:
         faiss.omp_set_num_threads(self._threads)
         nlist = max(1, min(int(4 * math.sqrt(count)), count // 39))
         sample = _evenly(source, count, min(count, nlist * _POINTS_PER_LIST), self.d)
-        quantizer = faiss.IndexFlatIP(self.d)
-        quantizer.add(self._find_centroids(sample, nlist, rounds=_TRAINING_ROUNDS))
-        half = faiss.ScalarQuantizer.QT_fp16
-        index = faiss.IndexIVFScalarQuantizer(quantizer, self.d, nlist, half, faiss.METRIC_INNER_PRODUCT, False)
-        index.nprobe = self._nprobe
-        index.train(sample)  # it has its lists: this only says so
+        index = inverted_file(self._find_centroids(sample, nlist, rounds=_TRAINING_ROUNDS), self._nprobe)
         built = Trained(index, 0, count, 0)
         for face_ids, vectors in source():
             built = _added(built, face_ids, vectors)
