@@ -15,6 +15,7 @@ from face_organizer.adapters import bulk as module
 from face_organizer.adapters.bulk import Bulk, Rule, cards_of
 from face_organizer.adapters.cards import JOBS, Job, neighbours_by_lists, on_cards
 from face_organizer.adapters.centroids import centroids_of
+from face_organizer.adapters.child import ChildError
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.neighbours import neighbours_of_all
 
@@ -168,7 +169,7 @@ class Fatal:
 
 
 def test_a_process_that_dies_leaves_this_one_alive() -> None:
-    with pytest.raises(module._CardsError, match=f"ended with -{signal.SIGABRT.value}"):
+    with pytest.raises(ChildError, match=f"ended with -{signal.SIGABRT.value}"):
         module._on_cards(("cpu",), Job("centroids", {"sample": Fatal()}, 1.0), 60.0)
 
 

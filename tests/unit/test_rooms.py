@@ -101,7 +101,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "adapters/unpack.py",
     ),
     "signal": ("__main__.py", "app/serve.py"),
-    "subprocess": ("adapters/bulk.py", "adapters/sidecars.py", "adapters/examine.py", "adapters/install.py"),
+    "subprocess": ("adapters/child.py", "adapters/sidecars.py", "adapters/examine.py", "adapters/install.py"),
     "socket": (
         "adapters/control.py",
         "adapters/journal.py",

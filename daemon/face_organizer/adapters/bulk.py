@@ -1,7 +1,7 @@
 """FAISS's heavy jobs, where they are quicker: on the processor, or on the cards where faiss-gpu is installed.
 
-Room:    adapters (touches FAISS and its own process)
-Imports: ports, types, cards, choice, runtime, faiss, numpy, stdlib
+Room:    adapters (touches FAISS)
+Imports: ports, types, cards, child, choice, runtime, faiss, numpy, stdlib
 
 What is quicker depends on the card, on the processor and on the size of the job, and no table knows all three. So it is
 measured: the first large job of a kind is done in small both ways, and from then on the times found say who would be
@@ -11,8 +11,6 @@ done first, a card's process and its start included. Nothing is silent: what was
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_organizer.adapters.cards import JOBS, Job
+from face_organizer.adapters.child import ChildError, answer_of
 from face_organizer.adapters.choice import choose_devices
 from face_organizer.adapters.runtime import is_gpu, number_of
 from face_organizer.ports import Log
@@ -95,7 +94,7 @@ class Bulk:
             if rule.prefers_cards(job.size):
                 within_s = max(WITHIN_S, WITHIN_TIMES * rule.on_processor_s * job.size)
                 return self._told(job, ", ".join(self._usable()), *_on_cards(self._usable(), job, within_s))
-        except _CardsError as error:
+        except ChildError as error:
             self._cards = ()
             self._log.error(
                 "faiss_cards_failed",
@@ -131,29 +130,8 @@ class Bulk:
         return given
 
 
-class _CardsError(Exception):
-    """The process of the cards gave no answer; the text says why."""
-
-
 def _on_cards(names: Sequence[str], job: Job, within_s: float, times: int = 1) -> tuple[float, Any]:
-    """As Job.timed, without the start of the process. Raises _CardsError."""
-    command = [sys.executable, "-m", "face_organizer.adapters.cards"]
-    try:
-        # In a group of its own: Ctrl-C is for us, who wait for it.
-        done = subprocess.run(
-            command,
-            input=pickle.dumps((tuple(names), job, times), protocol=5),
-            capture_output=True,
-            timeout=within_s,
-            process_group=0,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _CardsError(f"no answer within {within_s:.0f} s") from None
-    except OSError as error:
-        raise _CardsError(str(error)) from error
-    if done.returncode != 0:
-        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise _CardsError(f"its process ended with {done.returncode}: {said}")
-    given: tuple[float, Any] = pickle.loads(done.stdout)
+    """As Job.timed, without the start of the process. Raises ChildError."""
+    wanted = pickle.dumps((tuple(names), job, times), protocol=5)
+    given: tuple[float, Any] = pickle.loads(answer_of("face_organizer.adapters.cards", within_s=within_s, given=wanted))
     return given

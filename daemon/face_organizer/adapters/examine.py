@@ -1,7 +1,7 @@
 """Finds out what is so on this machine. Reads only; what may crash or load libraries happens in a process of its own.
 
 Room:    adapters (touches the driver, the loader, /proc and the package folders)
-Imports: errors, facts, driver, file_systems, models, runtime, stdlib
+Imports: errors, facts, child, driver, file_systems, models, runtime, stdlib
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from face_organizer.adapters.child import ChildError, answer_of
 from face_organizer.adapters.driver import read_driver, read_text
 from face_organizer.adapters.file_systems import kind_at
 from face_organizer.adapters.models import Pack, describe_pack, is_away, known_addresses, load_pack, verify_pack
@@ -153,22 +154,12 @@ def _trials(model: Path | None, packages: Mapping[str, str], devices: str, gpus:
 def _trial(device: str, model_path: Path | None) -> Trial:
     """A process that loads the runtime, runs the network, or a small one, and tells; whatever becomes of it is an
     answer."""
-    command = [
-        sys.executable,
-        "-m",
-        "face_organizer.adapters.trial",
-        device,
-        *([str(model_path)] if model_path else []),
-    ]
+    arguments = [device, *([str(model_path)] if model_path else [])]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_WITHIN_S, check=False)
-    except subprocess.TimeoutExpired:
-        return Trial(device, f"no answer within {TRIAL_WITHIN_S:.0f} s")
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Trial(device, f"the process ended with {done.returncode}: {said}")
-    told = json.loads(lines[-1])
+        answer = answer_of("face_organizer.adapters.trial", *arguments, within_s=TRIAL_WITHIN_S)
+    except ChildError as error:
+        return Trial(device, str(error))
+    told = json.loads(answer.splitlines()[-1])
     libraries = tuple(_library(path, version) for path, version in told["libraries"])
     return Trial(device, told["error"], told["nodes"], libraries, told["runs_per_s"])
 
