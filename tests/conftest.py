@@ -3,6 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# The suite says the same of the same code each time. To search for what it has not met: --hypothesis-profile search
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=5000, deadline=None, print_blob=True)
+settings.load_profile("same")
 
 pytest.register_assert_rewrite("survival")  # so that a failure there shows what differed
 

@@ -68,13 +68,13 @@ def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
     return one_to_one(set(zip(one.tolist(), other.tolist(), strict=True)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_faces_of_one_anchor_are_one_cluster_and_of_two_anchors_two(case: Case) -> None:
     assert one_to_one(anchors_in(case.clustered(), case.anchor_of))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_a_rejected_face_never_lands_with_the_anchor(case: Case) -> None:
     labels = case.clustered()
@@ -83,7 +83,7 @@ def test_a_rejected_face_never_lands_with_the_anchor(case: Case) -> None:
     assert not landed & anchors_in(labels, case.anchor_of)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_two_faces_of_one_image_meet_only_where_a_human_or_the_start_says_so(case: Case) -> None:
     labels = case.clustered(start=None)
@@ -94,7 +94,7 @@ def test_two_faces_of_one_image_meet_only_where_a_human_or_the_start_says_so(cas
     assert all(len(met) == 1 or (len(set(met)) == 1 and met[0] > 0) for met in by_cell.values())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_a_start_about_which_nobody_complains_stays_together(case: Case) -> None:
     labels = case.clustered(anchor_of=None, rejected=None)
@@ -124,7 +124,7 @@ def test_the_order_of_the_rows_does_not_matter_where_it_breaks_no_tie() -> None:
         assert same_partition(labels[order], again)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_small_batches_keep_together_what_was_tied(case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +134,7 @@ def test_small_batches_keep_together_what_was_tied(case: Case) -> None:
     assert one_to_one(anchors_in(labels, case.anchor_of))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_saying_nothing_is_the_same_as_no_constraints(case: Case) -> None:
     none = np.zeros(len(case.vectors), np.int64)

@@ -54,7 +54,7 @@ def test_no_faces_make_an_empty_graph():
     assert graph.shape == (0, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
 def test_connected_parts_are_those_that_edges_reach(n: int, pairs: list[tuple[int, int]]) -> None:
     a, b = (np.array([pair[side] % n for pair in pairs], np.int64) for side in (0, 1))

@@ -105,7 +105,7 @@ def test_a_face_of_nobody_that_is_not_open_is_in_no_cluster() -> None:
     assert (labels[:9] == -1).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.5, 1.1))
 def test_when_all_faces_are_new_it_is_the_same_as_clustering_everything(seed: int, spread: float) -> None:
     vectors, _ = mixed([12, 7, 5, 3, 1, 1], spread=spread, seed=seed)
@@ -117,7 +117,7 @@ def test_when_all_faces_are_new_it_is_the_same_as_clustering_everything(seed: in
     assert same_partition(gallery.grown(np.ones(len(vectors), np.bool_)), everything)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 @example(99715597)  # two faces of nobody, put together by a human, and no new face near them
 def test_what_a_human_said_holds_and_no_person_comes_apart(seed: int) -> None:

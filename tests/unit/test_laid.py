@@ -54,6 +54,14 @@ def test_a_folder_that_is_known_to_be_the_same_one_is_a_name_whatever_was_placed
     assert meant(laid(1, ANN, "Zoe"), left={ANN: 1}, renamed={ANN: "Zoe"}).names == {1: "Zoe"}
 
 
+def test_what_still_lies_in_a_folder_of_the_old_name_is_nobody_new_and_no_copy() -> None:
+    anew = laid(2, f"{ANN} {BOB}", f"{ANN} {BOB}", {20: 1, 21: 0})  # moved within a folder that was made again since
+    also = laid(3, ANN, f"{ANN} Zoe")
+    said = meant(laid(1, ANN, "Zoe"), anew, also, left={BOB: 1}, standing=ANN, renamed={ANN: "Zoe"})
+
+    assert said.names == {1: "Zoe"} and not said.assigns and not said.told[2] and not said.unclear
+
+
 def test_a_new_folder_that_only_has_an_old_ones_number_is_no_name() -> None:
     said = meant(laid(1, ANN, ""), laid(2, ANN, ""), laid(3, CAT, "Zoe"), left={CAT: 4}, renamed={ANN: "Zoe"})
 

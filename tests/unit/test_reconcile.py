@@ -138,7 +138,7 @@ def test_thousands_of_persons_tangled_in_one_part_are_matched():
 FACES = st.lists(st.tuples(st.integers(-1, 6), st.integers(0, 6)), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FACES, st.sets(st.integers(1, 6)), st.integers(1, 4))
 def test_whatever_the_clusters_the_promises_hold(faces: list[tuple[int, int]], named: set[int], faces_min: int):
     labels, current = [label for label, _ in faces], [person for _, person in faces]

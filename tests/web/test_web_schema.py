@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis.errors import Unsatisfiable  # noqa: E402
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance  # noqa: E402
 
-QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+QUIET = settings(suppress_health_check=list(HealthCheck), database=None)
 
 
 @pytest.fixture(scope="module")

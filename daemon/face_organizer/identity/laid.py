@@ -126,9 +126,9 @@ def meaning_of(laid: Sequence[Laid], around: Around, closest: Closest) -> Meanin
         if file.file_id in doubtful and not any(settled[folder] in file.lies for folder in done):
             meant.unheard.add(file.file_id)
             continue
-        meant.told[file.file_id] += [("person", around.persons[folder]) for folder in sorted(done)]
+        meant.told[file.file_id] += [("person", around.persons[folder]) for folder in sorted(done - file.lies)]
         back = _shown(file, around, meant)
-        rest = replace(file, was=file.was - done | back, lies=file.lies - {settled[folder] for folder in done})
+        rest = replace(file, was=file.was - done | back, lies=file.lies - done - {settled[folder] for folder in done})
         if file.file_id not in doubtful or not rest.is_taken:
             _one_file(rest, persons, meant, closest)
     return meant
