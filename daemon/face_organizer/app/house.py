@@ -59,7 +59,7 @@ from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.keep_index import IndexKeeper
-from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.messages import Message, Rules, Skipped
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
 from face_organizer.pipeline.recluster import Recluster
@@ -72,7 +72,7 @@ from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
-from face_organizer.types import TRASH, ImageRef, Lying
+from face_organizer.types import TRASH, ImageRef, Lying, Rejected, SeenImage
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
@@ -146,7 +146,13 @@ class House:
             copies=partial(placing_copies, config),
         )
         self.intake = Intake(
-            self._eyed(config), store, lambda ref: self.threads.pipeline.submit(ref), self.space, self.engine, log
+            self._eyed(config),
+            store,
+            lambda: self.threads.pipeline,
+            self.space,
+            self.engine,
+            state_folder(config) / "at_work",
+            log,
         )
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self.intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
@@ -278,7 +284,12 @@ class House:
 
     def _take_in(self, lying: Lying) -> None:
         path = self.config.library_path / lying.place
-        self.threads.pipeline.submit(ImageRef(path, lying.signature, lying.place))
+        self.intake.submit(ImageRef(path, lying.signature, lying.place))
+
+    def _arrived(self, messages: list[Message]) -> None:
+        """The end of the pipeline: what befalls from here on is not an image's doing."""
+        self.intake.survived([each.ref for each in messages if isinstance(each, SeenImage | Rejected | Skipped)])
+        self._gallery.handle(messages)
 
     def _images_left(self, refs: list[ImageRef]) -> None:
         """The pipeline."""
@@ -368,7 +379,7 @@ class House:
         flow = self.config.flow
         return Pipeline(
             stages,
-            self._gallery.handle,
+            self._arrived,
             flow.commit_batch_max,
             flow.linger_s,
             self.intake.reject,

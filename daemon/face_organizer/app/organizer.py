@@ -86,6 +86,7 @@ class Organizer:
             if self.failure() is None:  # else the next start makes it anew
                 self._house.keeper.save()
         finally:
+            self._house.intake.end(as_it_should=self.failure() is None)
             if self._house.owns_engine:
                 self._house.engine.stop()
             self._house.store.close()
