@@ -20,7 +20,6 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.originals import Originals
-from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree, trace
@@ -156,13 +155,8 @@ class House:
         )
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self.intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
-        self.pictures = Pictures(
-            store,
-            Originals(config.library_path, config.inbox_path),
-            thumbnails,
-            size_max_bytes=config.watch.size_max_bytes,
-            pixels_max=config.watch.pixels_max,
-        )
+        originals = Originals(config.library_path, config.inbox_path)
+        self.pictures = Pictures(store, originals, thumbnails, self.intake.limits)
         self._erase_thumbnails = thumbnails.erase
         self._stir = Stir(monotonic, partial(trace, config.library_path))
         self.placer = Placer(
@@ -213,7 +207,6 @@ class House:
             self._runs,
             self._book.rules,
             when_of(config),
-            config.recluster.seed,
             log,
             monotonic,
             time,
@@ -258,17 +251,15 @@ class House:
         """Who follows what people do in the folders."""
         self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
         self.tree = FolderTree(self.config.library_path, self.log, monotonic)
-        config = self.config
         self._edits = Edits(
             self.store,
             self.tree,
-            lambda ref: read_settled(config.library_path, ref, config.watch.size_max_bytes),
-            config.library_path,
+            self.intake.read,
+            self.config.library_path,
             self.threads.in_gallery,
             self.pictures.drop,
+            self.intake.limits,
             self.log,
-            pixels_max=config.watch.pixels_max,
-            side_max_px=config.faces.decode_side_max_px,
         )
         self.hands = Hands(
             self.tree,

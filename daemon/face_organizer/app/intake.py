@@ -22,7 +22,7 @@ from face_organizer.adapters.at_work import AtWork, WaryReader
 from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.reading import read_settled
-from face_organizer.app.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
+from face_organizer.app.parts import decode_photo, limits_of, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
 from face_organizer.pipeline.book import wanted_folders
@@ -40,6 +40,7 @@ from face_organizer.types import (
     Float32,
     ImageRef,
     InboxState,
+    Limits,
     Rejected,
     SeenFace,
     SeenImage,
@@ -48,17 +49,6 @@ from face_organizer.types import (
 
 ON_TRIAL = Lock()
 """Of all libraries of the process one suspect at a time is at work, so that it is known which of them it was."""
-
-
-class Reader:
-    """The port ImageReader over the inbox, and over what people laid into the library themselves."""
-
-    def __init__(self, inbox: FolderInbox, library: Path, size_max_bytes: int) -> None:
-        self._inbox, self._library, self._size_max_bytes = inbox, library, size_max_bytes
-
-    def read(self, ref: ImageRef) -> bytes:
-        """See read_settled."""
-        return read_settled(self._library, ref, self._size_max_bytes) if ref.laid_in else self._inbox.read(ref)
 
 
 class Intake:
@@ -100,20 +90,16 @@ class Intake:
         self._at_work = at_work = AtWork(self._at_work_file)
         if suspects := at_work.suspects():
             self._log.warning("ended_at_work", images=suspects, remedy="each of them is looked at by itself now")
-        reader = WaryReader(Reader(inbox, config.library_path, config.watch.size_max_bytes), at_work)
-        decoders = [
-            Decode(reader, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
-            for _ in range(flow.decoders)
-        ]
+        reader = WaryReader(self, at_work)
         patience = patience_of(config, once=once)
         self._ingest = Ingest(inbox, self._known, self.submit, self._log, monotonic, patience, self._space)
         return [
-            Stage("decode", tuple(decoders), capacity=8),
+            Stage("decode", tuple(Decode(reader, self.limits) for _ in range(flow.decoders)), capacity=8),
             Stage("see", lane=self._engine.lane()),
         ]
 
     def _new_inbox(self) -> FolderInbox:
-        return FolderInbox(self._config.inbox_path, self._log, size_max_bytes=self._config.watch.size_max_bytes)
+        return FolderInbox(self._config.inbox_path, self._log)
 
     def run(self, stop: Event) -> None:
         """The service: until stop, follow the open inbox."""
@@ -217,6 +203,16 @@ class Intake:
         """These have been read and seen, or rejected."""
         if self._at_work is not None:
             self._at_work.end(refs)
+
+    def limits(self) -> Limits:
+        """How much of an image is taken in, as the configuration has it now. Any thread."""
+        return limits_of(self._config)
+
+    def read(self, ref: ImageRef) -> bytes:
+        """The port ImageReader over the inbox, and over what people laid into the library themselves. Any thread.
+        Raises as read_settled does."""
+        root = self._config.library_path if ref.laid_in else self._config.inbox_path
+        return read_settled(root, ref, self.limits().size_max_bytes)
 
     def reject(self, item: ImageRef | DecodedImage, error: ItemError) -> Rejected | Skipped:
         """What becomes of an input that a stage refused."""
