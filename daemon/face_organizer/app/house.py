@@ -240,7 +240,8 @@ class House:
         with store.read() as txn:
             last_run = txn.runs.get(last_id := txn.last_id("runs"))
             model = txn.models.get(txn.slot)
-        self._applier.end_interrupted()
+        if not store.unwritable:
+            self._applier.end_interrupted()
         if model is None or last_id > model.since_run:
             self.recluster.remember(last_run)
         else:  # what runs found before was about another model
@@ -343,7 +344,7 @@ class House:
         watched = {
             name: self.threads.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self.calls.items()
         }
-        self.control = ControlServer(state_folder(self.config), watched)
+        self.control = None if self.store.unwritable else ControlServer(state_folder(self.config), watched)
 
     # what changes while it runs
 
@@ -356,6 +357,14 @@ class House:
         self.recluster.rules = self._rules(config)
         self._go_by(self.recluster.found)
         self.recluster.when = when_of(config)
+
+    # how it stands
+
+    def undone(self) -> dict[str, Any]:
+        """What was begun and waits to be done: files to be placed, a change of many faces. Empty where nothing does."""
+        with self.store.read() as txn:
+            waiting, changing = txn.pending_count(), self._changes.under_way(txn)
+        return {"to_be_placed": waiting, "change": changing} if waiting or changing else {}
 
     # what the parts ask of it
 
