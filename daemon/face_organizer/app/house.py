@@ -255,7 +255,7 @@ class House:
         self._edits = Edits(
             self.store,
             self.tree,
-            self.intake.read,
+            self.intake.reader.read,
             self.config.library_path,
             self.threads.in_gallery,
             self.pictures.drop,
