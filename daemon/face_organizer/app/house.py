@@ -58,7 +58,7 @@ from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.keep_index import IndexKeeper
-from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.messages import Message, Rules, Skipped
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
 from face_organizer.pipeline.recluster import Recluster
@@ -71,7 +71,7 @@ from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
-from face_organizer.types import TRASH, ImageRef, Lying
+from face_organizer.types import TRASH, ImageRef, Lying, Rejected, SeenImage
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
@@ -148,7 +148,13 @@ class House:
             copies=partial(placing_copies, config),
         )
         self.intake = Intake(
-            self._eyed(config), store, lambda ref: self.threads.pipeline.submit(ref), self.space, self.engine, log
+            self._eyed(config),
+            store,
+            lambda: self.threads.pipeline,
+            self.space,
+            self.engine,
+            state_folder(config) / "at_work",
+            log,
         )
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self.intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
@@ -269,7 +275,8 @@ class House:
         with self.store.read() as txn:
             last_run = txn.runs.get(last_id := txn.last_id("runs"))
             model = txn.models.get(txn.slot)
-        self._applier.end_interrupted()
+        if not self.store.unwritable:
+            self._applier.end_interrupted()
         if model is None or last_id > model.since_run:
             self.recluster.remember(last_run)
         else:  # what runs found before was about another model
@@ -335,7 +342,7 @@ class House:
         watched = {
             name: self.threads.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self.calls.items()
         }
-        self.control = ControlServer(state_folder(self.config), watched)
+        self.control = None if self.store.unwritable else ControlServer(state_folder(self.config), watched)
 
     # what changes while it runs
 
@@ -348,6 +355,14 @@ class House:
         self.recluster.rules = self._rules(config)
         self._go_by(self.recluster.found)
         self.recluster.when = when_of(config)
+
+    # how it stands
+
+    def undone(self) -> dict[str, Any]:
+        """What was begun and waits to be done: files to be placed, a change of many faces. Empty where nothing does."""
+        with self.store.read() as txn:
+            waiting, changing = txn.pending_count(), self._changes.under_way(txn)
+        return {"to_be_placed": waiting, "change": changing} if waiting or changing else {}
 
     # what the parts ask of it
 
@@ -362,7 +377,7 @@ class House:
         flow = self.config.flow
         return Pipeline(
             stages,
-            self._gallery.handle,
+            self._arrived,
             flow.commit_batch_max,
             flow.linger_s,
             self.intake.reject,
@@ -373,7 +388,12 @@ class House:
     def _take_in(self, lying: Lying) -> None:
         """What somebody laid into a folder himself."""
         path = self.config.library_path / lying.place
-        self.threads.pipeline.submit(ImageRef(path, lying.signature, lying.place))
+        self.intake.submit(ImageRef(path, lying.signature, lying.place))
+
+    def _arrived(self, messages: list[Message]) -> None:
+        """The end of the pipeline: what befalls from here on is not an image's doing."""
+        self.intake.survived([each.ref for each in messages if isinstance(each, SeenImage | Rejected | Skipped)])
+        self._gallery.handle(messages)
 
     def _images_left(self, refs: list[ImageRef]) -> None:
         """These have left the pipeline, whichever way they had come in."""
