@@ -1,14 +1,19 @@
-"""A library of painted pictures (numbered.py), and commands on it in processes that have their imports done."""
+"""A library of painted pictures (numbered.py): commands on it, in processes that have their imports done or with a
+daemon."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from process import files_below
+from process import NUMBERED, Daemon, as_json, files_below
+from support import wait_until
 from survival import Ended, Nest
+
+from face_organizer.app.commands import answer
 
 
 class Home:
@@ -42,3 +47,36 @@ class Home:
     def person(self, name: str) -> str:
         """The folder of the person in whose folder an image of this name lies."""
         return next(path.parts[0] for path in files_below(self.library) if path.name == name)
+
+
+FOLLOWED = "[watch]\nsettle_s = 0.05\n[folders]\nsettle_s = 0.3\n"
+
+
+class FollowedHome:
+    """The same for a daemon that soon follows what is done in its folders. settings: more, before the first table."""
+
+    def __init__(self, folder: Path, start: Callable[..., Daemon] = Daemon, settings: str = "") -> None:
+        self.inbox, self.library, self.settings = folder / "inbox", folder / "library", folder / "settings.toml"
+        self._start = start
+        self.settings.write_text(settings + FOLLOWED)
+
+    @property
+    def arguments(self) -> list[str | Path]:
+        return ["--config", self.settings, "--inbox", self.inbox, "--library", self.library]
+
+    def once(self) -> dict[str, Any]:
+        """What `run --once` says."""
+        return dict(as_json("run", "--once", *self.arguments, command=NUMBERED))
+
+    def begin(self) -> Daemon:
+        daemon = self._start(*self.arguments, command=NUMBERED)
+        daemon.wait_for("ready")
+        return daemon
+
+    def is_well(self, within_s: float = 20.0) -> None:
+        """Everything is where it should be, and nothing is left to say."""
+        self.is_well_but(within_s=within_s)
+
+    def is_well_but(self, *findings: str, within_s: float = 20.0) -> None:
+        wait_until(lambda: answer(self.library, "status")["pending"] == 0, within_s)
+        assert [row["what"] for row in answer(self.library, "check")["findings"]] == list(findings)

@@ -7,6 +7,8 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 
 def wait_until(
     condition: Callable[[], bool], within_s: float = 5.0, explain: Callable[[], object] = lambda: ""
@@ -44,3 +46,15 @@ class Notes:
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [fields for name, fields in self.lines if name == event]
+
+
+def faces_of(sizes: list[int], *, spread: float = 0.55, d: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of people with this many faces each, and who they are. spread: a face's noise against its person."""
+    rng = np.random.default_rng(seed)
+    people = rng.standard_normal((len(sizes), d))
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    who = np.repeat(np.arange(len(sizes)), sizes)
+    noise = rng.standard_normal((len(who), d))
+    noise *= spread / np.linalg.norm(noise, axis=1, keepdims=True)
+    vectors = (people[who] + noise).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), who

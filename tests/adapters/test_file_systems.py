@@ -11,7 +11,7 @@ import pytest
 from process import environment
 
 from face_organizer.adapters import file_systems
-from face_organizer.adapters.file_systems import file_system_of, is_shared, kind_at, refuse_shared
+from face_organizer.adapters.file_systems import file_system_of, is_mounted, is_shared, kind_at, refuse_shared
 from face_organizer.errors import ConfigError
 
 DEBIAN_WITH_NFS = """\
@@ -114,6 +114,18 @@ sys.argv[1:] = sys.argv[2:]
 from face_organizer.cli import main
 main(prog_name="face-organizer")
 """
+
+
+def test_a_file_system_of_its_own_is_seen_by_path_by_link_and_by_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc")
+    (tmp_path / "file").touch()
+    descriptor = os.open("/proc", os.O_PATH)
+
+    assert [is_mounted(Path("/proc")), is_mounted(tmp_path / "link"), is_mounted(descriptor)] == [True] * 3
+    assert not is_mounted(tmp_path)
+    with pytest.raises(NotADirectoryError):
+        is_mounted(tmp_path / "file")
+    os.close(descriptor)
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting needs root and /dev/fuse")

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from packs import PLAIN
 from PIL import Image, ImageOps
 from test_gallery import D, Desk
 from test_recluster import Bench
+from test_see import see_with
 
 from face_organizer.adapters.columns import look_table
 from face_organizer.adapters.models import load_pack
@@ -127,16 +127,7 @@ def see(tmp_path_factory: pytest.TempPathFactory) -> See:
     detector, recogniser = (
         open_sessions(path, "openvino", count=1, batch_max=4)[0] for path in (pack.detector_path, pack.recogniser_path)
     )
-    return See(
-        detector,
-        recogniser,
-        pre_cropped="auto",
-        crop_side_max_px=256,
-        detection_side_px=640,
-        face_side_min_px=20,
-        founder_quality_min=0.3,
-        traits=PLAIN,
-    )
+    return see_with((detector, recogniser))
 
 
 def jpeg(image: Image.Image, quality: int) -> bytes:

@@ -241,16 +241,8 @@ def test_no_network_is_sent_more_than_it_takes(networks: tuple[Session, Session]
         for y in (100, 320, 540):
             draw_face(crowd, x, y, 1.0)
 
-    seen = See(
-        detector,
-        recogniser,
-        pre_cropped="auto",
-        crop_side_max_px=256,
-        detection_side_px=640,
-        face_side_min_px=20,
-        founder_quality_min=0.3,
-        traits=PLAIN,
-    )([decoded(crowd), *(decoded(drawn_face(size=0.8 + 0.05 * row)) for row in range(6)), decoded(crowd.copy())])
+    few = [decoded(drawn_face(size=0.8 + 0.05 * row)) for row in range(6)]
+    seen = see_with((detector, recogniser))([decoded(crowd), *few, decoded(crowd.copy())])
 
     assert [len(one.faces) for one in seen] == [12, 1, 1, 1, 1, 1, 1, 12]
     assert max(shape[0] for shape in recogniser.shapes) == 4

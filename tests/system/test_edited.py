@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from homes import FollowedHome
 from numbered import paint
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -21,7 +21,6 @@ from support import wait_until
 
 from face_organizer.app.commands import answer
 
-SETTINGS = "[watch]\nsettle_s = 0.05\n[folders]\nsettle_s = 0.3\n"
 ANN, BOB = "person_0001", "person_0002"
 
 needs_exiftool = pytest.mark.skipif(
@@ -29,24 +28,14 @@ needs_exiftool = pytest.mark.skipif(
 )
 
 
-class House:
+class House(FollowedHome):
     """Ann on four pictures, Bob on four, both on one more."""
 
     def __init__(self, folder: Path, start: Callable[..., Daemon], placement: str = "move") -> None:
-        self.inbox, self.library, self._start = folder / "inbox", folder / "library", start
-        (folder / "settings.toml").write_text(f'placement = "{placement}"\n{SETTINGS}')
-        self.arguments = ["--config", folder / "settings.toml", "--inbox", self.inbox, "--library", self.library]
+        super().__init__(folder, start, f'placement = "{placement}"\n')
         for number, people in enumerate([(1,), (1,), (1,), (1,), (2,), (2,), (2,), (2,), (1, 2)]):
             paint(self.inbox / f"{number}.png", people, number)
         self.once()
-
-    def once(self) -> dict[str, Any]:
-        return dict(as_json("run", "--once", *self.arguments, command=NUMBERED))
-
-    def begin(self) -> Daemon:
-        daemon = self._start(*self.arguments, command=NUMBERED)
-        daemon.wait_for("ready")
-        return daemon
 
     def at(self, place: str) -> Path:
         return self.library / place
@@ -58,10 +47,6 @@ class House:
     def are_written(self, before: set[tuple[Path, int]], count: int) -> bool:
         now = {(path, path.stat().st_ino) for path in self.at("Ann").glob("*.png")}
         return len(now - before) >= count
-
-    def is_well(self) -> None:
-        wait_until(lambda: answer(self.library, "status")["pending"] == 0, 20)
-        assert answer(self.library, "check")["findings"] == []
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import FOLLOWED, FollowedHome
 from numbered import paint
-from process import NUMBERED, Daemon, as_json, files_below, organizer
+from process import NUMBERED, Daemon, files_below, organizer
 from steps import FOLDERS, STEPS
 from support import wait_until
 from survival import Nest
@@ -25,35 +26,11 @@ from face_organizer.adapters.store import open_store
 from face_organizer.app.commands import answer
 from face_organizer.config import STATE_FOLDER
 
-SETTINGS = """
-[watch]
-settle_s = 0.05
-[folders]
-settle_s = 0.3
-"""
 ANN, BOB, CAT = "person_0001", "person_0002", "person_0003"
 
 
-class House:
+class House(FollowedHome):
     """An inbox and a library of three people, four images each; two of them together in one; a stranger; nobody."""
-
-    def __init__(self, folder: Path, start: Callable[..., Daemon] = Daemon) -> None:
-        self.inbox, self.library = folder / "inbox", folder / "library"
-        self._start, self.settings = start, folder / "settings.toml"
-        self.settings.write_text(SETTINGS)
-
-    @property
-    def arguments(self) -> list[str | Path]:
-        return ["--config", self.settings, "--inbox", self.inbox, "--library", self.library]
-
-    def once(self) -> dict[str, Any]:
-        """What `run --once` says."""
-        return dict(as_json("run", "--once", *self.arguments, command=NUMBERED))
-
-    def begin(self) -> Daemon:
-        daemon = self._start(*self.arguments, command=NUMBERED)
-        daemon.wait_for("ready")
-        return daemon
 
     def drag(self, *places: str, to: str) -> None:
         (self.library / to).mkdir(exist_ok=True)
@@ -72,15 +49,6 @@ class House:
 
     def kinds(self) -> list[str]:
         return [row["kind"] for row in answer(self.library, "history")]
-
-    def is_well(self, within_s: float = 20.0) -> None:
-        """Everything is where it should be, and nothing is left to say."""
-        wait_until(lambda: answer(self.library, "status")["pending"] == 0, within_s)
-        assert answer(self.library, "check")["findings"] == []
-
-    def is_well_but(self, *strays: str) -> None:
-        wait_until(lambda: answer(self.library, "status")["pending"] == 0, 20)
-        assert [row["what"] for row in answer(self.library, "check")["findings"]] == list(strays)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +178,7 @@ def test_every_command_that_decides_or_reclusters_begins_with_the_folders(house:
 
 
 def test_a_command_that_reads_decides_nothing_and_with_folders_unwatched_says_nothing(house: House) -> None:
-    house.settings.write_text(SETTINGS + "watch = false\n")
+    house.settings.write_text(FOLLOWED + "watch = false\n")
     house.once()
     house.drag(f"{ANN}/00.png", to=BOB)
 
@@ -267,7 +235,7 @@ def test_a_deleted_image_that_the_inbox_still_holds_is_in_the_trash_until_it_is_
     tmp_path: Path, start: Callable[..., Daemon]
 ) -> None:
     house = House(tmp_path, start)
-    house.settings.write_text(f'placement = "copy"\n{SETTINGS}')
+    house.settings.write_text(f'placement = "copy"\n{FOLLOWED}')
     images = [(f"{who}{nth}.png", [who]) for who in range(2) for nth in range(4)]
     for number, (name, people) in enumerate([*images, ("both.png", [0, 1]), ("stranger.png", [9])]):
         paint(house.inbox / name, people, number)
@@ -494,7 +462,7 @@ def test_new_photos_with_nobody_or_in_nobodys_folder_are_left_and_told(house: Ho
 
 
 def test_it_can_be_turned_off(house: House) -> None:
-    house.settings.write_text(SETTINGS + "watch = false\n")
+    house.settings.write_text(FOLLOWED + "watch = false\n")
     house.drag(f"{ANN}/00.png", to=BOB)
 
     house.once()

@@ -61,8 +61,21 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
+def serving(place: Place, start: Start, *names: str, **more: str) -> Daemon:
+    """One daemon for these libraries, ready; see Place.has."""
+    place.has(*names, **more)
+    daemon = start("--config", place.settings, command=NUMBERED)
+    daemon.wait_for("ready")
+    return daemon
+
+
 def placed(daemon: Daemon, name: str) -> int:
     return sum(line["library"] == name for line in daemon.events("image_placed"))
+
+
+def wait_placed(daemon: Daemon, **images: int) -> None:
+    """Until just so many images of each of these libraries were placed."""
+    wait_until(lambda: all(placed(daemon, name) == count for name, count in images.items()), within_s=60)
 
 
 def test_a_library_comes_and_another_goes_by_sighup_while_the_third_streams_on(place: Place, start: Start) -> None:
@@ -74,7 +87,7 @@ def test_a_library_comes_and_another_goes_by_sighup_while_the_third_streams_on(p
     for number in range(4):
         place.paint("stays", number)
         place.paint("goes", number)
-    wait_until(lambda: placed(daemon, "stays") == placed(daemon, "goes") == 4, within_s=60)
+    wait_placed(daemon, stays=4, goes=4)
     up_s, pid = place.status("stays")["up_s"], daemon.process.pid
     assert place.status("goes")["pid"] == pid
 
@@ -85,7 +98,7 @@ def test_a_library_comes_and_another_goes_by_sighup_while_the_third_streams_on(p
         place.paint("stays", number)
 
     daemon.wait_for("config_reloaded")
-    wait_until(lambda: placed(daemon, "stays") == 12 and placed(daemon, "comes") == 1, within_s=60)
+    wait_placed(daemon, stays=12, comes=1)
     (gone,) = daemon.events("library_closed")
     assert (gone["library"], gone["level"]) == ("goes", "info")
     assert place.status("stays")["up_s"] > up_s  # never closed
@@ -97,13 +110,11 @@ def test_a_library_comes_and_another_goes_by_sighup_while_the_third_streams_on(p
 
 
 def test_who_is_looked_for_changes_by_sighup_and_only_that_library_is_opened_anew(place: Place, start: Start) -> None:
-    place.has("one", "other")
-    daemon = start("--config", place.settings, command=NUMBERED)
-    daemon.wait_for("ready")
+    daemon = serving(place, start, "one", "other")
     for number in range(9):
         place.paint("one", number, person=number % 3)
         place.paint("other", number)
-    wait_until(lambda: placed(daemon, "one") == placed(daemon, "other") == 9, within_s=60)
+    wait_placed(daemon, one=9, other=9)
 
     place.has("one", "other", one="people = 2\n", shared="[watch]\nsettle_s = 0.2\n[flow]\nlinger_s = 0.01\n")
     daemon.process.send_signal(signal.SIGHUP)
@@ -120,9 +131,7 @@ def test_who_is_looked_for_changes_by_sighup_and_only_that_library_is_opened_ane
 def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_opens_it_again(
     place: Place, start: Start
 ) -> None:
-    place.has("lost", "kept")
-    daemon = start("--config", place.settings, command=NUMBERED)
-    daemon.wait_for("ready")
+    daemon = serving(place, start, "lost", "kept")
 
     place.library("lost").rename(place.folder / "taken")
 
@@ -130,7 +139,7 @@ def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_
     assert (closed["library"], closed["level"]) == ("lost", "error")
     assert "was taken away" in closed["problem"]
     place.paint("kept", 1)
-    wait_until(lambda: placed(daemon, "kept") == 1, within_s=60)
+    wait_placed(daemon, kept=1)
     (problem,) = place.status("kept")["problems"]
     assert str(place.library("lost")) in problem and "is closed" in problem
 
@@ -138,7 +147,7 @@ def test_a_library_that_is_lost_is_closed_loudly_the_other_goes_on_and_a_reload_
     daemon.process.send_signal(signal.SIGHUP)
     daemon.wait_for("config_reloaded")
     place.paint("lost", 1)
-    wait_until(lambda: placed(daemon, "lost") == 1, within_s=60)
+    wait_placed(daemon, lost=1)
     assert place.status("kept")["problems"] == []
     assert daemon.end() == 0
 
@@ -148,9 +157,7 @@ def test_a_pack_that_a_running_daemon_uses_is_not_removed(place: Place, start: S
     own.mkdir()
     tiny.scrfd(own / "det.onnx")
     tiny.recogniser(own / "r.onnx", dimension=D)
-    place.has("one", shared=f'[faces]\npack = "{own}"\nmodels_dir = "{models_dir}"\n')
-    daemon = start("--config", place.settings, command=NUMBERED)
-    daemon.wait_for("ready")
+    daemon = serving(place, start, "one", shared=f'[faces]\npack = "{own}"\nmodels_dir = "{models_dir}"\n')
 
     refused = organizer("models", "remove", own, "--models-dir", models_dir, expect=1)
     assert f"the library {place.library('one')} goes by the model pack {own}" in refused.stderr
@@ -177,7 +184,7 @@ def test_a_library_that_goes_while_it_reclusters_and_one_whose_inbox_is_lost_hol
     daemon.wait_for("ready")
     for number in range(4):
         place.paint("goes", number)
-    wait_until(lambda: placed(daemon, "goes") == 4, within_s=60)
+    wait_placed(daemon, goes=4)
     place.inbox("lost").rename(place.folder / "elsewhere")
     trigger.write_text("4")
     asking = subprocess.Popen(
@@ -189,7 +196,7 @@ def test_a_library_that_goes_while_it_reclusters_and_one_whose_inbox_is_lost_hol
     daemon.process.send_signal(signal.SIGHUP)
     for number in range(8):
         place.paint("stays", number)
-    wait_until(lambda: placed(daemon, "stays") == 8, within_s=60)
+    wait_placed(daemon, stays=8)
     assert not daemon.events("library_closed")  # it still thinks
     (lost,) = daemon.wait_for("inbox_lost")
     assert lost["library"] == "lost"
@@ -201,19 +208,17 @@ def test_a_library_that_goes_while_it_reclusters_and_one_whose_inbox_is_lost_hol
     daemon.wait_for("config_reloaded")
     (place.folder / "elsewhere").rename(place.inbox("lost"))
     place.paint("lost", 1)
-    wait_until(lambda: placed(daemon, "lost") == 1, within_s=60)
+    wait_placed(daemon, lost=1)
     assert daemon.end() == 0
     assert as_json("check", "--library", place.library("goes"))["findings"] == []
 
 
 def test_one_library_moves_to_another_model_and_the_other_stays_with_its_own(place: Place, start: Start) -> None:
-    place.has("moves", "stays")
-    daemon = start("--config", place.settings, command=NUMBERED)
-    daemon.wait_for("ready")
+    daemon = serving(place, start, "moves", "stays")
     for number in range(6):
         place.paint("moves", number, person=number % 2)
         place.paint("stays", number)
-    wait_until(lambda: placed(daemon, "moves") == placed(daemon, "stays") == 6, within_s=60)
+    wait_placed(daemon, moves=6, stays=6)
     up_s = place.status("stays")["up_s"]
 
     told = as_json("reembed", "--pack", OTHER, "--library", place.library("moves"), command=NUMBERED)
@@ -224,7 +229,7 @@ def test_one_library_moves_to_another_model_and_the_other_stays_with_its_own(pla
     for number in range(6, 9):
         place.paint("moves", number, person=number % 2)
         place.paint("stays", number)
-    wait_until(lambda: placed(daemon, "moves") == placed(daemon, "stays") == 9, within_s=60)
+    wait_placed(daemon, moves=9, stays=9)
     assert (place.status("moves")["pack"], place.status("stays")["pack"]) == (OTHER, "opencv-zoo")
     assert place.status("moves")["persons"] == 2
     assert place.status("stays")["up_s"] > up_s
@@ -233,9 +238,7 @@ def test_one_library_moves_to_another_model_and_the_other_stays_with_its_own(pla
 
 @pytest.mark.long
 def test_with_the_last_library_the_process_ends(place: Place, start: Start) -> None:
-    place.has("one", "two")
-    daemon = start("--config", place.settings, command=NUMBERED)
-    daemon.wait_for("ready")
+    daemon = serving(place, start, "one", "two")
 
     for name in ("one", "two"):
         place.library(name).rename(place.folder / f"taken_{name}")
@@ -261,9 +264,7 @@ def test_one_that_cannot_be_opened_keeps_no_other_from_starting(place: Place, st
 
 @pytest.mark.long
 def test_a_change_that_cannot_be_made_leaves_the_library_as_it_was(place: Place, start: Start) -> None:
-    place.has("one")
-    daemon = start("--config", place.settings, command=NUMBERED)
-    daemon.wait_for("ready")
+    daemon = serving(place, start, "one")
     (place.folder / "file").write_bytes(b"")
 
     settings = place.settings.read_text()
@@ -276,7 +277,7 @@ def test_a_change_that_cannot_be_made_leaves_the_library_as_it_was(place: Place,
     daemon.wait_for("config_refused", count=2)
 
     place.paint("one", 1)
-    wait_until(lambda: placed(daemon, "one") == 1, within_s=60)
+    wait_placed(daemon, one=1)
     assert daemon.end() == 0
 
 
@@ -308,7 +309,7 @@ def test_twenty_images_do_not_wait_for_a_full_inbox_beside_theirs(place: Place, 
     wait_until(lambda: placed(daemon, "full") >= 50, within_s=60)
 
     (place.folder / "twenty").rename(place.inbox("small") / "twenty")
-    wait_until(lambda: placed(daemon, "small") == 20, within_s=60)
+    wait_placed(daemon, small=20)
 
     assert placed(daemon, "full") < 900
     assert daemon.end() == 0
@@ -328,12 +329,12 @@ def test_a_full_disk_pauses_its_own_library_only(place: Place, start: Start) -> 
             place.paint("full", number)
             place.paint("other", number)
         (paused,) = daemon.wait_for("intake_paused")
-        wait_until(lambda: placed(daemon, "other") == 6, within_s=60)
+        wait_placed(daemon, other=6)
 
         assert paused["library"] == "full"
         assert placed(daemon, "full") == 0
         disks.seen(place.library("full") / ".more").unlink()
-        wait_until(lambda: placed(daemon, "full") == 6, within_s=60)
+        wait_placed(daemon, full=6)
         assert daemon.end() == 0
     finally:
         disks.end()

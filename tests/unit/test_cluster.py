@@ -1,23 +1,12 @@
 import numpy as np
 import pytest
+from support import faces_of
 
 from face_organizer.identity import cluster as module
 from face_organizer.identity.cluster import cluster_graph
 from face_organizer.identity.graph import symmetric_graph
 
 BOUND = 0.46
-
-
-def faces_of(sizes: list[int], *, spread: float = 0.55, d: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of people with this many faces each, and who they are. spread: a face's noise against its person."""
-    rng = np.random.default_rng(seed)
-    people = rng.standard_normal((len(sizes), d))
-    people /= np.linalg.norm(people, axis=1, keepdims=True)
-    who = np.repeat(np.arange(len(sizes)), sizes)
-    noise = rng.standard_normal((len(who), d))
-    noise *= spread / np.linalg.norm(noise, axis=1, keepdims=True)
-    vectors = (people[who] + noise).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), who
 
 
 def graph_of(vectors: np.ndarray, k: int = 20, similarity_min: float = BOUND):

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support import faces_of
 
 from face_organizer.identity.bound import LEARNED_ABOVE, LEARNED_BELOW, learned_bound
 from face_organizer.identity.fixed import cluster_fixed
-
-
-def faces_of(sizes: list[int], *, spread: float = 0.55, d: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of people with this many faces each, and who they are. spread: a face's noise against its person."""
-    rng = np.random.default_rng(seed)
-    people = rng.standard_normal((len(sizes), d))
-    people /= np.linalg.norm(people, axis=1, keepdims=True)
-    who = np.repeat(np.arange(len(sizes)), sizes)
-    noise = rng.standard_normal((len(who), d))
-    noise *= spread / np.linalg.norm(noise, axis=1, keepdims=True)
-    vectors = (people[who] + noise).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), who
 
 
 def between(vectors: np.ndarray, who: np.ndarray, first: float, second: float) -> np.ndarray:

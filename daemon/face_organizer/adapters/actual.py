@@ -1,7 +1,7 @@
 """What there is of one file on disk: its source in the inbox, and the places in the library that are it.
 
 Room:    adapters (touches the inbox and the library, and changes neither)
-Imports: types, config, adapters.files, adapters.reading, stdlib
+Imports: types, config, adapters.file_systems, adapters.files, adapters.reading, stdlib
 
 Names prove nothing: a thing on disk is the file by its inode and time, or by its content.
 
@@ -18,6 +18,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from face_organizer.adapters.file_systems import is_mounted
 from face_organizer.adapters.files import (
     NO_FOLDER,
     OPEN_FOLDER,
@@ -185,11 +186,6 @@ def open_root(root: Path, opened: contextlib.ExitStack) -> int:
     folder = os.open(root, OPEN_FOLDER & ~os.O_NOFOLLOW)
     opened.callback(os.close, folder)
     return folder
-
-
-def is_mounted(folder: int) -> bool:
-    """Does a file system of its own begin at an open folder? Raises OSError."""
-    return os.fstat(folder).st_dev != os.stat("..", dir_fd=folder).st_dev
 
 
 def open_in(root_folder: int, folder: str, opened: contextlib.ExitStack) -> int | None:

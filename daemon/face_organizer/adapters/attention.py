@@ -10,11 +10,10 @@ everything, only later.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-from face_organizer.adapters.file_systems import is_shared, kind_at
+from face_organizer.adapters.file_systems import is_mounted, is_shared, kind_at
 from face_organizer.adapters.reading import cause_of
 from face_organizer.adapters.watching import LIMIT_REACHED, LIMITS, Events, Hints, Watcher
 from face_organizer.ports import Clock, Log
@@ -172,10 +171,9 @@ class Attention:
     def _identity_now(self) -> Identity | str:
         """Which folder lies there now, or why none does."""
         try:
-            found = self._root.stat()
-            above = os.stat(self._root / "..")  # of what a link leads to; there is none above a file
+            found, mounted = self._root.stat(), is_mounted(self._root)
         except (FileNotFoundError, NotADirectoryError):
             return "it is gone"
         except OSError as error:
             return cause_of(error, self._root)
-        return Identity(found.st_dev, found.st_ino, found.st_dev != above.st_dev)
+        return Identity(found.st_dev, found.st_ino, mounted)

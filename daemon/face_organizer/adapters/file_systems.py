@@ -48,10 +48,17 @@ def kind_at(path: Path) -> str:
     return file_system_of(os.path.realpath(path), mounts)
 
 
+def is_mounted(folder: Path | int) -> bool:
+    """Does a file system of its own begin at a folder? folder: a path, which may be a link, or a descriptor. Raises
+    OSError: NotADirectoryError of a file."""
+    above = os.stat("..", dir_fd=folder) if isinstance(folder, int) else os.stat(folder / "..")
+    return os.stat(folder).st_dev != above.st_dev
+
+
 def refuse_unmounted(library: Path, *, was_mounted: bool) -> bool:
     """Does a file system of its own begin at the library? Raises ConfigError where one did, and now there is only the
     empty folder below it."""
-    if os.path.ismount(os.path.realpath(library)):
+    if is_mounted(library):
         return True
     if was_mounted and all(name.startswith(".") for name in os.listdir(library)):
         raise ConfigError(

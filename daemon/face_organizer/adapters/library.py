@@ -1,7 +1,8 @@
 """The folders people look at: disk follows truth by comparing what is there with what should be there.
 
 Room:    adapters (touches the library)
-Imports: types, errors, adapters.actual, adapters.files, adapters.placing, adapters.reasons, stdlib
+Imports: types, errors, adapters.actual, adapters.file_systems, adapters.files, adapters.placing, adapters.reasons,
+         stdlib
 
 The door: what is there is found in actual.py, and brought in line in placing.py.
 """
@@ -13,7 +14,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from face_organizer.adapters.actual import Actual, is_mounted, is_plain, open_in, open_root
+from face_organizer.adapters.actual import Actual, is_plain, open_in, open_root
+from face_organizer.adapters.file_systems import is_mounted
 from face_organizer.adapters.files import Spot, status
 from face_organizer.adapters.placing import CannotPlaceError, Placing
 from face_organizer.adapters.reasons import ENDING as REASON_ENDING

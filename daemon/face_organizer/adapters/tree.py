@@ -78,22 +78,13 @@ class FolderTree:
         closed, nested = set(), []
         with contextlib.ExitStack() as opened:
             root = open_root(self._root, opened)
-            for folder in sorted(os.listdir(root)):
-                if folder.startswith("."):
-                    continue
+            for folder in sorted(name for name in os.listdir(root) if not name.startswith(".")):
                 try:
-                    with contextlib.ExitStack() as inside:
-                        found = open_in(root, folder, inside)
-                        if found is None:
-                            closed.add(folder)  # a file, a link to a folder, or gone since: it says nothing
-                            continue
-                        with os.scandir(found) as entries:
-                            for entry in entries:
-                                lying = _lying(f"{folder}/{entry.name}", entry)
-                                if lying is not None:
-                                    yield lying
-                                elif not entry.name.startswith("."):
-                                    nested.append(f"{folder}/{entry.name}")
+                    for place, lying in _entries(root, folder):
+                        if lying is not None:
+                            yield lying
+                        elif not place.startswith(f"{folder}/."):
+                            nested.append(place)
                 except OSError:
                     closed.add(folder)
         self.closed, self.nested = frozenset(closed), tuple(nested)
@@ -168,6 +159,19 @@ def _lifted(source: Spot, target: Spot) -> str:
             continue
         return name
     raise AssertionError
+
+
+def _entries(root: int, folder: str) -> Iterator[tuple[str, Lying | None]]:
+    """The place of everything in a folder of the library, and what lies there: None for a folder, and for what is gone
+    since. Raises OSError, of a file, a link to a folder, or what is gone, too: it says nothing of anybody."""
+    with contextlib.ExitStack() as opened:
+        found = open_in(root, folder, opened)
+        if found is None:
+            raise NotADirectoryError(folder)
+        with os.scandir(found) as entries:
+            for entry in entries:
+                place = f"{folder}/{entry.name}"
+                yield place, _lying(place, entry)
 
 
 def _lying(place: str, entry: os.DirEntry[str]) -> Lying | None:

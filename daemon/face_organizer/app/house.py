@@ -105,8 +105,11 @@ class House:
         self._open_views()
         self._make_ends()
         self._make_gallery()
-        self._make_tasks()
+        self._make_changes()
         self._make_hands()
+        self._make_thinkers()
+        self._take_up()
+        self._make_status()
         self._make_calls()
 
     def _open_views(self) -> None:
@@ -182,50 +185,26 @@ class House:
             self.timings.observe,
         )
         self.threads.pipeline = self.new_pipeline([])
-        self._changes = Changes(self._roster, self._book)
-        self._applier = Applier(self._changes, self.threads.in_gallery, self.threads.is_time_up)
 
-    def _make_tasks(self) -> None:
-        """What changes whose faces are whose, and what ends that after a crash; a change that one cut short at once."""
-        config, store, log = self.config, self.store, self.log
+    def _make_changes(self) -> None:
+        """What changes whose faces are whose, and what ends that after a crash."""
+        store, in_gallery = self.store, self.threads.in_gallery
+        self._changes = Changes(self._roster, self._book)
+        self._applier = Applier(self._changes, in_gallery, self.threads.is_time_up)
         self._runs = Runs(store, self._changes, self._applier, self._wait_placed)
+        self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
         self._forget = Forget(
             store,
             self._roster,
             self._book,
             self.keeper,
             self._applier,
-            self.threads.in_gallery,
+            in_gallery,
             self._wait_placed,
-            self._folders.erase,
-            log,
-            time,
-            self._erase_thumbnails,
-        )
-        self.recluster = Recluster(
-            store,
-            self._runs,
-            self._book.rules,
-            when_of(config),
-            log,
-            monotonic,
-            time,
-            self._picture,
-            self._chores,
-            self._go_by,
-            partial(write_elbow, state_folder(config)),
-            lambda: self.space.lack is None,
-        )
-        self.reembed = make_reembed(
-            lambda: self.config,
-            store,
-            self.threads.in_gallery,
-            self.pack,
-            lambda image_ids: self._edits.follow_images(image_ids),
-            lambda: self.intake.is_open,
-            self._bulk.neighbours,
-            log,
-            self.threads.pulses,
+            erase=self._folders.erase,
+            erase_thumbnails=self._erase_thumbnails,
+            log=self.log,
+            now=time,
         )
         self.catch_up = CatchUp(
             self._gallery,
@@ -237,20 +216,9 @@ class House:
             self.threads.post,
             store.must_be_there,
         )
-        with store.read() as txn:
-            last_run = txn.runs.get(last_id := txn.last_id("runs"))
-            model = txn.models.get(txn.slot)
-        if not store.unwritable:
-            self._applier.end_interrupted()
-        if model is None or last_id > model.since_run:
-            self.recluster.remember(last_run)
-        else:  # what runs found before was about another model
-            self.recluster.remember_model(model)
-        self._go_by(self.recluster.found)
 
     def _make_hands(self) -> None:
         """Who follows what people do in the folders."""
-        self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
         self.tree = FolderTree(self.config.library_path, self.log, monotonic)
         self._edits = Edits(
             self.store,
@@ -274,23 +242,50 @@ class House:
             self._edits.follow,
         )
 
-    def _take_in(self, lying: Lying) -> None:
-        path = self.config.library_path / lying.place
-        self.intake.submit(ImageRef(path, lying.signature, lying.place))
+    def _make_thinkers(self) -> None:
+        """Who thinks it all over anew: a re-clustering, or another model."""
+        self.recluster = Recluster(
+            self.store,
+            self._runs,
+            self._book.rules,
+            when_of(self.config),
+            self.log,
+            monotonic,
+            time,
+            self._picture,
+            chores=self._chores,
+            on_found=self._go_by,
+            draw=partial(write_elbow, state_folder(self.config)),
+            has_room=lambda: self.space.lack is None,
+        )
+        self.reembed = make_reembed(
+            lambda: self.config,
+            self.store,
+            self.threads.in_gallery,
+            self.pack,
+            self._edits.follow_images,
+            lambda: self.intake.is_open,
+            self._bulk.neighbours,
+            self.log,
+            self.threads.pulses,
+        )
 
-    def _arrived(self, messages: list[Message]) -> None:
-        """The end of the pipeline: what befalls from here on is not an image's doing."""
-        self.intake.survived([each.ref for each in messages if isinstance(each, SeenImage | Rejected | Skipped)])
-        self._gallery.handle(messages)
+    def _take_up(self) -> None:
+        """End the change that a crash cut short; go on by what the last run found."""
+        with self.store.read() as txn:
+            last_run = txn.runs.get(last_id := txn.last_id("runs"))
+            model = txn.models.get(txn.slot)
+        if not self.store.unwritable:
+            self._applier.end_interrupted()
+        if model is None or last_id > model.since_run:
+            self.recluster.remember(last_run)
+        else:  # what runs found before was about another model
+            self.recluster.remember_model(model)
+        self._go_by(self.recluster.found)
 
-    def _images_left(self, refs: list[ImageRef]) -> None:
-        """The pipeline."""
-        self.intake.done([ref for ref in refs if not ref.laid_in])
-        self.hands.taken_in(refs)
-
-    def _make_calls(self) -> None:
-        """What commands may ask for, and the door that they come through."""
-        rejected = RejectedFiles()
+    def _make_status(self) -> None:
+        """How it stands, for whoever asks."""
+        self._rejected = RejectedFiles()
         self.status = Status(
             config=self.config,
             store=self.store,
@@ -304,13 +299,16 @@ class House:
             recluster=self.recluster,
             reembed=self.reembed,
             hands=self.hands,
-            rejected=rejected,
+            rejected=self._rejected,
             pulses=self.threads.pulses,
             told=self.told,
             in_gallery=self.threads.in_gallery,
             neighbours=self._neighbours,
             trash=partial(self._folders.count, TRASH),
         )
+
+    def _make_calls(self) -> None:
+        """What commands may ask for, and the door that they come through."""
         desk = Desk(
             store=self.store,
             index=self._index,
@@ -331,7 +329,7 @@ class House:
             in_gallery=self.threads.in_gallery,
             failed=lambda: self.threads.failure() is not None,
             crowd=Crowd(self.store, self._picture, monotonic),
-            rejected=rejected,
+            rejected=self._rejected,
             log=self.log,
             attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
             edits=self._edits,
@@ -386,6 +384,21 @@ class House:
             flow.in_flight_max,
             self.threads.pulses,
         )
+
+    def _take_in(self, lying: Lying) -> None:
+        """What somebody laid into a folder himself."""
+        path = self.config.library_path / lying.place
+        self.intake.submit(ImageRef(path, lying.signature, lying.place))
+
+    def _arrived(self, messages: list[Message]) -> None:
+        """The end of the pipeline: what befalls from here on is not an image's doing."""
+        self.intake.survived([each.ref for each in messages if isinstance(each, SeenImage | Rejected | Skipped)])
+        self._gallery.handle(messages)
+
+    def _images_left(self, refs: list[ImageRef]) -> None:
+        """These have left the pipeline, whichever way they had come in."""
+        self.intake.done([ref for ref in refs if not ref.laid_in])
+        self.hands.taken_in(refs)
 
     def _place_all(self) -> None:
         """Look at everything that is pending, and wait until it has been placed, or cannot be for now."""

@@ -33,7 +33,7 @@ class Exchange:
     def export_regions(self, after: int = 0, limit: int = PAGE_MAX) -> Answer:
         """{"rows", "next"}: the images after an image id that show a person with a name, and whose faces where."""
         with self._desk.store.read() as txn:
-            return regions_page(txn, self._desk.library, after, _limited(limit))
+            return regions_page(txn, after, _limited(limit))
 
     def follow_edits(self, image_ids: list[int]) -> Answer:
         """{"edited", "problems"}: somebody edited these images where they lie; all their places show it in a moment."""

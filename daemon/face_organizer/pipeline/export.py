@@ -66,7 +66,7 @@ def face_row(txn: Transaction, library: Path, constraints: Constraints, face_id:
     }
 
 
-def regions_page(txn: Transaction, library: Path, after: int, limit: int) -> Answer:
+def regions_page(txn: Transaction, after: int, limit: int) -> Answer:
     """The images after an image id that show a person with a name: where their files lie, and whose faces where.
 
     box: px of the upright original. next: the id to go on after, None at the end.
