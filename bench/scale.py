@@ -223,9 +223,9 @@ def everything(library: Library) -> np.ndarray:
         with measured("  edges read"):
             edges = txn.neighbours(K)
     with measured("  calibration"):
-        calibrated(faces, replace(RULES, impostors=IMPOSTORS), seed=0)
+        calibrated(faces, replace(RULES, impostors=IMPOSTORS))
     with measured("  graph and clusters"):
-        labels = clusters_of(faces, edges, RULES, seed=0).labels
+        labels = clusters_of(faces, edges, RULES).labels
     with measured("  persons"):
         reconciled(faces.face_ids, labels, faces.person_of)
     return labels

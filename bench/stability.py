@@ -123,7 +123,7 @@ def daemon(dimension: int) -> Iterator[Daemon]:
         applier = Applier(changes, lambda work: work())
         runs = Runs(store, changes, applier, lambda file_ids: None)
         recluster = Recluster(
-            store, runs, rules, when_of(config), 0, log, clock, lambda: 0.0, roster.picture, on_found=follow
+            store, runs, rules, when_of(config), log, clock, lambda: 0.0, roster.picture, on_found=follow
         )
         recluster.by_itself = False
         service = Service("recluster", recluster.run)

@@ -18,6 +18,23 @@ def own_mounts() -> list[str]:
     return command
 
 
+def seen_read_only(folder: Path) -> list[str]:
+    """How to start a command that sees a folder through a read-only mount; skips where that is forbidden."""
+    mounted = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    command = [*own_mounts(), "sh", "-c", mounted, str(folder)]
+    skip_unless_it_works([*command, "true"], "read-only mounts are forbidden here")
+    return command
+
+
+def without_privileges() -> list[str]:
+    """How to start a command that the modes of files hold for, also where the tests run as root."""
+    if os.geteuid() != 0:
+        return []
+    command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]
+    skip_unless_it_works([*command, "true"], "privileges cannot be dropped here")
+    return command
+
+
 def skip_unless_it_works(command: list[str], reason: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

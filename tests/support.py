@@ -19,15 +19,24 @@ def wait_until(
 
 
 class Notes:
-    """A log that is kept."""
+    """A log that is kept. levels: of each line, in their order."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.levels: list[str] = []
 
     def info(self, event: str, **fields: Any) -> None:
-        self.lines.append((event, fields))
+        self._note("info", event, fields)
 
-    warning = error = info
+    def warning(self, event: str, **fields: Any) -> None:
+        self._note("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._note("error", event, fields)
+
+    def _note(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self.lines.append((event, fields))
+        self.levels.append(level)
 
     @property
     def events(self) -> list[str]:

@@ -56,14 +56,14 @@ T = TypeVar("T")
 
 class Nest:
     """Runs the program in processes forked from one that has done the imports; see mortal.py. painted: without its
-    networks, see numbered.py."""
+    networks, see numbered.py. within: a command that runs them (see mounts.py)."""
 
-    def __init__(self, folder: Path, *, painted: bool = False) -> None:
+    def __init__(self, folder: Path, *, painted: bool = False, within: Sequence[str] = ()) -> None:
         self._folder, self._painted = folder, painted
         self._number = 0
         script = Path(__file__).with_name("mortal.py")
         self._process = subprocess.Popen(
-            [sys.executable, str(script)],
+            [*within, sys.executable, str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

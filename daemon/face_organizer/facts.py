@@ -68,7 +68,8 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that we work in. kind: of its file system, as the kernel names it; shared: that lives elsewhere."""
+    """A folder that we work in. kind: of its file system, as the kernel names it; shared: that lives elsewhere;
+    read_only: nobody may write to it."""
 
     role: Literal["inbox", "library", "state", "models"]
     path: str
@@ -76,6 +77,7 @@ class Folder:
     free_bytes: int | None = None
     writable: bool = True
     shared: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,10 @@ class GrowingIndex(Index, Protocol):
         """Delete a saved index, and what a crash left of one. Raises OSError."""
         ...
 
+    def saved_for(self, path: Path) -> str:
+        """Which model a saved index says that it was made for, by its fingerprint; "" where it does not say."""
+        ...
+
     def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
         """Take a saved index over; returns "" or why not."""
         ...

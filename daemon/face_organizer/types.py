@@ -45,9 +45,10 @@ TRASHED = "trashed"
 would lie in OUTLIERS. Whoever gets the face, and an undo, replaces the assignment, and the reason with it."""
 
 SIDECAR_ENDING = ".xmp"
+"""What is called IMAGE.xmp tells of the image beside it, and is none itself."""
+
 SIDECAR_ENDINGS = (SIDECAR_ENDING, ".aae", ".json")
 """In small letters. What other programs lay beside an image and know it by: Lightroom and digiKam, Apple, Google."""
-"""What is called IMAGE.xmp tells of the image beside it, and is none itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,16 @@ class Lying:
     signature: Signature
     kind: str
     changed_ns: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an image is taken in. A larger file (size_max_bytes) or picture (pixels_max) is refused; one with a
+    longer side than side_max_px is decoded reduced."""
+
+    size_max_bytes: int
+    pixels_max: int
+    side_max_px: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from face_organizer.adapters.control import ControlServer, ask
+from face_organizer.adapters.control import ControlServer, StrangerError, ask
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.errors import AlreadyRunningError, DecodeError, FaceOrganizerError, RequestError, StoreError
 
@@ -163,3 +163,13 @@ def test_who_may_not_read_the_state_is_told_whose_it_is(tmp_path: Path) -> None:
             os.seteuid(0)
         else:
             state.chmod(0o700)
+
+
+def test_a_socket_of_another_user_says_nothing_of_a_daemon(serve: Serve) -> None:
+    folder = serve(hello=lambda: 1)
+    if os.geteuid() == 0:
+        pytest.skip("root may use any socket")
+    (folder / "control.sock").chmod(0)
+
+    with pytest.raises(StrangerError, match="whether or not anybody listens"):
+        ask(folder, "hello")

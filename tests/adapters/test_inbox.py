@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +17,7 @@ from face_organizer.adapters import attention, watching
 from face_organizer.adapters import inbox as inbox_module
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name, is_sidecar_name
 from face_organizer.adapters.watching import Hints
-from face_organizer.errors import DeniedError, GoneError, UnreadableError
-from face_organizer.types import ImageRef, InboxState, Signature
-
-SIZE_MAX_BYTES = 1000
+from face_organizer.types import InboxState
 
 
 class ManualClock:
@@ -52,15 +47,10 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def inbox(root: Path, log: Notes, clock: ManualClock) -> Iterator[FolderInbox]:
     threads = set(threading.enumerate())
-    inbox = FolderInbox(root, log, size_max_bytes=SIZE_MAX_BYTES, clock=clock)
+    inbox = FolderInbox(root, log, clock=clock)
     yield inbox
     inbox.stop()
     assert set(threading.enumerate()) <= threads, "a thread was leaked"
-
-
-def ref(path: Path) -> ImageRef:
-    found = path.lstat()
-    return ImageRef(path, Signature(found.st_size, found.st_mtime_ns, found.st_ino))
 
 
 def open_files() -> int:
@@ -226,12 +216,11 @@ def test_a_folder_that_cannot_be_read_is_told_once_and_skipped(
 @pytest.mark.parametrize(
     "name", [b"caf\xe9.jpg", b"new\nline.jpg", b"-rf.jpg", "😀.jpg".encode(), b"x" * 251 + b".jpg"]
 )
-def test_any_name_can_be_walked_and_read(inbox: FolderInbox, root: Path, name: bytes) -> None:
+def test_any_name_can_be_walked(inbox: FolderInbox, root: Path, name: bytes) -> None:
     path = root / os.fsdecode(name)
-    path.write_bytes(b"content")
+    path.touch()
 
     assert list(inbox.walk()) == [path]
-    assert inbox.read(ref(path)) == b"content"
 
 
 def test_the_signature_changes_with_the_file_and_is_none_for_what_is_no_candidate(
@@ -252,153 +241,6 @@ def test_the_signature_changes_with_the_file_and_is_none_for_what_is_no_candidat
     assert inbox.signature(path) != first
     for other in (root / "gone.jpg", root / "folder", root / "b.part", root / ".x" / "c.jpg", root, root.parent):
         assert inbox.signature(other) is None, other
-
-
-# reading
-
-
-def test_a_symbolic_link_is_refused_and_its_target_named(inbox: FolderInbox, root: Path) -> None:
-    (root / "a.jpg").symlink_to("/etc/passwd")
-    (root / "b.jpg").symlink_to("nowhere")
-
-    with pytest.raises(UnreadableError, match="symbolic link to /etc/passwd"):
-        inbox.read(ref(root / "a.jpg"))
-    with pytest.raises(UnreadableError, match="symbolic link to nowhere"):
-        inbox.read(ref(root / "b.jpg"))
-
-
-def test_a_link_above_the_file_is_refused(inbox: FolderInbox, root: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere" / "sub").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "sub" / "a.jpg").write_bytes(b"secret")
-    (root / "link").symlink_to(tmp_path / "elsewhere")
-
-    with pytest.raises(UnreadableError, match=r"its folder .*/link is a symbolic link"):
-        inbox.read(ref(root / "link" / "sub" / "a.jpg"))
-
-
-def test_a_fifo_a_socket_and_a_folder_are_refused_without_waiting(inbox: FolderInbox, root: Path) -> None:
-    os.mkfifo(root / "fifo.jpg")
-    (root / "folder.jpg").mkdir()
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(root / "s.jpg"))
-
-    for name, kind in (("fifo.jpg", "a FIFO"), ("folder.jpg", "a folder"), ("s.jpg", "a socket")):
-        with pytest.raises(UnreadableError, match=kind):
-            inbox.read(ref(root / name))
-
-
-def test_a_device_is_refused_without_being_opened(
-    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    try:
-        os.mknod(root / "null.jpg", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    except PermissionError:
-        pytest.skip("making a device node needs root")
-    opened: list[object] = []
-    real_open = os.open
-    monkeypatch.setattr(os, "open", lambda path, *a, **k: (opened.append(path), real_open(path, *a, **k))[1])
-
-    with pytest.raises(UnreadableError, match="a character device"):
-        inbox.read(ref(root / "null.jpg"))
-    assert opened == [root]
-
-
-def test_a_file_exchanged_for_a_link_after_the_look_is_still_refused(
-    inbox: FolderInbox, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for path in (root / "a.jpg", tmp_path / "secret"):
-        path.write_bytes(b"mine")
-        os.utime(path, ns=(1, 1))
-    reference, real_open = ref(root / "a.jpg"), os.open
-
-    def exchanging(path: Any, flags: int, *args: Any, **options: Any) -> int:
-        if path == "a.jpg":
-            (root / "a.jpg").unlink()
-            (root / "a.jpg").symlink_to(tmp_path / "secret")
-        return real_open(path, flags, *args, **options)
-
-    monkeypatch.setattr(os, "open", exchanging)
-
-    with pytest.raises(UnreadableError, match="symbolic link"):
-        inbox.read(reference)
-
-
-def test_permission_denied_names_mode_and_owner(
-    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (root / "a.jpg").write_bytes(b"x")
-    (root / "a.jpg").chmod(0)
-    real_open = os.open
-
-    def refusing(path: Any, *args: Any, **options: Any) -> int:
-        if path == "a.jpg":  # root may read everything, so the refusal is played
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return real_open(path, *args, **options)
-
-    monkeypatch.setattr(os, "open", refusing)
-
-    with pytest.raises(DeniedError, match=r"permission denied: its mode is ---------- and its owner is \w+"):
-        inbox.read(ref(root / "a.jpg"))
-
-
-@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM])
-def test_a_disk_or_a_system_that_fails_for_now_says_nothing_against_the_file(
-    inbox: FolderInbox, root: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    (root / "a.jpg").write_bytes(b"x")
-    real_open = os.open
-
-    def failing(path: Any, *args: Any, **options: Any) -> int:
-        if path == "a.jpg":
-            raise OSError(code, os.strerror(code), path)
-        return real_open(path, *args, **options)
-
-    monkeypatch.setattr(os, "open", failing)
-
-    with pytest.raises(DeniedError, match=os.strerror(code).lower()):
-        inbox.read(ref(root / "a.jpg"))
-
-
-def test_a_file_over_the_size_bound_is_refused(inbox: FolderInbox, root: Path) -> None:
-    (root / "a.jpg").write_bytes(bytes(SIZE_MAX_BYTES))
-    (root / "b.jpg").write_bytes(bytes(SIZE_MAX_BYTES + 1))
-
-    assert len(inbox.read(ref(root / "a.jpg"))) == SIZE_MAX_BYTES
-    with pytest.raises(UnreadableError, match="more than the allowed"):
-        inbox.read(ref(root / "b.jpg"))
-
-
-def test_a_vanished_file_is_gone_and_a_changed_one_unfinished(inbox: FolderInbox, root: Path) -> None:
-    path = root / "sub" / "a.jpg"
-    path.parent.mkdir()
-    path.write_bytes(b"half")
-    settled = ref(path)
-
-    path.write_bytes(b"whole now")
-    with pytest.raises(UnreadableError, match="changed") as caught:
-        inbox.read(settled)
-    assert caught.value.unfinished
-
-    path.unlink()
-    with pytest.raises(GoneError):
-        inbox.read(settled)
-    path.parent.rmdir()
-    with pytest.raises(GoneError):
-        inbox.read(settled)
-
-
-def test_reading_leaves_no_file_open(inbox: FolderInbox, root: Path) -> None:
-    path = root / "a" / "b" / "c.jpg"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"x")
-    before = open_files()
-
-    assert inbox.read(ref(path)) == b"x"
-    (root / "l.jpg").symlink_to(path)
-    with pytest.raises(UnreadableError):
-        inbox.read(ref(root / "l.jpg"))
-
-    assert open_files() == before
 
 
 # watching
@@ -447,12 +289,11 @@ def test_temporary_names_are_not_hinted_at(inbox: FolderInbox, root: Path) -> No
 
 def test_hints_come_with_the_inboxs_own_path_when_that_is_a_link(tmp_path: Path, root: Path, log: Notes) -> None:
     (tmp_path / "link").symlink_to(root)
-    inbox = FolderInbox(tmp_path / "link", log, size_max_bytes=SIZE_MAX_BYTES)
+    inbox = FolderInbox(tmp_path / "link", log)
     inbox.start()
     try:
         (root / "a.jpg").write_bytes(b"x")
         hinted(inbox, tmp_path / "link" / "a.jpg")
-        assert inbox.read(ref(tmp_path / "link" / "a.jpg")) == b"x"
     finally:
         inbox.stop()
 
@@ -612,7 +453,7 @@ def test_an_inbox_that_may_not_be_looked_into_is_polled_and_says_so(
 
 
 def test_an_inbox_that_was_never_there_is_waited_for(tmp_path: Path, log: Notes) -> None:
-    inbox = FolderInbox(tmp_path / "later", log, size_max_bytes=SIZE_MAX_BYTES)
+    inbox = FolderInbox(tmp_path / "later", log)
     inbox.start()
     try:
         assert log.events == ["inbox_lost"]

@@ -28,7 +28,7 @@ class Following:
     def __init__(self, root: Path) -> None:
         self.times: Counter[str] = Counter()
         self._truth: dict[Path, Signature] = {}
-        self._inbox = FolderInbox(root, Notes(), size_max_bytes=1000)
+        self._inbox = FolderInbox(root, Notes())
         patience = Patience(settle_s=0.02, rescan_s=0.5, poll_s=0.5, unfinished_grace_s=60, prune_empty_s=60)
         self._ingest = Ingest(self._inbox, self._known, self._submit, Notes(), monotonic, patience)
         self._stop = threading.Event()

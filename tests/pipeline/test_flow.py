@@ -66,6 +66,50 @@ def test_a_rejected_item_travels_on_in_its_place_and_its_neighbours_are_not_lost
     assert out == [44, 48, "13: unlucky", 56]
 
 
+def test_an_item_that_is_submitted_alone_has_the_stages_for_itself() -> None:
+    at_work, together, out = set[int](), list[set[int]](), list[int]()
+    lock = threading.Lock()
+
+    def watched(batch: list[int]) -> list[int]:
+        with lock:
+            at_work.update(batch)
+            together.append(set(at_work))
+        threading.Event().wait(0.001)
+        with lock:
+            at_work.difference_update(batch)
+        return batch
+
+    pipeline = made(out.extend, Stage("watched", (watched,) * 4))
+    pipeline.start()
+    submitters = [
+        threading.Thread(
+            target=lambda first=first: [pipeline.submit(n, alone=n % 10 == 0) for n in range(first, first + 30)]
+        )
+        for first in (0, 100, 200)
+    ]
+    for thread in submitters:
+        thread.start()
+    for thread in submitters:
+        thread.join()
+    pipeline.close()
+
+    assert sorted(out) == [*range(30), *range(100, 130), *range(200, 230)]
+    assert max(map(len, together)) > 1
+    assert all(len(each) == 1 for each in together if any(n % 10 == 0 for n in each))
+
+
+def test_who_waits_to_be_alone_hears_when_the_pipeline_dies() -> None:
+    pipeline = made(lambda batch: None, Stage("dies", (lambda batch: [1 // x for x in batch],)))
+    pipeline.start()
+
+    with pytest.raises((ZeroDivisionError, Cancelled)):
+        pipeline.submit(0, alone=True)
+    with pytest.raises(Cancelled):
+        pipeline.submit(1)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.abort()
+
+
 def test_a_posted_message_reaches_the_sink_without_waiting_for_its_turn() -> None:
     gate, out = threading.Event(), []
     arrived = threading.Event()

@@ -12,7 +12,7 @@ from test_gallery import D, Desk
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.pipeline.keep_index import GENERATION, IndexKeeper
-from face_organizer.types import FaceRecord, Float32
+from face_organizer.types import FaceRecord, Float32, ModelRecord
 
 
 class Bench:
@@ -88,6 +88,21 @@ def test_a_saved_index_is_taken_over_and_gets_the_faces_enrolled_since(bench: Be
     assert index.count == 57
     assert index.search(later, 1)[0][:, 0].tolist() == list(range(51, 58))
     assert bench.rebuilt() == 1
+
+
+def test_that_it_is_made_for_another_model_is_no_cause_for_alarm(bench: Bench) -> None:
+    """Of the model that the library was moved from, as the truth knows it; anybody else's is."""
+    bench.enrol(50)
+    index, keeper = bench.open()
+    with bench.desk.store.write() as txn:
+        txn.models.put(1 - txn.slot, ModelRecord("then", "model then", D, "kept"))
+
+    for fingerprint, level in (("model then", "info"), ("some model", "warning")):
+        index.save(bench.path, fingerprint=fingerprint, generation=GENERATION)
+        bench.open()
+        assert (bench.desk.log.events[-1], bench.desk.log.levels[-1]) == ("index_rebuilt", level)
+    keeper.rebuild("asked for", is_meant=True)
+    assert (bench.desk.log.events[-1], bench.desk.log.levels[-1]) == ("index_rebuilt", "info")
 
 
 def test_a_damaged_file_is_never_trusted(bench: Bench) -> None:

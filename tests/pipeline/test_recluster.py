@@ -34,7 +34,6 @@ class Bench:
             self.desk.runs,
             self.desk.book.rules,
             when or When(every_s=3600, growth_factor=1.5, growth_faces_min=1000, margin=WIDE),
-            0,
             self.desk.log,
             lambda: self.now,
             lambda: 1.0,
@@ -446,7 +445,7 @@ def test_a_face_that_a_raised_bound_just_misses_stays_where_the_last_run_put_it(
     faces = replace(faces, person_of=np.array([7, 7, 7]))
     none = np.full((3, 1), -1, np.int64)
     edges = Neighbours(faces.face_ids, none, none.astype(np.float32))
-    clusters = replace(clusters_of(faces, edges, rules_with(0.61), 0), labels=np.array([0, 0, 1]))
+    clusters = replace(clusters_of(faces, edges, rules_with(0.61)), labels=np.array([0, 0, 1]))
 
     seen_before = reconciled(faces, clusters, rules_with(0.61), frozenset(), last_face_id=3)
     never_seen = reconciled(faces, clusters, rules_with(0.61), frozenset())

@@ -31,6 +31,7 @@ from face_organizer.types import (
     FaceAttributes,
     FileRecord,
     ImageRecord,
+    Limits,
     PersonRecord,
     Signature,
 )
@@ -88,10 +89,9 @@ class Bench:
             self.in_gallery,
             lambda path: read_now(library, library / path, 1 << 30),
             lambda image_ids: self.follow(image_ids),
+            lambda: Limits(1 << 30, 1 << 30, 4096),
             log,
             Pulses(),
-            pixels_max=1 << 30,
-            side_max_px=4096,
         )
         self.reembed = Reembed(
             store,
@@ -102,7 +102,6 @@ class Bench:
             "first",
             lambda: Margin(0.2, 200, 0.1),
             lambda target: [],
-            0,
             log,
         )
 

@@ -3,6 +3,7 @@ cannot be read, forwards and back. Pictures are numbers (numbered.py), and so ar
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -96,8 +97,9 @@ def home(template: TwoModelsHome, tmp_path: Path) -> TwoModelsHome:
 def moved(template: TwoModelsHome, tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoModelsHome, dict[str, Any]]:
     """Moved without a disturbance, and what it says."""
     home = template.copy(tmp_path_factory.mktemp("moved"))
-    told = home.json("reembed", "--pack", OTHER)
-    assert told["in_use"] == OTHER
+    ended = home.run("reembed", "--pack", OTHER, "--json")
+    assert json.loads(ended.out)["in_use"] == OTHER
+    assert "index_rebuilt" not in ended.err  # that it is made anew is meant
     return home, home.says()
 
 

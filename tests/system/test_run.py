@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from intake import status_of
-from process import COMMAND, Daemon, as_json, drop, environment, files_below, organizer, partition, person_of
+from numbered import paint
+from process import COMMAND, NUMBERED, Daemon, as_json, drop, environment, files_below, organizer, partition, person_of
 from support import wait_until
 
 from face_organizer.adapters.store import open_store
@@ -104,6 +105,31 @@ def test_sighup_reclusters_while_images_stream_and_none_is_lost(
     assert daemon.events("config_reloaded")
     assert daemon.end() == 0
     assert len({path.name for path in files_below(library)} | {path.name for path in files_below(inbox)}) == len(half)
+
+
+def test_sighup_applies_the_sections_that_it_names_whole(tmp_path: Path, start: Callable[..., Daemon]) -> None:
+    inbox, library, settings = tmp_path / "inbox", tmp_path / "library", tmp_path / "settings.toml"
+    settings.write_text("[watch]\npixels_max = 100\n[recluster]\nseed = 1\n")
+    daemon = start("--config", settings, "--inbox", inbox, "--library", library, command=NUMBERED)
+    daemon.wait_for("ready")
+    paint(inbox / "1.png", [1], 1)
+    (refused,) = daemon.wait_for("image_quarantined")
+    assert "megapixels" in refused["reason"]
+
+    settings.write_text("[watch]\nsize_max_bytes = 50\n[recluster]\nseed = 1\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config_reloaded")
+    paint(inbox / "2.png", [1], 2)
+    (_, refused) = daemon.wait_for("image_quarantined", count=2)
+    assert "MB" in refused["reason"]
+
+    settings.write_text("[recluster]\nseed = 2\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("config_reloaded", count=2)
+    paint(inbox / "3.png", [1], 3)
+    daemon.wait_for("image_enrolled")
+    assert as_json("recluster", "--library", library)["parameters"]["seed"] == 2
+    assert daemon.end() == 0
 
 
 def test_sigterm_finishes_what_is_in_flight_and_the_rest_waits_for_the_next_start(

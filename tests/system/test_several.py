@@ -21,7 +21,7 @@ from process import COMMAND, NUMBERED, Daemon, as_json, environment, files_below
 from support import wait_until
 
 from face_organizer.app.opening import open_existing, open_organizer
-from face_organizer.config import load
+from face_organizer.config_file import load
 
 Start = Callable[..., Daemon]
 

@@ -16,7 +16,7 @@ from watchdog.utils import BaseThread
 from face_organizer.adapters.log import open_log
 from face_organizer.app import libraries, serve
 from face_organizer.app.opening import open_organizer
-from face_organizer.config import load
+from face_organizer.config_file import load
 
 HANG = Path(__file__).parents[1] / "hang.py"
 

@@ -14,8 +14,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 MAY_KNOW_THE_TIME_OF_DAY = {
     "app/house.py": "hands it to those who write down when something was done",
-    "cli/page.py": "writes the date of a run for people",
     "cli/report.py": "dates the page",
+    "cli/words.py": "writes dates for people",
 }
 WALL_CLOCK = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime"}
 """Of the module time; so is everything of the module datetime."""

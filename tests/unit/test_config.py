@@ -22,10 +22,9 @@ from face_organizer.config import (
     check_folders,
     check_libraries,
     host_and_port,
-    load,
-    load_libraries,
     plain_path,
 )
+from face_organizer.config_file import load, load_libraries
 from face_organizer.errors import ConfigError
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "face-organizer.toml"

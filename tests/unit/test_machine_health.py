@@ -28,6 +28,9 @@ def test_a_machine_that_is_well_hears_nothing() -> None:
     assert diagnose(WELL) == []
 
 
+DVD = Folder("library", "/media/dvd", "udf", writable=False, read_only=True)
+
+
 @pytest.mark.parametrize(
     ("facts", "name", "problem"),
     [
@@ -47,6 +50,7 @@ def test_a_machine_that_is_well_hears_nothing() -> None:
         (replace(WELL, folders=(Folder("inbox", "/mnt/nas", "cifs", shared=True),)), "inbox_without_events", False),
         (replace(WELL, folders=(Folder("library", "/media/stick", "exfat"),)), "library_without_links", False),
         (replace(WELL, folders=(Folder("inbox", "/srv", "ext4", writable=False),)), "folder_not_writable", True),
+        (replace(WELL, folders=(DVD,)), "folder_not_writable", True),
         (replace(WELL, folders=(Folder("library", "/srv", "ext4", 1 << 20),)), "disk_low", True),
         (replace(WELL, folders=(Folder("library", "/srv", "ext4", 1 << 29),)), "disk_low", False),
         (replace(WELL, systemd=""), "no_systemd", False),
@@ -57,6 +61,14 @@ def test_what_is_wrong_is_named_and_weighed(facts: Machine, name: str, problem: 
 
     assert (finding.name, finding.problem) == (name, problem)
     assert finding.why
+
+
+def test_nobody_is_told_to_give_away_files_on_a_read_only_file_system() -> None:
+    (finding,) = diagnose(replace(WELL, folders=(DVD,)))
+
+    assert finding.what.endswith("cannot be written: its file system is read-only")
+    assert "chown" not in finding.cure
+    assert "remount,rw" in finding.cure
 
 
 def test_the_cure_of_one_finding_is_not_the_cause_of_the_next() -> None:

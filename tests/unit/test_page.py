@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
 
 from face_organizer.cli.page import faces_in, page
 
-MADE = datetime(2026, 11, 29, 1, 2)
+MADE = "29 November 2026, 01:02"
 EVIL = "<script>alert('x')</script>\" onerror=\"x"
 
 

@@ -20,13 +20,14 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "errors", "ports", "config", "facts", "traits"}
+NAMES = {"types", "errors", "ports", "config", "config_file", "facts", "traits"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
     "errors": set(),
     "facts": set(),
     "config": {"errors"},
+    "config_file": {"config", "errors"},
     "traits": {"types"},
     "ports": {"types"},
     "vision": NAMES,  # thinks
@@ -59,6 +60,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
     "matplotlib": ("adapters/chart.py",),
     "msgspec": (
         "config.py",
+        "config_file.py",
         "app/parts.py",
         "app/moving.py",
         "traits.py",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from face_organizer.app.door import Door
-from face_organizer.config import load_libraries
+from face_organizer.config_file import load_libraries
 from face_organizer.errors import ConfigError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -87,4 +88,9 @@ def test_what_is_too_large_is_refused_before_it_is_read(open_web: Callable[..., 
     assert "0.1 MB" in send(web, larger, expect=413)["error"]
     assert fits["placed"].endswith("outliers/fits.png")
     assert (web.inbox / "fits.png").read_bytes() == picture(3)
+
+    settings.write_text('placement = "copy"\n')
+    web.daemon.process.send_signal(signal.SIGHUP)
+    web.daemon.wait_for("config_reloaded")
+    assert send(web, large, "large.png")["placed"].endswith("/large.png")
     assert as_json("check", "--library", web.library)["findings"] == []

@@ -29,6 +29,10 @@ Calls = Mapping[str, Callable[..., Any]]
 SOCKET = "control.sock"
 
 
+class StrangerError(ConnectionError):
+    """The daemon, if there is one, answers its own user only."""
+
+
 class ControlServer:
     """Answers calls until stop(). Each connection has a thread, for one call."""
 
@@ -41,10 +45,7 @@ class ControlServer:
                 self._server = _Server(address, _handler(calls))
             self._path.chmod(0o600)
         except OSError as error:
-            raise StoreError(
-                f"cannot make the socket for commands, {self._path}: {error.strerror}. Whoever asks a library without a"
-                f" daemon must be able to write in {state_dir}: run this as its owner, or ask a copy of the library"
-            ) from error
+            raise StoreError(f"cannot make the socket for commands, {self._path}: {error.strerror}") from error
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="control")
 
     def start(self, beat: Callable[[], None] = lambda: None) -> None:
@@ -63,8 +64,9 @@ class ControlServer:
 
 
 def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
-    """The daemon's answer. Raises ConnectionError when none listens, StoreError where this user may not ask, whatever
-    error the call ended with, and a RequestError for arguments that are no text, whether or not anybody listens."""
+    """The daemon's answer. Raises ConnectionError when none listens, or only to another user (StrangerError);
+    StoreError where this user may not look into the state; whatever error the call ended with; and a RequestError for
+    arguments that are no text, whether or not anybody listens."""
     try:
         question = msgspec.json.encode({"call": call, "arguments": arguments}) + b"\n"
     except UnicodeEncodeError as error:
@@ -72,12 +74,14 @@ def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             with _short_address(state_dir) as address:
-                connection.connect(address)
+                _connect(connection, address)
         except PermissionError as error:
             raise StoreError(
                 f"you may not read the library's state in {state_dir}: it is its owner's alone. Run this command as the"
                 " user who runs Face Organizer there: sudo -u USER ..."
             ) from error
+        except StrangerError:
+            raise
         except OSError as error:
             raise ConnectionError(str(error)) from error
         with connection.makefile("rwb") as stream:
@@ -90,6 +94,13 @@ def ask(state_dir: Path, call: str, /, **arguments: Any) -> Any:
     if "error" in answer:
         raise getattr(errors, answer["kind"], FaceOrganizerError)(answer["error"])
     return answer["value"]
+
+
+def _connect(connection: socket.socket, address: str) -> None:
+    try:
+        connection.connect(address)
+    except PermissionError as error:
+        raise StrangerError("the socket for commands is another user's, whether or not anybody listens") from error
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

@@ -1,7 +1,7 @@
 """Finds out what is so on this machine. Reads only; what may crash or load libraries happens in a process of its own.
 
 Room:    adapters (touches the driver, the loader, /proc and the package folders)
-Imports: errors, facts, child, driver, file_systems, models, runtime, stdlib
+Imports: errors, facts, child, disk, driver, file_systems, models, runtime, writable, stdlib
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from face_organizer.adapters.child import ChildError, answer_of
+from face_organizer.adapters.disk import free_bytes
 from face_organizer.adapters.driver import read_driver, read_text
-from face_organizer.adapters.file_systems import kind_at
+from face_organizer.adapters.file_systems import is_shared, kind_at
 from face_organizer.adapters.models import Pack, describe_pack, is_away, known_addresses, load_pack, verify_pack
 from face_organizer.adapters.runtime import checkout
+from face_organizer.adapters.writable import lies_on_read_only
 from face_organizer.errors import ModelError
 from face_organizer.facts import Capability, Folder, Library, Limits, Machine, Trial
 
@@ -190,13 +192,16 @@ def _folder(role: str, path: Path) -> Folder:
     there = path
     while not there.exists() and there != there.parent:
         there = there.parent
-    try:
-        disk = os.statvfs(there)
-        free = disk.f_bavail * disk.f_frsize
-    except OSError:
-        free = None
     kind = kind_at(there)
-    return Folder(role, str(path), kind, free, os.access(there, os.W_OK | os.X_OK))  # type: ignore[arg-type]
+    return Folder(
+        role,  # type: ignore[arg-type]
+        str(path),
+        kind,
+        free_bytes(there),
+        os.access(there, os.W_OK | os.X_OK),
+        is_shared(kind),
+        lies_on_read_only(there),
+    )
 
 
 def _limits() -> Limits:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from face_organizer.adapters.attention import Attention
 from face_organizer.adapters.files import Spot, write_new
-from face_organizer.adapters.reading import cause_of, read_settled
+from face_organizer.adapters.reading import cause_of
 from face_organizer.adapters.watching import ARRIVALS
 from face_organizer.ports import Clock, Log
-from face_organizer.types import SIDECAR_ENDINGS, ImageRef, InboxState, Signature
+from face_organizer.types import SIDECAR_ENDINGS, InboxState, Signature
 
 TEMPORARY_ENDINGS = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".swp", "~")
 TEMPORARY_NAMES = frozenset({"desktop.ini", "thumbs.db"})
@@ -44,14 +44,14 @@ def is_sidecar_name(name: str) -> bool:
 
 
 class FolderInbox:
-    """The ports Inbox and ImageReader over a folder. One thread uses it; read(), state and problems are for any.
+    """The port Inbox over a folder. One thread uses it; state and problems are for any.
 
     rescan: hints were lost, or the inbox is newly watched: a walk is due now. Starting a walk clears it.
     sidecars: so many the last walk found; they are left where they lie.
     """
 
-    def __init__(self, path: Path, log: Log, *, size_max_bytes: int, clock: Clock = time.monotonic) -> None:
-        self._root, self._log, self._size_max_bytes, self._clock = path.absolute(), log, size_max_bytes, clock
+    def __init__(self, path: Path, log: Log, *, clock: Clock = time.monotonic) -> None:
+        self._root, self._log, self._clock = path.absolute(), log, clock
         self._attention = Attention(self._root, "inbox", ARRIVALS, log, clock)
         self._unreadable: dict[Path, str] = {}
         self._empty_since: dict[Path, tuple[int, float]] = {}
@@ -199,10 +199,6 @@ class FolderInbox:
             write_new(content, Spot(folder, path), f".{os.urandom(8).hex()}.part", lasting=True)
         finally:
             os.close(folder)
-
-    def read(self, ref: ImageRef) -> bytes:
-        """The bytes of a settled file. Thread-safe. Raises GoneError, UnreadableError: see read_settled."""
-        return read_settled(self._root, ref, self._size_max_bytes)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -224,6 +224,14 @@ class FaceIndex:
         for file in (path, _sidecar(path), *_parts(path)):
             file.unlink(missing_ok=True)
 
+    def saved_for(self, path: Path) -> str:
+        """Which model a saved index says that it was made for, by its fingerprint; "" where it does not say."""
+        try:
+            sidecar = json.loads(_sidecar(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return ""
+        return str(sidecar.get("fingerprint", "")) if isinstance(sidecar, dict) else ""
+
     def load(self, path: Path, *, fingerprint: str, generation: int) -> str:
         """Take the saved index over, if every byte of it is what was saved for this model and store generation.
 

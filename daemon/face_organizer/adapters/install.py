@@ -1,7 +1,7 @@
 """Sets the organizer up as a system service: the unit, its user, its folders. Or says how.
 
 Room:    adapters (touches systemd, users and /etc)
-Imports: config, errors, stdlib
+Imports: config_file, errors, stdlib
 
 The units, their drop-ins and the settings are those of the checkout (systemd/, config/), packaged as `shipped/`.
 """
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from face_organizer.config import load_libraries
+from face_organizer.config_file import load_libraries
 from face_organizer.errors import ConfigError, RequestError
 
 SHIPPED = Path(__file__).parents[1] / "shipped"

@@ -1,7 +1,7 @@
 """One process owns a library, and one empties an inbox: locks that the kernel lets go of when their holder dies.
 
 Room:    adapters (touches the lock file and the inbox's own descriptor)
-Imports: errors, private, stdlib
+Imports: errors, private, writable, stdlib
 """
 
 from __future__ import annotations
@@ -13,38 +13,85 @@ from contextlib import suppress
 from pathlib import Path
 
 from face_organizer.adapters.private import make_private_folder
+from face_organizer.adapters.writable import lies_on_read_only, why_unwritable
 from face_organizer.errors import DISK_FULL, AlreadyRunningError, NoRoomError, StoreError, why_not_written
 
 LOCKS = Path("/proc/locks")
 
 
 class LibraryLock:
-    """flock on state_dir/lock, held for life. The file stays and holds the pid, for people to read."""
+    """flock on state_dir/lock, held for life. The file stays and holds the pid, for people to read.
 
-    def __init__(self, state_dir: Path) -> None:
-        """Raises AlreadyRunningError with the holder's pid, StoreError where the folder cannot be written, NoRoomError
-        where a first start finds a full disk."""
-        path = state_dir / "lock"
-        self._inbox = -1
+    unwritable: why nothing can be written there, see why_unwritable; "" where it can. Then the lock is shared with
+    others who only read, and whoever writes, through another mount or as another user, is kept away as ever.
+    """
+
+    def __init__(self, state_dir: Path, *, reading: bool = False) -> None:
+        """reading: where nothing can be written, what is there is to be read.
+
+        Raises AlreadyRunningError with the holder's pid, StoreError where the folder cannot be written (or, reading,
+        read), NoRoomError where a first start finds a full disk."""
+        self._state, self._inbox = state_dir, -1
+        truth = state_dir / "truth"
+        self.unwritable = why_unwritable(state_dir, self._path, truth, *truth.glob("*.mdb")) if reading else ""
+        self._descriptor = self._opened_to_read() if self.unwritable else self._opened()
+        if self._descriptor < 0:
+            return
         try:
-            make_private_folder(state_dir)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if self.unwritable else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            problem = self._told_of_holder()
+            os.close(self._descriptor)
+            raise AlreadyRunningError(problem) from None
+        if not self.unwritable:
+            with suppress(OSError):  # a full disk: the lock holds without a word of who has it
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    @property
+    def _path(self) -> Path:
+        return self._state / "lock"
+
+    def _opened(self) -> int:
+        try:
+            make_private_folder(self._state)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno in DISK_FULL:
-                raise NoRoomError(f"no room in the state folder {state_dir}: {error.strerror}") from error
-            raise StoreError(f"cannot write to the state folder {state_dir}: {why_not_written(error)}") from error
+                raise NoRoomError(f"no room in the state folder {self._state}: {error.strerror}") from error
+            raise StoreError(f"cannot write to the state folder {self._state}: {why_not_written(error)}") from error
+
+    def _opened_to_read(self) -> int:
+        """-1 where there is none and nobody can make one."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(self._descriptor) or os.read(self._descriptor, 32).decode(errors="replace").strip()
-            os.close(self._descriptor)
-            raise AlreadyRunningError(
-                f"another Face Organizer (process {holder or 'unknown'}) owns {state_dir}: commands reach it with"
-                f" --library; to stop it: {f'kill {holder}' if holder else 'end it where it was started'}"
-            ) from None
-        with suppress(OSError):  # a full disk: the lock holds without a word of who has it
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            if lies_on_read_only(self._state):
+                return -1
+            raise StoreError(
+                f"{self._path} is not there, so that nobody can tell whether somebody writes to this library just now:"
+                " make that file, empty, or copy the library, and ask the copy"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {self._path}: {error.strerror}; give the command as the user whose library it is, or let"
+                " this one read all of its state folder"
+            ) from error
+
+    def _told_of_holder(self) -> str:
+        kind, holder = _holder(self._descriptor)
+        holder = holder or os.read(self._descriptor, 32).decode(errors="replace").strip()
+        who, kill = f"process {holder or 'unknown'}", f"kill {holder}" if holder else "end it where it was started"
+        if kind == "READ":
+            return f"another Face Organizer ({who}) reads {self._state} just now: try again; to stop it: {kill}"
+        if self.unwritable:
+            return (
+                f"another Face Organizer ({who}) writes to {self._state}, and you cannot ask it: give the command as"
+                " its user (sudo -u USER ...), or when it has ended"
+            )
+        return (
+            f"another Face Organizer ({who}) owns {self._state}: commands reach it with --library; to stop it: {kill}"
+        )
 
     def hold_inbox(self, inbox: Path, *, shared: bool) -> None:
         """Keep others from emptying this inbox into another library, by flock on the folder itself. shared: it is only
@@ -89,7 +136,7 @@ def _locked(inbox: Path, device: int, *, shared: bool) -> int:
             held = descriptor
     except BlockingIOError:
         raise AlreadyRunningError(
-            f"another Face Organizer (process {_holder(descriptor) or 'unknown'}) sorts the inbox {inbox} into"
+            f"another Face Organizer (process {_holder(descriptor)[1] or 'unknown'}) sorts the inbox {inbox} into"
             " another library, and each image would end in either: give each library an inbox of its own"
         ) from None
     except OSError:
@@ -100,14 +147,16 @@ def _locked(inbox: Path, device: int, *, shared: bool) -> int:
     return held
 
 
-def _holder(descriptor: int) -> str:
-    """Who holds the lock on an open file, as the kernel tells it; "" where it does not (some file systems have device
-    numbers of their own). What stands in the file may still be a dead holder's."""
+def _holder(descriptor: int) -> tuple[str, str]:
+    """Who holds the lock on an open file, as the kernel tells it: "READ" or "WRITE", and the process. ("", "") where it
+    does not (some file systems have device numbers of their own). What stands in the file may still be a dead holder's.
+    """
     found = os.fstat(descriptor)
     name = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     with contextlib.suppress(OSError):
         for line in LOCKS.read_text().splitlines():
             words = line.split()
             if words[1:2] == ["FLOCK"] and name in words:
-                return words[words.index(name) - 1]
-    return ""
+                before = words.index(name)
+                return words[before - 2], words[before - 1]
+    return "", ""

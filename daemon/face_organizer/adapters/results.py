@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from face_organizer.errors import RequestError
@@ -43,5 +44,6 @@ def write_result(path: Path, content: bytes) -> None:
         staged.write_bytes(content)
         os.replace(staged, path)
     except OSError as error:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink()
         raise RequestError(f"cannot write {path}: {error.strerror}") from error

@@ -50,15 +50,21 @@ def backups_of(folder: Path) -> list[Path]:
 
 
 def agree(
-    env: lmdb.Environment, folder: Path, fingerprint: str, dimension: int, *, any_model: bool = False
+    env: lmdb.Environment,
+    folder: Path,
+    fingerprint: str,
+    dimension: int,
+    *,
+    any_model: bool = False,
+    unwritable: str = "",
 ) -> tuple[str, int, Path | None]:
     """Write what a new store is for, or check that an old one is for the same, and bring it up to date. any_model: it
-    may be for another if it tells which. Returns (fingerprint, dimension, the copy of the old one if there was
-    something to do). Raises StoreError."""
-    meta = env.open_db(META)
-    with env.begin(db=meta, write=True) as txn:
+    may be for another if it tells which. unwritable: why that cannot be. Returns (fingerprint, dimension, the copy of
+    the old one if there was something to do). Raises StoreError."""
+    meta = env.open_db(META, create=not unwritable)
+    with env.begin(db=meta, write=not unwritable) as txn:
         if txn.get(b"schema") is None:
-            if not fingerprint:
+            if not fingerprint or unwritable:
                 raise StoreError(f"{folder} holds no store yet: run `face-organizer run` first")
             txn.put(b"schema", str(SCHEMA).encode())
             txn.put(b"fingerprint", fingerprint.encode())
@@ -68,6 +74,12 @@ def agree(
     if schema > SCHEMA:
         raise StoreError(
             f"the store {folder} was made by a newer Face Organizer (schema {schema}, this knows {SCHEMA})"
+        )
+    if schema < SCHEMA and unwritable:
+        raise StoreError(
+            f"the store {folder} is of an older version (schema {schema}, this is {SCHEMA}), and cannot be brought up"
+            f" to date here: {unwritable}. Copy the library to where it can be written, and ask the copy; or ask with"
+            " the version that it is of"
         )
     if fingerprint and known != fingerprint and not (any_model and _tells_its_model(env)):
         raise StoreError(

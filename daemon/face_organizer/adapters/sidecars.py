@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from pathlib import Path
 
 from face_organizer.adapters.results import image_shown, write_result
@@ -145,8 +146,9 @@ def copy_with(image: Path, target: Path, packet: str, staged_in: Path | None = N
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RequestError(f"cannot write {target}: {error}") from error
     finally:
-        staged.unlink(missing_ok=True)
-        source.unlink(missing_ok=True)
+        for path in (staged, source):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _content(path: Path) -> bytes | None:

@@ -25,7 +25,7 @@ from face_organizer.adapters.growth import can_map, probe_room, reserve
 from face_organizer.adapters.private import keep_private, make_private_folder
 from face_organizer.adapters.schema import DATA, META, agree, backups_of, copy_compact
 from face_organizer.adapters.transaction import TABLES, StoreTransaction, note_key
-from face_organizer.errors import DISK_FULL, NoRoomError, StoreError
+from face_organizer.errors import DISK_FULL, NoRoomError, RequestError, StoreError
 
 MAP_SIZE_BYTES = 64 << 30
 """Of address space, not of disk. Where a process may not have so much, less, and the map grows."""
@@ -45,17 +45,26 @@ ALONE_WITHIN_S = 2.0
 class LmdbStore:
     """The open environment. `fingerprint` names the model whose embeddings it holds, `dimension` is their length.
 
-    backup: where the copy of an older schema lies, if this opening migrated it.
+    backup: where the copy of an older schema lies, if this opening migrated it. unwritable: why it can only be read,
+    "" where it can be written.
     """
 
-    def __init__(self, env: lmdb.Environment, fingerprint: str, dimension: int, backup: Path | None = None) -> None:
+    def __init__(
+        self,
+        env: lmdb.Environment,
+        fingerprint: str,
+        dimension: int,
+        backup: Path | None = None,
+        *,
+        unwritable: str = "",
+    ) -> None:
         self.folder, self._pid, self._gate = Path(env.path()), os.getpid(), Gate()
+        self.fingerprint, self.dimension, self.backup, self.unwritable = fingerprint, dimension, backup, unwritable
         self._use(env)
-        self.fingerprint, self.dimension, self.backup = fingerprint, dimension, backup
 
     def _use(self, env: lmdb.Environment) -> None:
         self._env = env
-        self._dbs = {name: env.open_db(name.encode()) for name in TABLES}
+        self._dbs = {name: env.open_db(name.encode(), create=not self.unwritable) for name in TABLES}
         self._map_is_full = False
         self._inode = os.stat(self.folder / DATA).st_ino
 
@@ -72,8 +81,10 @@ class LmdbStore:
     def write(self) -> Iterator[StoreTransaction]:
         """One transaction, durable on leaving; an exception undoes all of it.
 
-        Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise.
+        Raises NoRoomError when the disk or the map is full, StoreError when the store fails otherwise, RequestError
+        where it can only be read.
         """
+        self.refuse_unwritable()
         try:
             self._grow()
             with self._passing(), self._env.begin(write=True) as txn:
@@ -83,6 +94,14 @@ class LmdbStore:
             raise NoRoomError(f"the map of the store {self.folder} is full and must grow", again=True) from error
         except lmdb.Error as error:
             raise fate_of(error, self.folder) from error
+
+    def refuse_unwritable(self) -> None:
+        """Raises RequestError where the store can only be read."""
+        if self.unwritable:
+            raise RequestError(
+                f"this library can be asked, and not changed: {self.unwritable}. Give the command where it can be"
+                " written, as a user who may; or copy the library to such a place, and change the copy"
+            )
 
     @contextmanager
     def _passing(self) -> Iterator[None]:
@@ -193,36 +212,46 @@ def open_store(
     *,
     any_model: bool = False,
     map_size_bytes: int | None = None,
+    unwritable: str = "",
 ) -> LmdbStore:
     """Open or create the store in `folder` for the embeddings of one model; one of an older schema is migrated.
 
     fingerprint "": only one that is there, of whatever model (for commands that embed nothing). any_model: one that is
     there may be of another model, if it tells which pack that is. map_size_bytes:
-    to begin with, MAP_SIZE_BYTES if None.
-    Raises StoreError: another model's store, a newer schema, a folder that cannot be used. NoRoomError: a new store
+    to begin with, MAP_SIZE_BYTES if None. unwritable: why it can only be read; then nothing at all is written, and the
+    caller keeps those away who would write, for LMDB's own table of readers is a file to write to, too.
+    Raises StoreError: another model's store, a newer schema (an older one, where it can only be read), a folder that
+    cannot be used. NoRoomError: a new store
     finds no room; one that is there opens on a full disk too.
     """
     try:
-        make_private_folder(folder)
-        shutil.rmtree(folder / REWRITING, ignore_errors=True)  # what a crash left
-        if not (folder / DATA).exists():
-            probe_room(folder, NEW_STORE_BYTES)
-        # LMDB writes to it through memory: no room would be a SIGBUS
-        reserve(folder / "lock.mdb", READERS_MAX * READER_BYTES + TABLE_BYTES)
-        env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES)
+        if not unwritable:
+            _make_ready(folder)
+        env = _open_environment(folder, map_size_bytes or MAP_SIZE_BYTES, reading=bool(unwritable))
     except (OSError, lmdb.Error) as error:
         raise fate_of(error, folder, "open") from error
     try:
-        env.reader_check()
-        found = agree(env, folder, fingerprint, dimension, any_model=any_model)
-        keep_private(folder)
-        return LmdbStore(env, *found)
+        found = agree(env, folder, fingerprint, dimension, any_model=any_model, unwritable=unwritable)
+        if not unwritable:
+            env.reader_check()
+            keep_private(folder)
+        return LmdbStore(env, *found, unwritable=unwritable)
     except lmdb.Error as error:
         env.close()
         raise fate_of(error, folder, "open") from error
     except BaseException:
         env.close()
         raise
+
+
+def _make_ready(folder: Path) -> None:
+    """Raises OSError."""
+    make_private_folder(folder)
+    shutil.rmtree(folder / REWRITING, ignore_errors=True)  # what a crash left
+    if not (folder / DATA).exists():
+        probe_room(folder, NEW_STORE_BYTES)
+    # LMDB writes to it through memory: no room would be a SIGBUS
+    reserve(folder / "lock.mdb", READERS_MAX * READER_BYTES + TABLE_BYTES)
 
 
 def note_in(folder: Path, name: str) -> bytes:
@@ -237,7 +266,7 @@ def note_in(folder: Path, name: str) -> bytes:
         return b""
 
 
-def _open_environment(folder: Path, map_size_bytes: int) -> lmdb.Environment:
+def _open_environment(folder: Path, map_size_bytes: int, *, reading: bool = False) -> lmdb.Environment:
     while True:
         try:
             return lmdb.open(
@@ -249,6 +278,9 @@ def _open_environment(folder: Path, map_size_bytes: int) -> lmdb.Environment:
                 sync=True,
                 writemap=False,
                 readahead=False,
+                readonly=reading,
+                create=not reading,
+                lock=not reading,
             )
         except lmdb.MemoryError:  # a limit on address space: ulimit -v, a container
             if map_size_bytes <= MAP_SIZE_MIN_BYTES:

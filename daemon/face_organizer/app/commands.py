@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from face_organizer.adapters.control import ask
+from face_organizer.adapters.control import StrangerError, ask
 from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.results import link_images as link_images
 from face_organizer.adapters.results import write_result as write_result
@@ -78,7 +78,7 @@ class Alone:
 
 @contextmanager
 def opened(library: Path) -> Iterator[Organizer]:
-    """A library that no daemon serves, for as long as a command needs it."""
+    """A library that no daemon serves, for as long as a command needs it. What can only be read is not written to."""
     from face_organizer.adapters.log import open_log
     from face_organizer.app.opening import open_existing
 
@@ -94,6 +94,8 @@ def daemon_answer(library: Path, call: str, **arguments: Any) -> Any:
     """A running daemon's answer to a call. Raises RequestError where none runs, FaceOrganizerError."""
     try:
         return ask(library / STATE_FOLDER, call, **arguments)
+    except StrangerError as error:
+        raise RequestError(f"whatever runs on {library} answers its own user only: sudo -u USER ...") from error
     except ConnectionError as error:
         raise RequestError(
             f"no daemon runs on {library}: start one with `face-organizer run --inbox DIR --library {library}`;"

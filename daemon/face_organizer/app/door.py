@@ -83,7 +83,7 @@ class Door:
             health=self._problems,
             busy=organizer.is_busy,
             figures=organizer.figures,
-            file_max_bytes=self._config.watch.size_max_bytes,
+            file_max_bytes=lambda: organizer.config.watch.size_max_bytes,
         )
         listening = self._listening()
         token = self._token(needed=listening.getsockname()[0] not in LOOPBACK)

@@ -20,7 +20,6 @@ from face_organizer.adapters.index import FaceIndex
 from face_organizer.adapters.library import Folders
 from face_organizer.adapters.lock import LibraryLock
 from face_organizer.adapters.originals import Originals
-from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.store import LmdbStore
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.adapters.tree import FolderTree, trace
@@ -59,7 +58,7 @@ from face_organizer.pipeline.forget import Forget
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.hands import Hands
 from face_organizer.pipeline.keep_index import IndexKeeper
-from face_organizer.pipeline.messages import Rules
+from face_organizer.pipeline.messages import Message, Rules, Skipped
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
 from face_organizer.pipeline.recluster import Recluster
@@ -72,7 +71,7 @@ from face_organizer.pipeline.timing import Timings
 from face_organizer.pipeline.told import Telling
 from face_organizer.pipeline.walked import Walker
 from face_organizer.ports import Log
-from face_organizer.types import TRASH, ImageRef, Lying
+from face_organizer.types import TRASH, ImageRef, Lying, Rejected, SeenImage
 
 READERS_EVERY_S = 3600.0
 """A reader of the store that was killed (a backup program) keeps old pages alive for no longer."""
@@ -146,17 +145,18 @@ class House:
             copies=partial(placing_copies, config),
         )
         self.intake = Intake(
-            self._eyed(config), store, lambda ref: self.threads.pipeline.submit(ref), self.space, self.engine, log
+            self._eyed(config),
+            store,
+            lambda: self.threads.pipeline,
+            self.space,
+            self.engine,
+            state_folder(config) / "at_work",
+            log,
         )
         self._folders = Folders(config.library_path, config.inbox_path, config.placement, self.intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
-        self.pictures = Pictures(
-            store,
-            Originals(config.library_path, config.inbox_path),
-            thumbnails,
-            size_max_bytes=config.watch.size_max_bytes,
-            pixels_max=config.watch.pixels_max,
-        )
+        originals = Originals(config.library_path, config.inbox_path)
+        self.pictures = Pictures(store, originals, thumbnails, self.intake.limits)
         self._erase_thumbnails = thumbnails.erase
         self._stir = Stir(monotonic, partial(trace, config.library_path))
         self.placer = Placer(
@@ -207,7 +207,6 @@ class House:
             self._runs,
             self._book.rules,
             when_of(config),
-            config.recluster.seed,
             log,
             monotonic,
             time,
@@ -241,7 +240,8 @@ class House:
         with store.read() as txn:
             last_run = txn.runs.get(last_id := txn.last_id("runs"))
             model = txn.models.get(txn.slot)
-        self._applier.end_interrupted()
+        if not store.unwritable:
+            self._applier.end_interrupted()
         if model is None or last_id > model.since_run:
             self.recluster.remember(last_run)
         else:  # what runs found before was about another model
@@ -252,17 +252,15 @@ class House:
         """Who follows what people do in the folders."""
         self._decide = Decide(self._roster, self._changes, self._applier, self._runs, time)
         self.tree = FolderTree(self.config.library_path, self.log, monotonic)
-        config = self.config
         self._edits = Edits(
             self.store,
             self.tree,
-            lambda ref: read_settled(config.library_path, ref, config.watch.size_max_bytes),
-            config.library_path,
+            self.intake.read,
+            self.config.library_path,
             self.threads.in_gallery,
             self.pictures.drop,
+            self.intake.limits,
             self.log,
-            pixels_max=config.watch.pixels_max,
-            side_max_px=config.faces.decode_side_max_px,
         )
         self.hands = Hands(
             self.tree,
@@ -278,7 +276,12 @@ class House:
 
     def _take_in(self, lying: Lying) -> None:
         path = self.config.library_path / lying.place
-        self.threads.pipeline.submit(ImageRef(path, lying.signature, lying.place))
+        self.intake.submit(ImageRef(path, lying.signature, lying.place))
+
+    def _arrived(self, messages: list[Message]) -> None:
+        """The end of the pipeline: what befalls from here on is not an image's doing."""
+        self.intake.survived([each.ref for each in messages if isinstance(each, SeenImage | Rejected | Skipped)])
+        self._gallery.handle(messages)
 
     def _images_left(self, refs: list[ImageRef]) -> None:
         """The pipeline."""
@@ -343,7 +346,7 @@ class House:
         watched = {
             name: self.threads.pulses.watched(f"call {name}", call, AT_LENGTH) for name, call in self.calls.items()
         }
-        self.control = ControlServer(state_folder(self.config), watched)
+        self.control = None if self.store.unwritable else ControlServer(state_folder(self.config), watched)
 
     # what changes while it runs
 
@@ -356,6 +359,14 @@ class House:
         self.recluster.rules = self._rules(config)
         self._go_by(self.recluster.found)
         self.recluster.when = when_of(config)
+
+    # how it stands
+
+    def undone(self) -> dict[str, Any]:
+        """What was begun and waits to be done: files to be placed, a change of many faces. Empty where nothing does."""
+        with self.store.read() as txn:
+            waiting, changing = txn.pending_count(), self._changes.under_way(txn)
+        return {"to_be_placed": waiting, "change": changing} if waiting or changing else {}
 
     # what the parts ask of it
 
@@ -370,7 +381,7 @@ class House:
         flow = self.config.flow
         return Pipeline(
             stages,
-            self._gallery.handle,
+            self._arrived,
             flow.commit_batch_max,
             flow.linger_s,
             self.intake.reject,

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
+from face_organizer.adapters.at_work import AtWork, WaryReader
 from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
 from face_organizer.adapters.reading import read_settled
-from face_organizer.app.parts import decode_photo, make_folder, pack_of, patience_of, refuse_stranger
+from face_organizer.app.parts import decode_photo, limits_of, make_folder, pack_of, patience_of, refuse_stranger
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Reply, Stage
+from face_organizer.pipeline.flow import Pipeline, Reply, Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
+from face_organizer.pipeline.pulse import waiting
 from face_organizer.pipeline.read import Decode
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
@@ -38,35 +40,36 @@ from face_organizer.types import (
     Float32,
     ImageRef,
     InboxState,
+    Limits,
     Rejected,
     SeenFace,
     SeenImage,
     Signature,
 )
 
-
-class Reader:
-    """The port ImageReader over the inbox, and over what people laid into the library themselves."""
-
-    def __init__(self, inbox: FolderInbox, library: Path, size_max_bytes: int) -> None:
-        self._inbox, self._library, self._size_max_bytes = inbox, library, size_max_bytes
-
-    def read(self, ref: ImageRef) -> bytes:
-        """See read_settled."""
-        return read_settled(self._library, ref, self._size_max_bytes) if ref.laid_in else self._inbox.read(ref)
+ON_TRIAL = Lock()
+"""Of all libraries of the process one suspect at a time is at work, so that it is known which of them it was."""
 
 
 class Intake:
     """Until open(), nobody looks at the inbox, and the engine is there for questions only.
 
-    submit(ref): into the pipeline, which begins with the stages that open() gives. engine: may be shared.
+    pipeline(): begins with the stages that open() gives. engine: may be shared. at_work: the file for AtWork.
     """
 
     def __init__(
-        self, config: Config, store: Store, submit: Callable[[ImageRef], None], space: Space, engine: Engine, log: Log
+        self,
+        config: Config,
+        store: Store,
+        pipeline: Callable[[], Pipeline],
+        space: Space,
+        engine: Engine,
+        at_work: Path,
+        log: Log,
     ) -> None:
-        self._config, self._store, self._submit, self._space, self._log = config, store, submit, space, log
-        self._engine = engine
+        self._config, self._store, self._pipeline, self._space, self._log = config, store, pipeline, space, log
+        self._engine, self._at_work_file = engine, at_work
+        self._at_work: AtWork | None = None
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
         self._senders: dict[Path, Reply[int]] = {}
@@ -84,20 +87,19 @@ class Intake:
         self._inbox = inbox = self._new_inbox()
         inbox.start()
         self._engine.start()
-        reader = Reader(inbox, config.library_path, config.watch.size_max_bytes)
-        decoders = [
-            Decode(reader, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
-            for _ in range(flow.decoders)
-        ]
+        self._at_work = at_work = AtWork(self._at_work_file)
+        if suspects := at_work.suspects():
+            self._log.warning("ended_at_work", images=suspects, remedy="each of them is looked at by itself now")
+        reader = WaryReader(self, at_work)
         patience = patience_of(config, once=once)
-        self._ingest = Ingest(inbox, self._known, self._submit, self._log, monotonic, patience, self._space)
+        self._ingest = Ingest(inbox, self._known, self.submit, self._log, monotonic, patience, self._space)
         return [
-            Stage("decode", tuple(decoders), capacity=8),
+            Stage("decode", tuple(Decode(reader, self.limits) for _ in range(flow.decoders)), capacity=8),
             Stage("see", lane=self._engine.lane()),
         ]
 
     def _new_inbox(self) -> FolderInbox:
-        return FolderInbox(self._config.inbox_path, self._log, size_max_bytes=self._config.watch.size_max_bytes)
+        return FolderInbox(self._config.inbox_path, self._log)
 
     def run(self, stop: Event) -> None:
         """The service: until stop, follow the open inbox."""
@@ -108,6 +110,11 @@ class Intake:
         """Let go of the inbox, if it was opened."""
         if self._inbox is not None:
             self._inbox.stop()
+
+    def end(self, *, as_it_should: bool) -> None:
+        """Nothing is at work any more. as_it_should: and nothing failed."""
+        if self._at_work is not None:
+            self._at_work.close(as_it_should=as_it_should)
 
     def reload(self, config: Config) -> None:
         """Take over what can change while running."""
@@ -178,7 +185,34 @@ class Intake:
         if self._inbox is not None and self._config.placement == "move":
             self._inbox.prune(older_than_s=0.0)
 
-    # what the pipeline asks
+    # what goes through the pipeline
+
+    def submit(self, ref: ImageRef) -> None:
+        """Into the pipeline, when there is room; a suspect by itself. Raises Cancelled."""
+        if self._at_work is not None and self._at_work.is_suspect(ref):
+            with waiting():
+                ON_TRIAL.acquire()
+            try:
+                self._pipeline().submit(ref, alone=True)
+            finally:
+                ON_TRIAL.release()
+        else:
+            self._pipeline().submit(ref)
+
+    def survived(self, refs: Iterable[ImageRef]) -> None:
+        """These have been read and seen, or rejected."""
+        if self._at_work is not None:
+            self._at_work.end(refs)
+
+    def limits(self) -> Limits:
+        """How much of an image is taken in, as the configuration has it now. Any thread."""
+        return limits_of(self._config)
+
+    def read(self, ref: ImageRef) -> bytes:
+        """The port ImageReader over the inbox, and over what people laid into the library themselves. Any thread.
+        Raises as read_settled does."""
+        root = self._config.library_path if ref.laid_in else self._config.inbox_path
+        return read_settled(root, ref, self.limits().size_max_bytes)
 
     def reject(self, item: ImageRef | DecodedImage, error: ItemError) -> Rejected | Skipped:
         """What becomes of an input that a stage refused."""

@@ -30,7 +30,8 @@ from face_organizer.adapters.noted import libraries_noted
 from face_organizer.adapters.pull import archive_of, pull, zoo
 from face_organizer.adapters.remove import address_meant
 from face_organizer.adapters.remove import remove_pack as remove_files
-from face_organizer.config import STATE_FOLDER, Config, check_libraries, load_libraries
+from face_organizer.config import STATE_FOLDER, Config, check_libraries
+from face_organizer.config_file import load_libraries
 from face_organizer.errors import ConfigError, ModelError, RequestError
 from face_organizer.facts import Finding, Machine
 from face_organizer.health.diagnose import diagnose
@@ -149,7 +150,7 @@ def inbox_of(library: Path) -> str | None:
 def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
     """What is so on this machine, and what the doctor says of it; takes some seconds, changes nothing of a library.
 
-    libraries: see config.load_libraries.
+    libraries: see config_file.load_libraries.
     """
     folders: list[tuple[str, Path]] = []
     for config in libraries.values():

@@ -7,7 +7,6 @@ Imports: adapters, parts, devices, pipeline, names
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ import msgspec
 from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.reading import read_now
 from face_organizer.app.devices import open_devices
-from face_organizer.app.parts import AUTO, models_folder, pack_of, rules_of, when_of, with_pack
+from face_organizer.app.parts import AUTO, limits_of, models_folder, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
 from face_organizer.errors import FaceOrganizerError, StoreError
 from face_organizer.pipeline.pulse import Pulses
@@ -24,6 +23,7 @@ from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
 from face_organizer.pipeline.reembed_switch import switch
 from face_organizer.ports import Log, NeighbourFinder, Store
+from face_organizer.types import Limits
 
 OWN_BOUNDS = ("similarity_join_min", "similarity_link_min", "similarity_member_min")
 
@@ -47,14 +47,13 @@ def make_reembed(
 
     return Reembed(
         store,
-        _fill(config(), store, in_gallery, follow, log, pulses),
+        _fill(config, store, in_gallery, follow, log, pulses),
         find_neighbours,
         in_gallery,
         target_of,
         pack,
         lambda: when_of(config()).margin,
         lambda target: _objections(config(), target),
-        config().recluster.seed,
         log,
     )
 
@@ -70,7 +69,7 @@ def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> boo
         target = _target(config, model.pack, log, threads=0)
         if not target.is_of(model):
             raise FaceOrganizerError(f"the model pack {model.pack} is not the one that was begun with")
-        fill = _fill(config, store, lambda work: work(), lambda image_ids: None, log, pulses)
+        fill = _fill(lambda: config, store, lambda work: work(), lambda image_ids: None, log, pulses)
         if fill.left():
             fill.run(target, target.open_eyes(), anew=False)
         told = switch(store, target.rules.neighbours)
@@ -84,28 +83,23 @@ def switch_if_due(store: Store, config: Config, log: Log, pulses: Pulses) -> boo
 
 
 def _fill(
-    config: Config,
+    config: Callable[[], Config],
     store: Store,
     in_gallery: Callable[..., Any],
     follow: Callable[[Sequence[int]], object],
     log: Log,
     pulses: Pulses,
 ) -> Fill:
-    return Fill(
-        store,
-        in_gallery,
-        partial(_read, config.library_path, config.watch.size_max_bytes),
-        follow,
-        log,
-        pulses,
-        pixels_max=config.watch.pixels_max,
-        side_max_px=config.faces.decode_side_max_px,
-    )
+    def read(path: Path) -> bytes:
+        """A place in the library, or a source: its content is compared with what is known, so it may lie anywhere."""
+        library = config().library_path
+        root, path = (path.parent, path) if path.is_absolute() else (library, library / path)
+        return read_now(root, path, limits().size_max_bytes)
 
+    def limits() -> Limits:
+        return limits_of(config())
 
-def _read(library: Path, size_max_bytes: int, path: Path) -> bytes:
-    """A place in the library, or a source: its content is compared with what is known, so it may lie anywhere."""
-    return read_now(*((path.parent, path) if path.is_absolute() else (library, library / path)), size_max_bytes)
+    return Fill(store, in_gallery, read, follow, limits, log, pulses)
 
 
 def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:

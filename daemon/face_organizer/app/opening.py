@@ -86,7 +86,9 @@ def open_organizer(
 
 
 def open_existing(library: Path, log: Log) -> Organizer:
-    """A library as its last `run` was configured. Raises AlreadyRunningError, StoreError, ConfigError."""
+    """A library as its last `run` was configured; one that cannot be written to, to read only.
+
+    Raises AlreadyRunningError, StoreError, ConfigError."""
     state = library / STATE_FOLDER
     if not _is_library(library):
         known = [f"{name} in {folder}" for name, folder in libraries_served().items()]
@@ -95,11 +97,12 @@ def open_existing(library: Path, log: Log) -> Organizer:
             + (f"; the service has {', '.join(known)}" if known else "")
         )
     refuse_shared(state)
-    lock = LibraryLock(state)
+    lock = LibraryLock(state, reading=True)
     try:
-        store = open_store(state / "truth", "", 0)
+        store = open_store(state / "truth", "", 0, unwritable=lock.unwritable)
         _tell_of_backup(store, log)
-        store = _with_store(store, lambda: _switched(store, _remembered(store, library), log, None))
+        if not store.unwritable:
+            store = _with_store(store, lambda: _switched(store, _remembered(store, library), log, None))
         return _with_store(store, lambda: Organizer(House(_remembered(store, library), log, lock, store)))
     except BaseException:
         lock.release()
@@ -122,9 +125,9 @@ def packs_held(library: Path) -> tuple[str, str]:
     state = library / STATE_FOLDER
     if not _is_library(library):
         return "", ""
-    lock = LibraryLock(state)
+    lock = LibraryLock(state, reading=True)
     try:
-        store = open_store(state / "truth", "", 0)
+        store = open_store(state / "truth", "", 0, unwritable=lock.unwritable)
         try:
             with store.read() as txn:
                 models = [txn.models.get(slot) for slot in (txn.slot, 1 - txn.slot)]

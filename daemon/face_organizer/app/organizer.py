@@ -25,7 +25,8 @@ README = "readme"
 class Organizer:
     """One library, open: the truth, its views and the threads that serve them. One process at a time.
 
-    start(): with an inbox it is the daemon; without, it serves one command. stop() always.
+    start(): with an inbox it is the daemon; without, it serves one command. Where the library can only be read, nothing
+    is done but answering, for nobody else. stop() always.
     """
 
     def __init__(self, house: House) -> None:
@@ -43,6 +44,9 @@ class Organizer:
     def start(self, *, watching: bool = False, once: bool = False) -> None:
         """Start the threads. watching: networks and inbox too. once: nothing runs by itself, no second looks."""
         house = self._house
+        if house.store.unwritable:
+            self._threads.start({})
+            return
         jobs: dict[str, Job] = {
             "place": house.placer.run,
             "recluster": house.recluster.run,
@@ -58,6 +62,7 @@ class Organizer:
             jobs["ingest"] = house.hands.first(house.intake.run) if once else house.intake.run
         self._threads.start(jobs)
         house.placer.wake()
+        assert house.control is not None
         house.control.start(self.pulses.begin("control").beat)
 
     def _explain_folders(self) -> None:
@@ -79,24 +84,28 @@ class Organizer:
         Raises what killed a thread, if anything did.
         """
         self._threads.give_up_within(within_s)
+        house = self._house
         try:
-            self._house.control.stop()
+            if house.control is not None:
+                house.control.stop()
             if self._threads.are_started:
                 self._stop_threads()
-            if self.failure() is None:  # else the next start makes it anew
-                self._house.keeper.save()
+            if not house.store.unwritable and self.failure() is None:  # else the next start makes it anew
+                house.keeper.save()
         finally:
-            if self._house.owns_engine:
-                self._house.engine.stop()
-            self._house.store.close()
-            self._house.lock.release()
+            house.intake.end(as_it_should=self.failure() is None)
+            if house.owns_engine:
+                house.engine.stop()
+            house.store.close()
+            house.lock.release()
 
     def _stop_threads(self) -> None:
         house, threads, drained = self._house, self._threads, False
         try:
             threads.ask_to_stop("recluster")  # nobody is left to ask for a run
             threads.stop("ingest", "hands", "reembed", "catch_up")
-            drained = threads.pipeline.wait_empty(threads.left_s()) and house.placer.wait_done(threads.are_given_up)
+            drained = threads.pipeline.wait_empty(threads.left_s())
+            drained = drained and (bool(house.store.unwritable) or house.placer.wait_done(threads.are_given_up))
         finally:
             house.intake.close()
             house.tree.stop()
@@ -151,8 +160,9 @@ class Organizer:
 
     def take_in_folders(self) -> None:
         """Have what people did in the folders decided before anything else is, for a command that nobody follows them
-        for; what it comes to is told in the log."""
+        for; what it comes to is told in the log. Raises RequestError where the library can only be read."""
         house = self._house
+        house.store.refuse_unwritable()
         house.hands.patience = attentive_of(house.config, once=True, takes_in=False)
         if not house.hands.patience.is_on:
             return
@@ -164,10 +174,16 @@ class Organizer:
             house.log.warning("folders_left", new_photos=left, remedy="`face-organizer run` takes them in")
 
     def tell_of_folders(self) -> None:
-        """Tell in the log where files were moved by hand, and nobody has made anything of it yet."""
+        """Tell in the log where files were moved by hand, and nobody has made anything of it yet; and of a library that
+        can only be read, what was begun in it and is not done."""
         house = self._house
+        if house.store.unwritable and (undone := house.undone()):
+            house.log.warning("left_undone", **undone, reason=house.store.unwritable)
         if house.config.folders.watch and (moved := house.hands.count_moved()):
-            remedy = "a daemon, `face-organizer run --once`, `recluster` and every decision take that in first"
+            remedy = house.store.unwritable and "nobody can take that in here"
+            remedy = (
+                remedy or "a daemon, `face-organizer run --once`, `recluster` and every decision take that in first"
+            )
             house.log.warning("folders_not_taken_in", moved_by_hand=moved, remedy=remedy)
 
     def figures(self) -> dict[str, Any]:

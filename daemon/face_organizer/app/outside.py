@@ -29,6 +29,7 @@ from face_organizer.adapters.sidecars import (
 )
 from face_organizer.adapters.tables import Format as Format
 from face_organizer.adapters.tables import Kind, open_table
+from face_organizer.adapters.writable import why_unwritable
 from face_organizer.adapters.xmp import Region, packet
 from face_organizer.app.commands import answers_of
 from face_organizer.errors import RequestError
@@ -101,7 +102,8 @@ def export_persons(library: Path, out: Path | None, kind: Format) -> int:
 
 def export_sidecars(library: Path) -> Counts:
     """NAME.jpg.xmp beside every image that shows a person with a name; others of ours are removed: of images that
-    moved, of persons who have no name any more."""
+    moved, of persons who have no name any more. Raises RequestError."""
+    _refuse_unwritable(library)
     counts = dict.fromkeys(("written", "left_alone", "removed", "gone"), 0)
     kept: set[Path] = set()
     for image, text in _packets(library, library):
@@ -136,6 +138,7 @@ def export_into_images(library: Path) -> Counts:
     """The regions into the library's own images that show a person with a name, file by file; whoever owns the library
     follows. What other programs named elsewhere in an image stays. Links are left alone: what they lead to is not the
     library's. Doing it twice changes nothing. Raises RequestError, in the end for images that could not be written."""
+    _refuse_unwritable(library)
     exiftool()
     clear_staged(library)
     counts = dict.fromkeys(("written", "as_they_are", "left_alone", "gone"), 0)
@@ -151,6 +154,13 @@ def export_into_images(library: Path) -> Counts:
     if refused:
         raise RequestError(f"{counts['written']} images were written, {len(refused)} could not be: {refused[0]}")
     return counts
+
+
+def _refuse_unwritable(library: Path) -> None:
+    if problem := why_unwritable(library):
+        raise RequestError(
+            f"{problem}: `export --write-metadata FOLDER` makes copies elsewhere that have the names in them"
+        )
 
 
 def count_images(library: Path) -> int:

@@ -28,7 +28,7 @@ from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
 from face_organizer.ports import Session, Store
 from face_organizer.traits import Traits
-from face_organizer.types import DecodedImage, ImageRef, Signature
+from face_organizer.types import DecodedImage, ImageRef, Limits, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
@@ -109,6 +109,10 @@ def make_folder(path: Path, what: str) -> bool:
     return not there
 
 
+def limits_of(config: Config) -> Limits:
+    return Limits(config.watch.size_max_bytes, config.watch.pixels_max, config.faces.decode_side_max_px)
+
+
 def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
     """A reference photo as an image that came from nowhere. Raises DecodeError naming it."""
     try:
@@ -177,6 +181,7 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         learn_member_min=persons.similarity_member_min is None,
         elbow_min=persons.elbow_min,
         elbow_max=persons.elbow_max,
+        seed=config.recluster.seed,
     )
 
 

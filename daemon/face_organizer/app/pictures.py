@@ -12,7 +12,7 @@ from face_organizer.adapters.originals import Original, Originals
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.errors import ItemError, RequestError
 from face_organizer.ports import Store, Transaction
-from face_organizer.types import FileRecord, ImageRecord
+from face_organizer.types import FileRecord, ImageRecord, Limits
 from face_organizer.vision.thumbnail import face_thumbnail, image_thumbnail
 
 SIDES_PX = (96, 160, 320, 640, 1024, 2048)
@@ -20,13 +20,12 @@ SIDES_PX = (96, 160, 320, 640, 1024, 2048)
 
 
 class Pictures:
-    """Any thread. size_max_bytes, pixels_max: larger ones are not decoded."""
+    """Any thread. limits(): those of now."""
 
     def __init__(
-        self, store: Store, originals: Originals, cache: ThumbnailFolder, *, size_max_bytes: int, pixels_max: int
+        self, store: Store, originals: Originals, cache: ThumbnailFolder, limits: Callable[[], Limits]
     ) -> None:
-        self._store, self._originals, self._cache = store, originals, cache
-        self._size_max_bytes, self._pixels_max = size_max_bytes, pixels_max
+        self._store, self._originals, self._cache, self._limits = store, originals, cache, limits
 
     def face(self, face_id: int, side_px: int) -> bytes:
         """A face with a margin, square, upright, as JPEG. Raises RequestError."""
@@ -39,7 +38,7 @@ class Pictures:
         side_px, size_px = _side(side_px), (image.width_px, image.height_px)
 
         def make() -> bytes:
-            return face_thumbnail(self._content(files), face.box, size_px, side_px, self._pixels_max)
+            return face_thumbnail(self._content(files), face.box, size_px, side_px, self._limits().pixels_max)
 
         return self._made(f"f{face_id}-{side_px}", make)
 
@@ -48,7 +47,7 @@ class Pictures:
         files = self._files_of(image_id)
         side_px = _side(side_px)
         return self._made(
-            f"i{image_id}-{side_px}", lambda: image_thumbnail(self._content(files), side_px, self._pixels_max)
+            f"i{image_id}-{side_px}", lambda: image_thumbnail(self._content(files), side_px, self._limits().pixels_max)
         )
 
     def original(self, image_id: int) -> Original:
@@ -81,7 +80,7 @@ class Pictures:
     def _content(self, files: list[FileRecord]) -> bytes:
         original = self._opened(files)
         with original.file:
-            if original.size_bytes > self._size_max_bytes:
+            if original.size_bytes > self._limits().size_max_bytes:
                 raise RequestError(f"the file has {original.size_bytes / 1e6:,.1f} MB by now, more than is decoded")
             return original.file.read(original.size_bytes)
 

@@ -69,6 +69,7 @@ class Status:
             "inbox": answers.printable(str(self.config.inbox_path)),
             "inbox_state": _state_told(self.intake.state),
             "library": answers.printable(str(self.config.library_path)),
+            "read_only": answers.printable(self.store.unwritable) or None,
             "people": self.config.people,
             **self.in_gallery(self._truth),
             "trash": self.trash(),

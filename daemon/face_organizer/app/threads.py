@@ -27,6 +27,7 @@ class Threads:
     def __init__(self, pulses: Pulses) -> None:
         self.pulses = pulses
         self._services: dict[str, Service] = {}
+        self.are_started = False
         self._give_up_at = inf
 
     def start(self, jobs: Mapping[str, Job]) -> None:
@@ -35,13 +36,10 @@ class Threads:
             name: Service(name, job, self.pulses, AT_LENGTH if name in AT_THEIR_EASE else 1.0)
             for name, job in jobs.items()
         }
+        self.are_started = True
         self.pipeline.start()
         for service in self._services.values():
             service.start()
-
-    @property
-    def are_started(self) -> bool:
-        return bool(self._services)
 
     def ask_to_stop(self, *names: str) -> None:
         """These services end when they next look; those that were not started are passed over."""

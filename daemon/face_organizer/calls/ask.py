@@ -97,7 +97,7 @@ class Ask:
 
     def _remake_views(self) -> None:
         """In the gallery's thread: the index anew, and every file looked at again."""
-        self._desk.keeper.rebuild("asked for")
+        self._desk.keeper.rebuild("asked for", is_meant=True)
         with self._desk.store.write() as txn:
             look_again(txn, self._desk.is_undecided)
 

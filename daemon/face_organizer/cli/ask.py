@@ -152,7 +152,7 @@ def history(library: Path, as_json: bool) -> None:
     """Every decision, the oldest first."""
     with exits():
         found = answer(library, "history")
-        print_answer(found, rows_in_words(found, ["decision_id", "kind", "says", "undone_by"]), as_json)
+        print_answer(found, rows_in_words(found, ["decision_id", "at_s", "kind", "says", "undone_by"]), as_json)
 
 
 @main.command()
@@ -167,7 +167,7 @@ def runs(run: int | None, library: Path, as_json: bool) -> None:
             print_answer(one, run_in_words(one), as_json)
             return
         found = answer(library, "runs")
-        columns = ["run_id", "state", "reason", "faces", "persons", "born", "merged", "split", "moved"]
+        columns = ["run_id", "at_s", "state", "reason", "faces", "persons", "born", "merged", "split", "moved"]
         print_answer(found, rows_in_words(found, columns), as_json)
 
 

@@ -1,7 +1,7 @@
 """What ails this machine, and what helps: doctor.
 
 Room:    cli (talks)
-Imports: app, config, facts, shared
+Imports: app, config_file, facts, shared
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from face_organizer.cli.shared import EXIT_FAILURE, FOLDER, exits, json_option, main, print_answer
-from face_organizer.config import load_libraries
+from face_organizer.config_file import load_libraries
 from face_organizer.facts import Finding, Library, Machine, Trial
 
 

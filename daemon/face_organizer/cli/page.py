@@ -1,16 +1,17 @@
 """The trust report as one HTML page: nothing is loaded from anywhere, pictures are inside.
 
 Room:    cli (talks)
-Imports: stdlib
+Imports: words, stdlib
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from html import escape
 from typing import Any
+
+from face_organizer.cli.words import date_in_words
 
 Answer = dict[str, Any]
 Pictures = Mapping[int, bytes]
@@ -46,12 +47,11 @@ table { border-collapse: collapse; width: 100%; } td { padding: 4px 12px 4px 0; 
 """
 
 
-def page(report: Answer, pictures: Pictures, made: datetime) -> str:
-    """The report as HTML. pictures: of the faces in it, as far as there are any."""
+def page(report: Answer, pictures: Pictures, made: str) -> str:
+    """The report as HTML. pictures: of the faces in it, as far as there are any. made: the date, in words."""
     draw = _Drawing(pictures)
     body = [
-        f"<h1>How far to trust this library</h1><p class=faint>{escape(report['library'])} &middot; "
-        f"{made:%d %B %Y, %H:%M}</p>",
+        f"<h1>How far to trust this library</h1><p class=faint>{escape(report['library'])} &middot; {made}</p>",
         _figures(report),
         _coverage(report),
         _section("Surely wrong", _provable(report["provable_errors"], draw), report["provable_errors"], _PROVABLE),
@@ -213,7 +213,7 @@ def _changes(told: Answer) -> str:
     if run:
         keys = ("born", "merged", "split", "vanished", "moved", "joined")
         figures = ", ".join(f"{run[key]:,} {key}" for key in keys if run[key]) or "nothing"
-        when = f"{datetime.fromtimestamp(run['at_s']):%d %B %Y, %H:%M}" if run["at_s"] else "at an unknown time"
+        when = date_in_words(run["at_s"]) or "at an unknown time"
         rows.append(f"<p>Run {run['run_id']} ({escape(run['reason'])}, {when}) changed: {figures}.</p>")
     else:
         rows.append("<p>There was no re-clustering yet.</p>")

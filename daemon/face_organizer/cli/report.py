@@ -1,13 +1,13 @@
 """How far a library is to be trusted, for people as a page with pictures, for programs as JSON.
 
 Room:    cli (talks)
-Imports: app, shared, page
+Imports: app, shared, page, words
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
+from time import time
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ import click
 from face_organizer.app.commands import answer, pictures_of, write_result
 from face_organizer.cli.page import faces_in, page
 from face_organizer.cli.shared import NEW_FILE, exits, json_option, library_option, main, print_answer
+from face_organizer.cli.words import date_in_words
 
 
 @main.command()
@@ -29,7 +30,7 @@ def report(library: Path, html: Path | None, top: int, as_json: bool) -> None:
     with exits():
         found = answer(library, "report", shown=top)
         if html is not None:
-            write_result(html, page(found, pictures_of(faces_in(found)), datetime.now()).encode())
+            write_result(html, page(found, pictures_of(faces_in(found)), date_in_words(time())).encode())
         print_answer(found, _in_words(found, html), as_json)
 
 

@@ -1,7 +1,7 @@
 """What begins: run, demo, models.
 
 Room:    cli (talks)
-Imports: app, demo, config, shared, words
+Imports: app, demo, config, config_file, shared, words
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from face_organizer.cli.shared import (
     printable,
 )
 from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
-from face_organizer.config import WEB_ADDRESS, Config, load, load_libraries
+from face_organizer.config import WEB_ADDRESS, Config
+from face_organizer.config_file import load, load_libraries
 
 
 class PeopleType(click.ParamType[int | str]):

@@ -1,7 +1,7 @@
 """How the daemon stands, in the terminal, all the time: rates, queues, persons, events, problems.
 
 Room:    cli (talks)
-Imports: errors, shared
+Imports: errors, shared, words
 
 Rates are of images and faces between two looks. Looking costs the daemon some milliseconds each time.
 """
@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from face_organizer.cli.shared import printable
+from face_organizer.cli.words import time_in_words
 from face_organizer.errors import FaceOrganizerError, RequestError
 
 Ask = Callable[..., Any]
@@ -118,7 +119,7 @@ def _head(status: dict[str, Any]) -> RenderableType:
     head = Table.grid(expand=True, padding=(0, 2))
     for justify in ("left", "center", "right"):
         head.add_column(justify=justify, ratio=1, no_wrap=True, overflow="ellipsis")
-    up = f"pid {status['pid']}, up {_for_long(status['up_s'])}, {status['device']}"
+    up = f"pid {status['pid']}, up {time_in_words(status['up_s'])}, {status['device']}"
     head.add_row(Text(printable(status["library"]), style="bold"), doing, up)
     return head
 
@@ -174,11 +175,6 @@ def _event(event: dict[str, Any]) -> RenderableType:
     line.append(f"{event['event']:<22}", style="red" if any(word in event["event"] for word in BAD) else "bold")
     line.append(" " + printable(told).replace("\n", " "))
     return line
-
-
-def _for_long(seconds: float) -> str:
-    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
-    return f"{days} d {hours % 24} h" if days else f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
 
 
 @contextlib.contextmanager

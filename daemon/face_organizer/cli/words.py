@@ -6,15 +6,51 @@ Imports: stdlib
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 MOVES_SHOWN = 20
+SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def counted(number: int, one: str) -> str:
     """A number of things: 1 face, 2 faces."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def date_in_words(at_s: float) -> str:
+    """Seconds since 1970 as people write them, where they are; "" where nobody knows."""
+    return f"{datetime.fromtimestamp(at_s):%d %B %Y, %H:%M}" if at_s else ""
+
+
+def size_in_words(size_bytes: float) -> str:
+    return next(
+        (f"{size_bytes / unit:,.1f} {name}" for unit, name in SIZES if size_bytes >= unit), f"{size_bytes} bytes"
+    )
+
+
+def time_in_words(seconds: float) -> str:
+    """How long something lasts, or has lasted."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min" if minutes else f"{seconds:.3g} s"
+
+
+def _said(key: str, value: Any) -> tuple[str, Any]:
+    """What an answer calls a value, and the value, for people: its unit ends the name, and goes to the value."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return key, value
+    if key == "at_s":
+        return "at", date_in_words(value)
+    if key.endswith("_bytes"):
+        return key.removesuffix("_bytes"), size_in_words(value)
+    if key == "seconds":
+        return "took", time_in_words(value)
+    if key.endswith("_s") and not key.endswith("_per_s"):
+        return key.removesuffix("_s"), time_in_words(value)
+    return key, value
 
 
 def run_in_words(run: dict[str, Any]) -> str:
@@ -24,6 +60,8 @@ def run_in_words(run: dict[str, Any]) -> str:
         f"{run['merged']} merged, {run['split']} split, {run['vanished']} vanished, {run['moved']} faces moved, "
         f"{run['joined']} of nobody found somebody"
     ]
+    if when := date_in_words(run["at_s"]):
+        lines.append(f"  {when}, {run['reason']}; it took {time_in_words(run['seconds'])}")
     if run["waits"]:
         lines.append(f"it waits: {run['waits']}")
     lines += [
@@ -147,9 +185,10 @@ def tree_in_words(library: Path) -> str:
 
 def pairs_in_words(answer: dict[str, Any]) -> str:
     """A line for each key, and for each member of a list; nothing for what there is nothing of."""
-    width = max(map(len, answer))
+    pairs = [_said(key, value) for key, value in answer.items()]
+    width = max(len(key) for key, _ in pairs)
     lines = []
-    for key, value in answer.items():
+    for key, value in pairs:
         told = [_pair(each) for each in (value if isinstance(value, list | tuple) else [value])]
         for number, line in enumerate(filter(None, told)):
             lines.append(f"{'' if number else key:<{width}}  {line}")
@@ -160,7 +199,11 @@ def _pair(value: Any) -> str:
     """One value in a line; "" for what there is nothing of."""
     if not isinstance(value, dict):
         return "" if value is None else str(value)
-    told = {key: each for key, each in value.items() if each not in (None, "") and not isinstance(each, dict)}
+    told = {
+        key: each
+        for key, each in (_said(*pair) for pair in value.items())
+        if each not in (None, "") and not isinstance(each, dict)
+    }
     return ", ".join(
         f"{key} {', '.join(map(str, each))}" if isinstance(each, list | tuple) else f"{key} {each}"
         for key, each in told.items()
@@ -176,8 +219,11 @@ def _in_one_line(value: Any) -> str:
 def rows_in_words(rows: list[dict[str, Any]], columns: list[str]) -> str:
     """Aligned columns, never cut: paths are there to be copied."""
     cells = [
-        columns,
-        *(["" if row[column] is None else _in_one_line(row[column]) for column in columns] for row in rows),
+        [_said(column, 0)[0] for column in columns],
+        *(
+            ["" if row[column] is None else _in_one_line(_said(column, row[column])[1]) for column in columns]
+            for row in rows
+        ),
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(

@@ -1,7 +1,7 @@
 """Why a GPU is not used, or not as it could be, and what to do about it.
 
 Room:    health (thinks)
-Imports: facts, health.driver, health.versions
+Imports: facts, health
 
 Each rule knows one fault. The classic ones say nothing by themselves: ONNX Runtime falls back to the CPU in silence.
 """
@@ -11,8 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from face_organizer.facts import Capability, Finding, Gpu, Library, Machine, Trial
+from face_organizer.facts import Finding, Gpu, Machine, Trial
 from face_organizer.health.driver import may_use_gpu, no_driver, no_such_gpu, wants_cuda
+from face_organizer.health.stack import (
+    cuda_build,
+    cuda_majors,
+    cudnn,
+    cudnn_version,
+    installed,
+    lacked_library,
+    major_of,
+    says,
+    seen_code,
+    serves,
+    weakest,
+)
 from face_organizer.health.versions import (
     CUDNN_CAPABILITY_MIN,
     CUDNN_PASCAL_LAST,
@@ -22,15 +35,12 @@ from face_organizer.health.versions import (
     PASCAL,
     PASCAL_LAST,
     TENSORRT_CAPABILITY_MIN,
-    Build,
-    build_of,
     parsed,
     runs_on,
     written,
 )
 
 FAISSES = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cuvs", "faiss-cpu")
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-training")
 PROFILE_PASCAL = "pip install 'face-organizer[cuda-pascal]'"
 PROFILES = {11: PROFILE_PASCAL, 12: "pip install 'face-organizer[cuda12]'", 13: "pip install 'face-organizer[cuda]'"}
 TENSORRT = ("libnvinfer", "libnvonnxparser")
@@ -38,9 +48,6 @@ OTHERS = (*TENSORRT, "libcuda.so")
 """Libraries that are no part of CUDA's own: the last is the driver's."""
 NO_KERNEL = ("no kernel image", "cudaerrornokernelimagefordevice")
 DRIVER_OLD = ("driver version is insufficient", "cuda_error_insufficient_driver", "forward compatibility")
-CUDNN_ABSENT = ("cudnn is not available", "cudnn is unavailable", "cudnn library was not found")
-"""Since 1.28 cuDNN is looked for when it is needed, and not by the loader."""
-
 CUDNN_FAILED = ("cudnn_status_execution_failed", "cudnn_status_arch_mismatch", "cudnn_status_not_supported")
 
 
@@ -50,46 +57,6 @@ def gpu_findings(machine: Machine) -> Iterator[Finding]:
     for rule in RULES:
         for finding in rule(machine):
             yield finding if may_use_gpu(machine) or rule in ANYWHERE else replace(finding, problem=False)
-
-
-def weakest(machine: Machine) -> Gpu | None:
-    """The card that is hardest to please, of those that any build serves."""
-    served = [gpu for gpu in machine.gpus if gpu.capability >= MAXWELL]
-    return min(served or machine.gpus, key=lambda gpu: gpu.capability, default=None)
-
-
-def installed(machine: Machine) -> list[str]:
-    """The packages that each bring an onnxruntime folder."""
-    return [name for name in RUNTIMES if name in machine.packages]
-
-
-def cuda_build(machine: Machine) -> Build | None:
-    return build_of(parsed(machine.packages.get("onnxruntime-gpu", "")))
-
-
-def cudnn(machine: Machine) -> Library | None:
-    """The cuDNN that a trial on a GPU loaded."""
-    return next((each for each in _loaded(machine) if each.name.startswith("libcudnn.so")), None)
-
-
-def seen_code(machine: Machine, name: str) -> tuple[Capability, ...]:
-    """What is seen in all libraries whose names begin so. cuDNN's own hands on to its parts, which hold the code."""
-    parts = [each.capabilities or () for each in _loaded(machine) if each.name.startswith(name)]
-    return tuple(capability for part in parts for capability in part)
-
-
-def _loaded(machine: Machine) -> list[Library]:
-    return [each for trial in machine.gpu_trials for each in trial.libraries]
-
-
-def cudnn_version(machine: Machine) -> str:
-    """Of the library that was loaded, else of the package that would bring it."""
-    loaded = cudnn(machine)
-    if loaded is not None and loaded.version.count(".") > 0:
-        return loaded.version
-    return next(
-        (version for name, version in sorted(machine.packages.items()) if name.startswith("nvidia-cudnn-cu")), ""
-    )
 
 
 def _two_runtimes(machine: Machine) -> Iterator[Finding]:
@@ -150,7 +117,7 @@ def _gpu_package_alone(machine: Machine) -> Iterator[Finding]:
 
 def _no_code_for_card(machine: Machine) -> Iterator[Finding]:
     build, card = cuda_build(machine), weakest(machine)
-    if build is None or card is None or _serves(machine, build, card):
+    if build is None or card is None or serves(machine, build, card):
         return
     version = machine.packages["onnxruntime-gpu"]
     yield Finding(
@@ -161,12 +128,6 @@ def _no_code_for_card(machine: Machine) -> Iterator[Finding]:
         "setting can bring missing kernels back",
         ("pip uninstall -y onnxruntime-gpu\n" if card.capability >= MAXWELL else "") + _profile_for(machine, card),
     )
-
-
-def _serves(machine: Machine, build: Build, card: Gpu) -> bool:
-    """By the code that was seen in it, else by what is known of its version."""
-    seen = seen_code(machine, "libonnxruntime_providers_cuda")
-    return replace(build, native=seen).runs_on(card.capability) if seen else build.runs_on(card.capability)
 
 
 def _driver_too_old(machine: Machine) -> Iterator[Finding]:
@@ -189,13 +150,13 @@ def _driver_too_old(machine: Machine) -> Iterator[Finding]:
 def _wrong_cuda_libraries(machine: Machine) -> Iterator[Finding]:
     """The loader names the library that it lacks, with the major version that it should have."""
     build = cuda_build(machine)
-    lacking = next((name for trial in machine.gpu_trials if (name := _lacking(trial.error))), "")
+    lacking = next((name for trial in machine.gpu_trials if (name := lacked_library(trial.error))), "")
     if build is None or not lacking or lacking.startswith(OTHERS) or not wants_cuda(machine):
         return
     is_cudnn = lacking.startswith("libcudnn")
     package = f"nvidia-cudnn-cu{build.cuda}" if is_cudnn else f"the CUDA {build.cuda} libraries"
     version = machine.packages["onnxruntime-gpu"]
-    others = sorted({each for each in _cuda_majors(machine) if each != build.cuda})
+    others = sorted({each for each in cuda_majors(machine) if each != build.cuda})
     told = f"; what is here is CUDA {' and '.join(map(str, others))}" if others and not is_cudnn else ""
     card = weakest(machine)
     yield Finding(
@@ -215,7 +176,7 @@ def _linked_libraries(machine: Machine) -> Iterator[Finding]:
             f"{name} is a link to {target}",
             "another major version under the name that is asked for has other functions: it fails later, with "
             "undefined symbols, or computes nonsense",
-            f"rm {name}\nldconfig\n{PROFILES.get(_major(name), PROFILES[12])}",
+            f"rm {name}\nldconfig\n{PROFILES.get(major_of(name), PROFILES[12])}",
         )
 
 
@@ -224,14 +185,14 @@ def _cudnn_without_code(machine: Machine) -> Iterator[Finding]:
     card, build = weakest(machine), cuda_build(machine)
     if card is None or build is None or card.capability >= CUDNN_CAPABILITY_MIN or build.cudnn < 9:
         return
-    if not _serves(machine, build, card):
+    if not serves(machine, build, card):
         return  # another build is needed first, and brings its own
     version, loaded, code = cudnn_version(machine), cudnn(machine), seen_code(machine, "libcudnn")
     without_code = bool(code) and not runs_on(code, card.capability)
     if not without_code and not (version and parsed(version)[:3] > CUDNN_PASCAL_LAST[:3]):
         return
     where = f" ({loaded.path})" if loaded else ""
-    failed = any(_says(trial.error, CUDNN_FAILED) for trial in machine.gpu_trials)
+    failed = any(says(trial.error, CUDNN_FAILED) for trial in machine.gpu_trials)
     said = " That is what it said here." if failed else ""
     yield Finding(
         "cudnn_without_code",
@@ -256,7 +217,7 @@ def _tensorrt(machine: Machine) -> Iterator[Finding]:
         )
         return
     trial = machine.trial("tensorrt")
-    lacking = _lacking(trial.error) if trial else ""
+    lacking = lacked_library(trial.error) if trial else ""
     if lacking.startswith(TENSORRT) or (
         not trial and not any(name.startswith("tensorrt") for name in machine.packages)
     ):
@@ -296,9 +257,9 @@ def _unexplained_trial(trial: Trial) -> Iterator[Finding]:
     if trial.error:
         known = (
             "the build has no code for this card"
-            if _says(trial.error, NO_KERNEL)
+            if says(trial.error, NO_KERNEL)
             else "the driver is too old for the CUDA that was loaded"
-            if _says(trial.error, DRIVER_OLD)
+            if says(trial.error, DRIVER_OLD)
             else "no rule here knows this error"
         )
         yield Finding(
@@ -348,28 +309,3 @@ def _profile_for(machine: Machine, card: Gpu) -> str:
         return PROFILE_PASCAL
     newest = machine.driver.cuda[0] if machine.driver and machine.driver.cuda else 13
     return PROFILES[min(13, max(12, newest))]
-
-
-def _lacking(error: str) -> str:
-    """The library in "libcublasLt.so.11: cannot open shared object file"; "" if that is not what an error says."""
-    if _says(error, CUDNN_ABSENT):
-        return "libcudnn.so.9"
-    before, found, _ = error.partition(": cannot open shared object file")
-    return before.split()[-1].rpartition("/")[2] if found and before.split() else ""
-
-
-def _cuda_majors(machine: Machine) -> set[int]:
-    """Of the CUDA runtimes that are installed as packages, or were loaded."""
-    suffixes = [name.rpartition("-cu")[2] for name in machine.packages if name.startswith("nvidia-c")]
-    loaded = [each.name for trial in machine.trials for each in trial.libraries if each.name.startswith("libcudart")]
-    return {int(each) for each in suffixes if each.isdecimal()} | {_major(name) for name in loaded}
-
-
-def _major(library: str) -> int:
-    """11 for "libcublas.so.11" or "/usr/lib/libcublas.so.11.5"; 0 where there is none."""
-    number = library.rpartition(".so.")[2].partition(".")[0]
-    return int(number) if number.isdecimal() else 0
-
-
-def _says(error: str, words: tuple[str, ...]) -> bool:
-    return any(each in error.lower() for each in words)

@@ -173,9 +173,12 @@ def _folders(machine: Machine) -> Iterator[Finding]:
         if not folder.writable:
             yield Finding(
                 "folder_not_writable",
-                f"the {folder.role} folder {folder.path} cannot be written",
+                f"the {folder.role} folder {folder.path} cannot be written"
+                + (": its file system is read-only" if folder.read_only else ""),
                 "images cannot be moved, or nothing can be remembered",
-                f"sudo chown -R \"$(id -un)\" '{folder.path}'",
+                f"sudo mount -o remount,rw \"$(findmnt -no TARGET -T '{folder.path}')\""
+                if folder.read_only
+                else f"sudo chown -R \"$(id -un)\" '{folder.path}'",
             )
         if folder.role == "state" and folder.shared:
             yield Finding(

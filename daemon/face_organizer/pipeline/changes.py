@@ -92,6 +92,10 @@ class Changes:
         if not _is_run(change):
             self.book.learn(txn)
 
+    def under_way(self, txn: Transaction) -> int:
+        """The change that was begun and is not done; 0 if there is none."""
+        return _unpacked(txn.note(APPLYING))[0]
+
     def step(self) -> bool:
         """Do one chunk of the change under way. False when there is nothing to do."""
         with self.book.write() as txn:

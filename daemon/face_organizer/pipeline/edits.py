@@ -22,7 +22,7 @@ from face_organizer.pipeline.book import content_of
 from face_organizer.pipeline.brought import is_brought
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log, Store, Transaction, Tree
-from face_organizer.types import FaceRecord, ImageRecord, ImageRef, Lying, Signature
+from face_organizer.types import FaceRecord, ImageRecord, ImageRef, Limits, Lying, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.look import look
 
@@ -53,7 +53,7 @@ class Followed:
 
 class Edits:
     """Any thread but the gallery's. read(ref): the bytes of what lies in the library; raises ItemError.
-    drop_pictures(image_id, face_ids): of what it was."""
+    drop_pictures(image_id, face_ids): of what it was. limits(): those of now."""
 
     def __init__(
         self,
@@ -63,14 +63,11 @@ class Edits:
         library: Path,
         in_gallery: Callable[[Callable[[], Any]], Any],
         drop_pictures: Callable[[int, Iterable[int]], None],
+        limits: Callable[[], Limits],
         log: Log,
-        *,
-        pixels_max: int,
-        side_max_px: int,
     ) -> None:
         self._store, self._tree, self._read, self._library = store, tree, read, library
-        self._in_gallery, self._drop_pictures, self._log = in_gallery, drop_pictures, log
-        self._pixels_max, self._side_max_px = pixels_max, side_max_px
+        self._in_gallery, self._drop_pictures, self._limits, self._log = in_gallery, drop_pictures, limits, log
         self._unclear: dict[tuple[str, Signature], str] = {}
 
     def follow(self, rewritten: Sequence[tuple[int, Lying]]) -> Followed:
@@ -115,8 +112,9 @@ class Edits:
             answer.unclear.append(why)
             return None
         try:
+            limits = self._limits()
             data = self._read(ImageRef(self._library / lying.place, lying.signature, lying.place))
-            image = decode(data, pixels_max=self._pixels_max, side_max_px=self._side_max_px)
+            image = decode(data, pixels_max=limits.pixels_max, side_max_px=limits.side_max_px)
         except ItemError as error:
             if isinstance(error, GoneError) or self._tree.look(lying.place) != lying:
                 answer.spoiled = True

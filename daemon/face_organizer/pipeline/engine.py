@@ -8,7 +8,8 @@ with few images never waits for all of one with many. Results go back by a call,
 its own through in theirs (flow.Turnstile), so that it makes no difference how many devices there are.
 
 A device whose network fails is retired and hands its batch back. Each image of it is then tried alone, so that one that
-brings down a second device is known by name, and stops the process before it takes the others.
+brings down a second device is known by name, and stops the process before it takes the others. The next start tries it
+alone (adapters/at_work.py).
 """
 
 from __future__ import annotations
@@ -344,7 +345,8 @@ class Engine:
             self._end(_chained(sentence, error))
         elif poison:
             sentence = (
-                f"{_named(poison)} brought down {DEATHS_MAX} devices, {device.name} the last: take it out of the inbox"
+                f"{_named(poison)} brought down {DEATHS_MAX} devices, {device.name} the last: take it out of the inbox,"
+                " or start again, which tries it alone"
             )
             self._end(_chained(f"{sentence} ({error})", error))
         else:

@@ -136,6 +136,7 @@ class Pipeline:
         self._outlet: Channel[Any] = Channel(max(sink_batch, 1) * 4)
         self._in_order = Turnstile(lambda item: self._outlet.push((item, True)))
         self._in_flight, self._in_flight_max = 0, in_flight_max
+        self._is_one_alone = False
         self._submitted = 0
         self._cancelled = False
         self._changed = Condition()
@@ -154,15 +155,23 @@ class Pipeline:
         for thread in (*self._workers, self._sink_thread):
             thread.start()
 
-    def submit(self, item: Any) -> None:
-        """Waits while in_flight_max items are under way: that is the back-pressure. Raises Cancelled."""
+    def submit(self, item: Any, *, alone: bool = False) -> None:
+        """Waits while in_flight_max items are under way: that is the back-pressure. alone: waits until none is, and
+        until this one has left the sink; nothing else is let in meanwhile. Raises Cancelled."""
+        most = 1 if alone else self._in_flight_max
         with waiting(), self._changed:
-            self._changed.wait_for(lambda: self._cancelled or self._in_flight < self._in_flight_max)
+            self._changed.wait_for(lambda: self._cancelled or (self._in_flight < most and not self._is_one_alone))
             if self._cancelled:
                 raise Cancelled
+            self._is_one_alone = alone
             self._in_flight += 1
             number, self._submitted = self._submitted, self._submitted + 1
         self._channels[0].put(Ticket(number, item))
+        if alone:
+            self.wait_empty()
+            with self._changed:
+                self._is_one_alone = False
+                self._changed.notify_all()
 
     def post(self, message: Any) -> None:
         """Hand a message to the sink. Never from the sink's own thread. Raises Cancelled."""

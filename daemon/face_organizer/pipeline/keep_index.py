@@ -50,20 +50,25 @@ class IndexKeeper:
         loaded = self._index.count
         self._fill(self._index.last_face_id + 1)
         with self._store.read() as txn:
-            faces = txn.faces.count()
+            faces, beside = txn.faces.count(), txn.models.get(1 - txn.slot)
         if self._index.count != faces:
             self.rebuild(f"it holds {self._index.count} faces, the truth {faces}")
         elif problem and faces:
-            self._log.warning("index_rebuilt", reason=problem, faces=faces)
+            moved = beside is not None and self._index.saved_for(self._path) == beside.fingerprint
+            self._tell("the library goes by another model now" if moved else problem, is_meant=moved)
         else:
             self._saved_count = loaded
 
-    def rebuild(self, reason: str) -> None:
-        """Remake it from the store. In the adding thread."""
+    def rebuild(self, reason: str, *, is_meant: bool = False) -> None:
+        """Remake it from the store. is_meant: nothing is wrong with it, somebody wants it so. In the adding thread."""
         self._index.clear()
         self._saved_count = -1
         self._fill(0)
-        self._log.warning("index_rebuilt", reason=reason, faces=self._index.count)
+        self._tell(reason, is_meant=is_meant)
+
+    def _tell(self, reason: str, *, is_meant: bool) -> None:
+        """That it was remade: a warning where nobody wanted that."""
+        (self._log.info if is_meant else self._log.warning)("index_rebuilt", reason=reason, faces=self._index.count)
 
     def outdate(self, txn: Transaction) -> None:
         """Faces are taken out of the store with this transaction: no index from before it may be used after it."""
@@ -73,7 +78,7 @@ class IndexKeeper:
         """Faces were taken out of the store: no file may hold them any longer. In the adding thread."""
         with self._saving:
             self._index.discard(self._path)
-            self.rebuild("faces were forgotten")
+            self.rebuild("faces were forgotten", is_meant=True)
         self.save()
 
     def _generation(self) -> int:

@@ -21,7 +21,8 @@ class Rules:
     centroid when the number of people is fixed. one_face_per_image: two faces of one image are two people. impostors:
     how alike two people look to the model pack; None: the bounds are the user's own, and the library does not move
     them. false_merge_max: the share of persons that may hold another's faces. learn_member_min: similarity_member_min
-    is only where a re-clustering begins to learn it. elbow_min, elbow_max: between them people = "elbow" chooses."""
+    is only where a re-clustering begins to learn it. elbow_min, elbow_max: between them people = "elbow" chooses. seed:
+    of what a re-clustering draws by lot."""
 
     people: People
     placement: PlacementMode
@@ -36,6 +37,7 @@ class Rules:
     learn_member_min: bool = True
     elbow_min: int = 1
     elbow_max: int = 20
+    seed: int = 0
 
     @property
     def similarity_min(self) -> float:

@@ -55,7 +55,15 @@ PUT_OFF_S = 60.0
 LITTLE_GROWTH = 1.1
 """A timed run looks only at what is new while the library has grown by less than this since a run over everything."""
 
-KEYS = ("similarity_join_min", "similarity_link_min", "similarity_member_min", "faces_min", "one_face_per_image")
+KEYS = (
+    "similarity_join_min",
+    "similarity_link_min",
+    "similarity_member_min",
+    "faces_min",
+    "one_face_per_image",
+    "seed",
+)
+"""The rules that a run is remembered by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,6 @@ class Recluster:
         runs: Runs,
         rules: Rules,
         when: When,
-        seed: int,
         log: Log,
         clock: Clock,
         now: Callable[[], float],
@@ -102,7 +109,7 @@ class Recluster:
         find_elbow; returns where, raises OSError. has_room(): while not, nothing runs by itself.
         """
         self._store, self._runs = store, runs
-        self.rules, self.when, self._seed = rules, when, seed
+        self.rules, self.when = rules, when
         self._log, self._clock, self._now, self._picture = log, clock, now, picture
         self._chores, self._on_found, self._draw = chores, on_found, draw
         self._lock = Lock()
@@ -199,13 +206,13 @@ class Recluster:
             last_decision = txn.last_id("decisions")
             if picture is None:
                 if moves_bounds(self.rules):
-                    faces = replace(faces, positives=positives_of(txn, faces.face_ids, self._seed))
+                    faces = replace(faces, positives=positives_of(txn, faces.face_ids, self.rules.seed))
                 edges = txn.neighbours(self.rules.neighbours)
             else:
                 clusters = self._growth(txn, faces, picture)
         if picture is None:
             beat()
-            clusters = clusters_of_everything(faces, edges, self.rules, self._seed)
+            clusters = clusters_of_everything(faces, edges, self.rules)
         beat()
         seen_before = self._last.last_face_id
         everything_then = len(faces.face_ids) if picture is None else self._last.everything_faces
@@ -255,9 +262,7 @@ class Recluster:
         run = run_of(faces, found, touched, self.rules, self.when.margin)
         if kind != "unasked":
             run = replace(run, waits="asked for as a proposal" if kind == "proposal" else "")
-        return replace(
-            run, reason=reason, parameters=parameters_of(self.rules, self._seed, self._last), at_s=self._now()
-        )
+        return replace(run, reason=reason, parameters=parameters_of(self.rules, self._last), at_s=self._now())
 
     def _tell(self, run_id: int, run: RunRecord) -> None:
         calibration = run.found.get("calibration", {})
@@ -268,9 +273,9 @@ class Recluster:
             self._log.warning("recluster_waits", run_id=run_id, why=run.waits)
 
 
-def parameters_of(rules: Rules, seed: int, last: Last) -> dict[str, Any]:
+def parameters_of(rules: Rules, last: Last) -> dict[str, Any]:
     """What a run is to be remembered by."""
-    return {key: getattr(rules, key) for key in KEYS} | {"seed": seed} | asdict(last)
+    return {key: getattr(rules, key) for key in KEYS} | asdict(last)
 
 
 def run_of(faces: Faces, found: Reconciled, touched: AbstractSet[int], rules: Rules, margin: Margin) -> RunRecord:

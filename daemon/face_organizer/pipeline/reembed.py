@@ -44,14 +44,13 @@ class Reembed:
         pack: str,
         margin: Callable[[], Margin],
         objections: Callable[[Target], Sequence[str]],
-        seed: int,
         log: Log,
     ) -> None:
         """target_of(pack): raises ConfigError, ModelError. pack: the one in use. margin(): how much may change
         unasked. objections(target): what else keeps it from switching unasked, in sentences."""
         self._store, self._fill, self._find, self._in_gallery = store, fill, find, in_gallery
         self._target_of, self.pack, self._margin, self._objections = target_of, pack, margin, objections
-        self._seed, self._log = seed, log
+        self._log = log
         self._wanted = Event()
         self._anew = True
         self._eyes: tuple[str, Sequence[Eyes]] | None = None
@@ -193,7 +192,7 @@ class Reembed:
         self.comparing = True
         try:
             margin = self._margin()
-            compared = compare(self._store, target, self._find, self._in_gallery, margin, self._seed)
+            compared = compare(self._store, target, self._find, self._in_gallery, margin)
         finally:
             self.comparing = False
         why = [compared.run.waits, *self._objections(target)]

@@ -45,7 +45,6 @@ def compare(
     find: NeighbourFinder,
     in_gallery: Callable[[Callable[[], Any]], Any],
     margin: Margin,
-    seed: int,
 ) -> Compared:
     """Make the other model's graph, cluster by it and its bounds, and tell what would move. Any thread but the
     gallery's. Raises NoRoomError."""
@@ -56,10 +55,10 @@ def compare(
         persons, (unread, gone) = dict(txn.persons.items()), _unread(txn)
         faces = load_faces(beside)
         if moves_bounds(rules):
-            faces = replace(faces, positives=positives_of(beside, faces.face_ids, seed))
+            faces = replace(faces, positives=positives_of(beside, faces.face_ids, rules.seed))
         edges = beside.neighbours(rules.neighbours)
     beat()
-    clusters = clusters_of_everything(faces, edges, rules, seed)
+    clusters = clusters_of_everything(faces, edges, rules)
     beat()
     touched = touched_by_humans(faces, persons)
     found = reconciled(faces, clusters, rules, touched, int(faces.face_ids.max(initial=0)))

@@ -29,7 +29,16 @@ from face_organizer.pipeline.gallery import as_stored, face_record
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log, Store, Transaction
-from face_organizer.types import DecodedImage, Detection, FaceRecord, ImageRef, ModelRecord, SeenImage, Signature
+from face_organizer.types import (
+    DecodedImage,
+    Detection,
+    FaceRecord,
+    ImageRef,
+    Limits,
+    ModelRecord,
+    SeenImage,
+    Signature,
+)
 from face_organizer.vision.decode import content_digest, decode
 
 IMAGES_AT_ONCE, IN_FLIGHT_MAX, BATCH_MAX, LINGER_S = 256, 64, 16, 0.02
@@ -91,7 +100,8 @@ class _GalleryEndedError(Exception):
 
 class Fill:
     """read(path): the bytes of a file, now; raises ItemError. follow(image_ids): let truth take over what was edited
-    where it lies; not from the gallery's thread. in_gallery: runs work in the one writer's thread."""
+    where it lies; not from the gallery's thread. in_gallery: runs work in the one writer's thread. limits(): those of
+    now."""
 
     def __init__(
         self,
@@ -99,15 +109,12 @@ class Fill:
         in_gallery: Callable[[Callable[[], Any]], Any],
         read: Callable[[Path], bytes],
         follow: Callable[[Sequence[int]], object],
+        limits: Callable[[], Limits],
         log: Log,
         pulses: Pulses,
-        *,
-        pixels_max: int,
-        side_max_px: int,
     ) -> None:
         self._store, self._in_gallery, self._read_file, self._follow = store, in_gallery, read, follow
-        self._log, self._pulses = log, pulses
-        self._pixels_max, self._side_max_px = pixels_max, side_max_px
+        self._limits, self._log, self._pulses = limits, log, pulses
 
     def left(self) -> int:
         """How many images have come since the last one that was read again."""
@@ -203,11 +210,12 @@ class Fill:
     def _decoded(self, known: Known) -> DecodedImage:
         """From any place where the content is still the one we know. Raises ItemError."""
         why: ItemError = GoneError("none of its files is there")
+        limits = self._limits()
         for path in known.paths:
             try:
                 data = self._read_file(path)
                 if (found := content_digest(data)) in (known.digest, *known.former):
-                    image = decode(data, pixels_max=self._pixels_max, side_max_px=self._side_max_px)
+                    image = decode(data, pixels_max=limits.pixels_max, side_max_px=limits.side_max_px)
                     if found != known.digest and (image.width_px, image.height_px) != known.size_px:
                         continue
                     ref = ImageRef(path, Signature(len(data), 0, 0))

@@ -93,7 +93,7 @@ def moves_bounds(rules: Rules) -> bool:
     return rules.impostors is not None and rules.people == "auto"
 
 
-def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
+def calibrated(faces: Faces, rules: Rules) -> Calibration | None:
     """What the library says of the bounds; None where they are not for it to move, or the number of people is fixed."""
     if not moves_bounds(rules) or len(faces.vectors) == 0:
         return None
@@ -106,17 +106,17 @@ def calibrated(faces: Faces, rules: Rules, seed: int) -> Calibration | None:
         pack=rules.impostors,
         similarity_link_min=rules.similarity_link_min,
         false_merge_max=rules.false_merge_max,
-        seed=seed,
+        seed=rules.seed,
         positives=np.searchsorted(founders, faces.positives[faces.founder[faces.positives].all(axis=1)]),
     )
 
 
-def clusters_of_everything(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clusters:
+def clusters_of_everything(faces: Faces, edges: Neighbours, rules: Rules) -> Clusters:
     """All faces, by the bounds that the library gives itself. edges: the kNN graph."""
-    calibration = calibrated(faces, rules, seed)
+    calibration = calibrated(faces, rules)
     beat()
     found = {"calibration": asdict(calibration)} if calibration else {}
-    clusters = clusters_of(faces, edges, rules.as_found(found), seed)
+    clusters = clusters_of(faces, edges, rules.as_found(found))
     return replace(clusters, found={**found, **clusters.found})
 
 
@@ -126,7 +126,7 @@ def touched_by_humans(faces: Faces, persons: Mapping[int, PersonRecord]) -> froz
     return frozenset(decided | set(faces.anchor_of.tolist())) - {int(NOBODY)}
 
 
-def clusters_of(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clusters:
+def clusters_of(faces: Faces, edges: Neighbours, rules: Rules) -> Clusters:
     """A label for each face. Only founders are clustered; the others join the nearest cluster. edges: the kNN graph."""
     labels = np.full(len(faces.face_ids), -1, np.int64)
     founders = np.flatnonzero(faces.founder)
@@ -143,7 +143,7 @@ def clusters_of(faces: Faces, edges: Neighbours, rules: Rules, seed: int) -> Clu
             rejected=_within(faces.rejections, founders),
         )
     if rules.people != "auto":
-        return _fixed_clusters(faces, labels, rules, seed)
+        return _fixed_clusters(faces, labels, rules)
     join_nearest(faces, labels, np.flatnonzero(~faces.founder), rules)
     return Clusters(labels, rules=rules)
 
@@ -154,7 +154,7 @@ def _within(rejections: Int64, rows: Int64) -> Int64:
     return np.stack([np.searchsorted(rows, kept[:, 0]), kept[:, 1]], axis=1)
 
 
-def _fixed_clusters(faces: Faces, labels: Int64, rules: Rules, seed: int) -> Clusters:
+def _fixed_clusters(faces: Faces, labels: Int64, rules: Rules) -> Clusters:
     """With a number of people, or with the one that the elbow shows. labels: the graph's clusters, to begin at."""
     people, found = rules.people, dict[str, Any]()
     if len(faces.face_ids) == 0:
@@ -162,7 +162,7 @@ def _fixed_clusters(faces: Faces, labels: Int64, rules: Rules, seed: int) -> Clu
     if not isinstance(people, int):
         shaping = faces.vectors[faces.founder] if faces.founder.any() else faces.vectors
         curve = find_elbow(
-            shaping, rules.elbow_min, rules.elbow_max, similarity_min=rules.similarity_member_min, seed=seed
+            shaping, rules.elbow_min, rules.elbow_max, similarity_min=rules.similarity_member_min, seed=rules.seed
         )
         people = curve.chosen
         found["elbow"] = {"chosen": curve.chosen, "people": list(curve.people), "cost": list(curve.cost)}
@@ -172,7 +172,7 @@ def _fixed_clusters(faces: Faces, labels: Int64, rules: Rules, seed: int) -> Clu
         people,
         similarity_min=rules.similarity_member_min,
         learn=rules.learn_member_min,
-        seed=seed,
+        seed=rules.seed,
         initial=() if largest is None else (largest,),
         founder=faces.founder,
         image_of=faces.image_of if rules.one_face_per_image else None,

@@ -47,11 +47,12 @@ SECURITY = {
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Who we are. hosts: names that we answer to; empty: to any (there is a token then). token: "" for none."""
+    """Who we are. hosts: names that we answer to; empty: to any (there is a token then). token: "" for none.
+    file_max_bytes(): of one that is sent, now."""
 
     hosts: frozenset[str]
     token: str
-    file_max_bytes: int
+    file_max_bytes: Callable[[], int]
 
     @property
     def cookie(self) -> str:
@@ -81,7 +82,7 @@ class Guard:
             return
         if scope["path"] != "/health":
             await self._admit()
-        await self._app(scope, _bounded(receive, _bound(headers, self._house.file_max_bytes)), send)
+        await self._app(scope, _bounded(receive, _bound(headers, self._house.file_max_bytes())), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence, None if the request may pass."""
@@ -100,7 +101,7 @@ class Guard:
             if not by_bearer and CHANGING not in headers:
                 return 403, "a POST needs the header X-Face-Organizer: 1, or a bearer token (docs/http.md)"
         length = headers.get("content-length", "0")
-        bytes_max = _bound(headers, house.file_max_bytes)
+        bytes_max = _bound(headers, house.file_max_bytes())
         if length.isdecimal() and int(length) > bytes_max + FORM_BYTES:
             return 413, too_large(bytes_max)
         return None

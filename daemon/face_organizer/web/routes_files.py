@@ -7,7 +7,7 @@ Imports: clerks, guard, models, served, errors, fastapi, starlette, stdlib
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -59,8 +59,9 @@ ENROL_FORM = _form_of({"image": _FILE, "name": {"type": "string", "minLength": 1
 class Uploads:
     """Bodies are held in memory, and of all together no more than twice the largest one allowed."""
 
-    def __init__(self, file_max_bytes: int) -> None:
-        self._left_bytes = 2 * file_max_bytes + FORM_BYTES
+    def __init__(self, file_max_bytes: Callable[[], int]) -> None:
+        self._file_max_bytes = file_max_bytes
+        self._held_bytes = 0
 
     @asynccontextmanager
     async def form(self, request: Request) -> AsyncIterator[FormData]:
@@ -73,10 +74,10 @@ class Uploads:
         async def chunks() -> Any:
             nonlocal held
             async for chunk in request.stream():
-                if len(chunk) > self._left_bytes:
+                if self._held_bytes + len(chunk) > 2 * self._file_max_bytes() + FORM_BYTES:
                     raise BusyError("too much is being sent at once: try again in a moment")
                 held += len(chunk)
-                self._left_bytes -= len(chunk)
+                self._held_bytes += len(chunk)
                 yield chunk
 
         parser = MultiPartParser(request.headers, chunks(), max_files=PHOTOS_MAX, max_fields=16, max_part_size=65_536)
@@ -88,7 +89,7 @@ class Uploads:
         except MultiPartException as error:
             raise HTTPException(400, f"not a form: {error.message}") from error
         finally:
-            self._left_bytes += held
+            self._held_bytes -= held
             await form.close()
 
 
@@ -126,8 +127,8 @@ def file_routes(served: Served, clerks: Clerks) -> APIRouter:
             name, content = await _file(form["image"])
             if "name" in form:
                 name = _text(form["name"])
-            if len(content) > served.file_max_bytes:
-                raise HTTPException(413, too_large(served.file_max_bytes))
+            if len(content) > served.file_max_bytes():
+                raise HTTPException(413, too_large(served.file_max_bytes()))
             return Enrolled(**await clerks.ask("enrol", served.enrol, _plain(name), content))
 
     return routes

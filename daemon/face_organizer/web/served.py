@@ -55,6 +55,7 @@ class Served:
 
     calls: by name, as over the control socket; any thread. enrol(name, content): takes an image in, and answers when it
     is placed. health(): why not all is well, [] if it is. busy(): images are on their way. figures(): see metrics.py.
+    file_max_bytes(): of one that is sent, now.
     """
 
     calls: Mapping[str, Callable[..., Any]]
@@ -64,4 +65,4 @@ class Served:
     health: Callable[[], list[str]]
     busy: Callable[[], bool]
     figures: Callable[[], dict[str, Any]]
-    file_max_bytes: int
+    file_max_bytes: Callable[[], int]
