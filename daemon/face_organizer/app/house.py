@@ -333,6 +333,8 @@ class House:
             log=self.log,
             attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
             edits=self._edits,
+            hear_out=partial(self.hands.hear_out, self.threads.are_given_up),
+            is_undecided=self.hands.is_undecided,
         )
         self.calls: dict[str, Callable[..., Any]] = {
             **calls_by_name(desk),
