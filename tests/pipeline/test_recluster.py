@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import wait_until
-from test_gallery import RUN, Desk
+from test_gallery import RUN, D, Desk, seen_face
 
 from face_organizer.errors import NoRoomError
 from face_organizer.identity.constraints import fold
@@ -20,7 +20,16 @@ from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
 from face_organizer.pipeline.think import Faces, clusters_of, join_nearest, reconciled
-from face_organizer.types import Float32, Impostors, Neighbours, People, RunRecord
+from face_organizer.types import (
+    Float32,
+    ImageRef,
+    Impostors,
+    Neighbours,
+    People,
+    RunRecord,
+    SeenImage,
+    Signature,
+)
 
 WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 
@@ -97,6 +106,30 @@ def test_two_persons_that_are_one_are_merged_and_the_larger_goes_on(bench: Bench
     assert (run.merged, run.moved) == (1, 2)
     with bench.desk.store.read() as txn:
         assert txn.persons.get(2).merged_into == 1
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_new_photos_nearer_to_each_other_than_to_somebody_little_known_found_a_person_until_the_next_run(
+    bench: Bench, is_named: bool
+) -> None:
+    """One pair decides: to the centroid each is .48 alike, less than the .5 to join, and the two are .6 alike."""
+    alike = np.array([[1, 0.6, 0.48, 0.38], [0.6, 1, 0.38, 0.48], [0.48, 0.38, 1, 0.6], [0.38, 0.48, 0.6, 1]])
+    bench.recluster.rules = replace(bench.recluster.rules, similarity_link_min=0.45)  # many pairs decide: it is lower
+    for number, vector in enumerate(np.linalg.cholesky(alike), start=1):
+        face = seen_face(0, np.random.default_rng(number))
+        vector = np.pad(vector, (0, D - len(vector))).astype(np.float32)
+        ref = ImageRef(Path(f"/in/{number}.jpg"), Signature(1, number, 1))
+        seen = SeenImage(ref, number.to_bytes(16, "big"), 100, 100, (replace(face, embedding=vector),))
+        bench.desk.gallery.handle([seen])
+    assert bench.desk.persons() == [1, 1, 2, 2]
+
+    if is_named:
+        bench.desk.decide.name(2, "Zoe", [3])
+
+    run = bench.run()
+
+    assert (run.merged, run.moved) == (1, 2)
+    assert {bench.desk.folders(file_id) for file_id in (1, 2, 3, 4)} == {("Zoe" if is_named else "person_0001",)}
 
 
 def test_a_person_that_is_two_is_split_and_nobody_gets_an_old_id(bench: Bench) -> None:
