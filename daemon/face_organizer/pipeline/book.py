@@ -1,7 +1,7 @@
 """The book of who is whose: gives a face to a person, makes persons, finds their folders.
 
 Room:    pipeline (moves)
-Owns:    every change of an assignment or a person in the truth, with changes.py
+Owns:    what assignments and persons say in the truth, with changes.py and plan.py; forget.py deletes them
 Imports: types, ports, identity, brought, messages, roster
 
 In the gallery's thread only (or before it starts).

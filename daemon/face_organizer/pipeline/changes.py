@@ -1,7 +1,7 @@
 """Does changes: gives faces to other persons by the thousands, in chunks, and takes that back.
 
 Room:    pipeline (moves)
-Owns:    every change of an assignment or a person in the truth, with book.py
+Owns:    what assignments and persons say in the truth, with book.py and plan.py; forget.py deletes them
 Imports: types, ports, identity, book, change, kept, plan, roster
 
 A change (what a run or a human decided) may move half a million faces. It is written down first, whole, and then done

@@ -1,7 +1,7 @@
 """Moves items from stage to stage, in order. Knows nothing about faces.
 
 Room:    pipeline (moves)
-Owns:    every Thread, Condition and queue of the package
+Owns:    the threads of every pipeline, and of the services beside it
 Imports: errors, channel, pulse, stdlib
 
 A pipeline is a list of stages and a sink. Every stage gives one result for each item; an item that a stage rejects
