@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from numbered import Painted
+from numbered import Painted, run, run_children_by
 
 from face_organizer.app import devices
-from face_organizer.cli import main as command
 from face_organizer.errors import DeviceError
 
 DEADLY = 200
@@ -46,4 +45,5 @@ def opened(described: str) -> list[devices.Device]:
 if __name__ == "__main__":
     described, *arguments = sys.argv[1:]
     devices.open_devices = lambda config, log: opened(described)
-    command(arguments, prog_name="face-organizer")
+    run_children_by(__file__, described)
+    run(arguments)

@@ -8,6 +8,7 @@ start takes half a second. It also runs over the program of older versions: data
 
 from __future__ import annotations
 
+import runpy
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -116,13 +117,30 @@ def install() -> None:
         for module in [module for name, module in sys.modules.items() if name.startswith("face_organizer")]:
             for key in [key for key, value in vars(module).items() if value is old]:
                 setattr(module, key, new)
+    run_children_by(__file__)
+
+
+def run_children_by(*program: str) -> None:
+    """Processes that the program starts are to be painted, too."""
+    import face_organizer.adapters.child as child
+
+    child.PYTHON = (sys.executable, *program)
+
+
+def run(arguments: list[str]) -> None:
+    """The program, or a module of it."""
+    if arguments[:1] == ["-m"]:
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__")
+        return
+    from face_organizer.cli import main as command
+
+    command(arguments, prog_name="face-organizer")
 
 
 def main(arguments: list[str]) -> None:
     install()  # before anybody takes it from there
-    from face_organizer.cli import main as command
-
-    command(arguments, prog_name="face-organizer")
+    run(arguments)
 
 
 if __name__ == "__main__":

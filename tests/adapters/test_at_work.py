@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from face_organizer.adapters.at_work import DEATHS_MAX, AtWork, WaryReader
+from face_organizer.adapters.at_work import AtWork, WaryReader
 from face_organizer.errors import UnreadableError
 from face_organizer.types import ImageRef, Signature
 
@@ -45,42 +45,36 @@ def test_what_was_at_work_when_the_process_died_is_suspected_and_nothing_else(fi
     assert not AtWork(file).suspects()
 
 
-def test_an_image_is_given_up_that_was_alone_at_work_each_time_and_not_one_in_company(file: Path) -> None:
-    for _ in range(5):
-        assert not any(die(file, 1, 2).is_given_up(ref(n)) for n in (1, 2))
-    for _ in range(DEATHS_MAX - 1):
-        assert not die(file, 1).is_given_up(ref(1))
+def test_an_image_that_was_alone_at_work_is_told_from_those_that_had_company(file: Path) -> None:
+    for _ in range(3):
+        assert not any(die(file, 1, 2).was_alone(ref(n)) for n in (1, 2))
     found = die(file, 1)
 
-    assert found.is_given_up(ref(1)) and not found.is_suspect(ref(1))
-    assert found.is_suspect(ref(2)) and not found.is_given_up(ref(2))
-    assert not found.is_given_up(ref(1, size_bytes=6)), "it has changed since"
-
-
-def test_one_that_was_seen_once_begins_anew(file: Path) -> None:
-    found = die(file, 1)
-    found.begin(ref(1))
+    assert found.was_alone(ref(1)) and found.is_suspect(ref(1))
+    assert found.is_suspect(ref(2)) and not found.was_alone(ref(2))
+    assert not found.was_alone(ref(1, size_bytes=6)), "it has changed since"
     found.end([ref(1)])
+    assert not AtWork(file).was_alone(ref(1)), "it was seen"
 
-    assert not any(die(file, 1).is_given_up(ref(1)) for _ in range(DEATHS_MAX - 1))
 
+def test_what_is_given_up_remains_so_and_a_process_that_ends_as_it_should_suspects_nobody_else(file: Path) -> None:
+    found = die(file, 1)
+    found.give_up(ref(1), "for this reason")
+    assert found.why_given_up(ref(1)) == "for this reason" and not found.is_suspect(ref(1))
 
-def test_a_process_that_ends_as_it_should_suspects_nobody_but_gives_up_whom_it_gave_up(file: Path) -> None:
-    for _ in range(DEATHS_MAX):
-        found = die(file, 1)
     found.begin(ref(2))
     found.end([ref(1)])
     found.close(as_it_should=True)
     found = AtWork(file)
-
-    assert found.suspects() == 0 and found.is_given_up(ref(1)) and not found.is_suspect(ref(2))
+    assert found.suspects() == 0 and not found.is_suspect(ref(2))
+    assert found.why_given_up(ref(1)) and not found.why_given_up(ref(1, size_bytes=6))
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 1000, bytes(range(256)) * 9])
 def test_a_file_with_anything_in_it_stops_nobody(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
-    assert not AtWork(file).is_given_up(ref(1))
+    assert not AtWork(file).why_given_up(ref(1))
     assert die(file, 1).is_suspect(ref(1))
 
 
@@ -94,12 +88,12 @@ def test_what_is_given_up_is_not_read_and_the_refusal_says_why_and_what_to_do(fi
         def read(self, ref: ImageRef) -> bytes:
             return b"content"
 
-    for _ in range(DEATHS_MAX):
-        found = die(file, 1)
+    found = AtWork(file)
+    found.give_up(ref(1), "it brings the program down")
     reader = WaryReader(Read(), found)
 
     assert reader.read(ref(2)) == b"content"
-    with pytest.raises(UnreadableError, match=r"ended 2 times while it was looking at this image and no other.*touch"):
+    with pytest.raises(UnreadableError, match=r"it brings the program down; to have it tried again.*touch"):
         reader.read(ref(1))
     found.close(as_it_should=False)
     assert AtWork(file).is_suspect(ref(2))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from face_organizer.adapters import child, runtime
 from face_organizer.adapters import examine as examining
-from face_organizer.adapters import runtime
 from face_organizer.adapters.examine import examine
 from face_organizer.adapters.sample import small_network
 from face_organizer.adapters.trial import loaded_libraries, try_device, version_told
@@ -56,11 +56,11 @@ def test_a_trial_whose_process_dies_is_an_answer(monkeypatch: pytest.MonkeyPatch
     crash = tmp_path / "python"
     crash.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crash.chmod(0o755)
-    monkeypatch.setattr(examining.sys, "executable", str(crash))
+    monkeypatch.setattr(child, "PYTHON", (str(crash),))
 
     trial = examining._trial("cpu", tmp_path)
 
-    assert "the process ended with -11" in trial.error
+    assert "signal 11 ended the process" in trial.error
 
 
 def test_a_library_that_is_a_link_to_another_version_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from support import wait_until
@@ -19,9 +20,11 @@ from face_organizer.identity import laid as identity_laid
 from face_organizer.pipeline.by_hand import ByHand
 from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.hands import BURST_MAX, STEADY_S, Attentive, Hands
+from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.stir import Stir
+from face_organizer.pipeline.unheard import look_again
 from face_organizer.pipeline.walked import Walker
-from face_organizer.types import Lying, Signature
+from face_organizer.types import FileId, Lying, Placed, Signature
 from face_organizer.vision.decode import content_digest
 
 SETTLE_S = 2.0
@@ -398,6 +401,117 @@ def test_when_most_is_gone_at_once_nothing_is_decided_and_nothing_either_while_i
     assert bench.after(31) == ["assign"]
     assert bench.hands.problems() == [] and bench.desk.persons() == [1, 2, 1, 2, 2, 2, 1, 2]
     assert bench.desk.log.events.count("folders_gutted") == 1
+
+
+def gut(bench: Bench, monkeypatch: pytest.MonkeyPatch, away: Path) -> None:
+    """Nearly all images are gone, and it was seen that they are."""
+    monkeypatch.setattr(identity_laid, "GUTTED_MIN", 3)
+    bench.after(0)
+    (bench.library / BOB).rename(away)
+    (bench.library / ANN / "1.jpg").rename(away / "1.jpg")
+    assert bench.after(31) == []
+    assert "4 images are gone" in bench.hands.problems()[0]
+
+
+def test_an_accident_is_one_after_a_restart_in_the_midst_of_it_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gut(bench, monkeypatch, away := tmp_path / "away")
+    (bench.library / BOB).mkdir()
+    for name in ("4.jpg", "5.jpg"):
+        (away / name).rename(bench.library / BOB / name)
+
+    bench.hands = bench.restarted()
+    assert "4 images are gone" in bench.hands.problems()[0]
+    assert bench.after(31) == []
+    assert "2 images are gone" in bench.hands.problems()[0]
+    bench.hands = bench.restarted()
+    bench.drag(f"{ANN}/2.jpg", BOB)
+    assert bench.after(31) == ["assign"]  # of that one
+
+    (away / "6.jpg").rename(bench.library / BOB / "6.jpg")
+    (away / "1.jpg").rename(bench.library / ANN / "1.jpg")
+    assert bench.after(31) == ["assign"]
+    assert bench.hands.problems() == bench.restarted().problems() == []
+    (bench.library / BOB / "6.jpg").unlink()
+    assert bench.after(31) == ["assign", "reject"], "what goes after it was all back was meant"
+
+
+def test_what_is_given_up_after_an_accident_is_gone_and_the_accident_is_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gut(bench, monkeypatch, tmp_path / "away")
+
+    with bench.desk.store.write() as txn:
+        look_again(txn, lambda file_id, file: False)  # and a kill before anything is placed
+    bench.hands = bench.restarted()
+    assert bench.after(31) == [] and bench.hands.problems() == []
+    gone = [(Placed(FileId(file_id), (), missing=True), (BOB,)) for file_id in (1, 4, 5, 6)]
+    bench.desk.gallery.handle([RecordPlaced(gone)])
+
+    assert bench.after(31) == [] and bench.hands.problems() == []
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2]
+
+
+def repaired(bench: Bench) -> list[int]:
+    """The files that a repair would lay where truth wants them."""
+    with bench.desk.store.write() as txn:
+        look_again(txn, bench.hands.is_undecided)
+        found = txn.pending(100)
+        for file_id in found:
+            txn.set_pending(file_id, False)
+    return found
+
+
+def test_a_repair_leaves_what_somebody_moved_alone_until_it_was_understood_or_cannot_be(bench: Bench) -> None:
+    bench.after(0)
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    bench.drag(f"{BOB}/4.jpg", "123")
+    (bench.library / ANN / "2.jpg").rename(bench.library / ANN / "two.jpg")
+    assert repaired(bench) == [3, 5, 6]
+    bench.hear(f"{BOB}/1.jpg", f"{ANN}/two.jpg")
+    assert bench.after(SETTLE_S / 2) == [] and repaired(bench) == [3, 5, 6]
+
+    assert bench.after(31) == ["assign"]
+
+    assert repaired(bench) == [1, 2, 3, 4, 5, 6]
+    assert any("is a number" in sentence for sentence in bench.hands.unclear())
+
+
+def test_a_repair_leaves_a_new_photo_where_it_was_laid_until_it_is_decided_whom_it_shows(bench: Bench) -> None:
+    bench.after(0)
+    lay(bench, "a")
+    enrol(bench, *bench.taken, person=7)
+    assert repaired(bench) == [1, 2, 3, 4, 5, 6]
+
+    assert bench.after(0.1) == ["assign"]
+
+    assert repaired(bench) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_whoever_waits_for_the_folders_waits_until_they_are_decided_and_no_longer_than_somebody_follows_them(
+    bench: Bench,
+) -> None:
+    bench.hands.hear_out(lambda: False)  # nobody follows them
+
+    stop, waiter = Event(), Thread(target=bench.hands.hear_out, args=(lambda: stop.is_set(),))
+    follower = Thread(target=bench.hands.run, args=(stop,))
+    follower.start()
+    wait_until(lambda: bench.hands.looked > 0)
+    bench.now += 1
+    bench.drag(f"{ANN}/1.jpg", BOB)
+    wait_until(lambda: bench.stir.began() != float("inf"))
+    waiter.start()
+    waiter.join(0.3)
+    try:
+        assert waiter.is_alive()
+        bench.now += SETTLE_S * 2
+        waiter.join(20)
+        assert not waiter.is_alive() and bench.desk.persons() == [2, 1, 1, 2, 2, 2]
+    finally:
+        stop.set()
+        waiter.join()
+        follower.join()
 
 
 def test_a_duplicate_that_is_being_placed_is_no_copy_that_somebody_laid_there(bench: Bench) -> None:

@@ -26,7 +26,7 @@ from face_organizer.pipeline.messages import Call, RecordPlaced, Rules
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.roster import Roster, load_roster
 from face_organizer.pipeline.runs import Runs
-from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Space
+from face_organizer.pipeline.space import LIBRARY, RETRY_S, STATE, Lack, Space
 from face_organizer.ports import Store, Transaction
 from face_organizer.types import FileToPlace, ImageRef, Placed, SeenImage, Signature
 
@@ -56,7 +56,7 @@ def test_below_the_mark_nothing_is_admitted_and_one_line_says_what_is_needed_whe
     assert event == "intake_paused"
     assert (fields["what"], fields["folder"], fields["free_bytes"]) == (where, str(folder), 999)
     assert fields["needed_bytes"] == 1100
-    assert str(bench.space.lack).endswith(f"{folder} has 999 bytes free, 1100 are needed")
+    assert str(bench.space.lack).endswith(f"{folder} has 0.0 MB free, 0.0 MB are needed")
 
 
 def test_it_goes_on_by_itself_with_a_tenth_more_and_one_line() -> None:
@@ -114,7 +114,9 @@ def test_a_refused_write_pauses_until_the_same_work_was_done_whatever_the_disk_s
     bench.space.refused("enrol", STATE, "no room to write")
     bench.space.refused("place", LIBRARY, "no room to copy")
     assert not bench.admits()
-    assert str(bench.space.lack) == "no room to write: /state has 5000 bytes free"
+    assert str(bench.space.lack) == "no room to write: /state has 0.0 MB free"
+    assert str(Lack(STATE, "/state", 268_435_456, 0, "no room")) == "no room: /state has 268.4 MB free"
+    assert str(Lack(STATE, "/away", None, 0, "no room")) == "no room: /away has an unknown amount free"
 
     bench.space.accepted("place")
     bench.space.accepted("never refused")

@@ -58,11 +58,15 @@ def test_an_image_that_no_start_survives_goes_to_quarantine_and_all_others_to_th
     runs = until_it_ends(inbox, library, described)
 
     ends = -signal.SIGSEGV if described == "a:dies" else 1
-    assert [each.returncode for each in runs] == [ends] * 3 + [0], [each.stderr[-300:] for each in runs]
+    ended = [each.returncode for each in runs]
+    assert ended in ([ends, ends, 0], [ends, 0]), [each.stderr[-300:] for each in runs]  # at first it may be alone
     assert "ended_at_work" in runs[1].stderr and "ended_at_work" not in runs[0].stderr
     found = quarantined(library)
     assert list(found) == ["deadly.png"]
-    assert "the program ended 2 times while it was looking at this image and no other" in found["deadly.png"]
+    told = "signal 11 ended the process" if ends < 0 else "a failed: a: CUDNN_STATUS_EXECUTION_FAILED"
+    assert (
+        "it brings the program down, and did so by itself, too: " in found["deadly.png"] and told in found["deadly.png"]
+    )
     assert len([path for path in files_below(library) if path.parts[0].startswith("person_")]) == PICTURES
 
     given_up = library / "quarantine" / "deadly.png"  # as the reason says
@@ -80,9 +84,9 @@ def test_a_deadly_image_that_somebody_laid_into_a_persons_folder_stays_there(inb
     laid = paint(library / "person_0001" / "deadly.png", [1, DEADLY], 99)
 
     runs = until_it_ends(inbox, library, "a:dies")
-    assert [each.returncode for each in runs[:-1]] == [-signal.SIGSEGV] * (len(runs) - 1) and len(runs) <= 4
+    assert [each.returncode for each in runs[:-1]] == [-signal.SIGSEGV] and runs[-1].returncode != -signal.SIGSEGV
     told = [json.loads(line) for line in runs[-1].stderr.splitlines() if '"folders_unclear"' in line]
-    assert laid.exists() and any("ended 2 times" in line["problem"] for line in told), runs[-1].stderr[-600:]
+    assert laid.exists() and any("brings the program down" in line["problem"] for line in told), runs[-1].stderr[-600:]
     assert run(inbox, library, "a:dies").returncode == runs[-1].returncode, "and it is not tried again"
 
 

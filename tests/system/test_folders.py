@@ -391,6 +391,80 @@ def test_a_library_that_is_away_or_gutted_says_nothing_of_anybody(house: House) 
     assert house.kinds() == ["assign"]
 
 
+def test_an_accident_outlives_the_process_and_ends_when_all_is_back_or_given_up(
+    tmp_path: Path, start: Callable[..., Daemon]
+) -> None:
+    house, away = House(tmp_path, start), tmp_path / "away"
+    for number in range(60):
+        paint(house.inbox / f"{number:02}.png", [number % 3], number)
+    house.once()
+    daemon, before = house.begin(), house.tree()
+    away.mkdir()
+    for folder in (ANN, BOB, CAT):
+        (house.library / folder).rename(away / folder)
+    daemon.wait_for("folders_gutted")
+    (away / ANN).rename(house.library / ANN)  # a third is back, and the rest by itself would be no accident
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.wait()
+
+    assert "40 images are gone" in problem_of(house)
+    daemon = house.begin()
+    daemon.wait_for("folders_gutted")
+    assert "40 images are gone" in problem_of(house) and house.kinds() == []
+    (house.library / BOB).mkdir()
+    for path in sorted((away / BOB).iterdir())[:10]:
+        path.rename(house.library / BOB / path.name)
+    wait_until(lambda: "30 images are gone" in problem_of(house))
+    daemon.end()
+    house.drag(f"{ANN}/00.png", to=BOB)
+    organizer("run", "--once", *house.arguments, command=NUMBERED, expect=1)
+    assert house.kinds() == ["assign"]  # of that one
+    answer(house.library, "undo")
+
+    daemon = house.begin()
+    shutil.copytree(away, house.library, dirs_exist_ok=True)
+    wait_until(lambda: problem_of(house) == "", 20)
+    house.is_well()
+    assert house.kinds() == ["assign", "undo"] and house.tree() == before
+    for folder in (ANN, BOB, CAT):
+        shutil.rmtree(house.library / folder)
+    daemon.wait_for("folders_gutted")
+    answer(house.library, "check", repair=True)
+    assert problem_of(house) == ""
+    house.is_well()
+    daemon.end()
+    assert house.once()["images"] == 60 and house.kinds() == ["assign", "undo"]
+
+
+def test_a_repair_leaves_what_somebody_is_laying_elsewhere_until_it_is_decided(house: House) -> None:
+    house.settings.write_text(SETTINGS.replace("0.3", "1.5"))
+    daemon = house.begin()
+    house.drag(f"{ANN}/both.png", to=CAT)
+    (house.library / BOB / "10.png").rename(house.library / BOB / "ten.png")
+    paint(house.library / ANN / "new.png", [30], 77)
+
+    (lost, *_), repaired = (answer(house.library, "check", repair=repair)["findings"] for repair in (False, True))
+
+    assert lost["what"] and repaired == []
+    house.is_well()
+    assert house.kinds() == ["sorted"] or sorted(house.kinds()) == ["assign", "assign"]
+    assert "both.png" in house.names_in(CAT) and not house.names_in(ANN) & {"both.png"}
+    assert "ten.png" in house.names_in(BOB) and "new.png" in house.names_in(ANN)
+    (house.library / CAT / "both.png").unlink()
+    answer(house.library, "check", repair=True)
+    house.is_well()
+    assert house.kinds()[-1] == "reject" and "both.png" not in house.names_in(CAT)
+    daemon.end()
+    house.drag(f"{BOB}/both.png", to="Zoe")
+    answer(house.library, "check", repair=True)
+    assert house.kinds()[-1] == "assign" and house.names_in("Zoe") == {"both.png"}
+    house.is_well()
+
+
+def problem_of(house: House) -> str:
+    return "".join(answer(house.library, "status")["problems"])
+
+
 def test_the_library_explains_itself_and_nobody_takes_that_for_an_image(house: House) -> None:
     text = house.library / "README.txt"
     assert "drag an image" in text.read_text()

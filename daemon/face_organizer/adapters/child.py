@@ -9,6 +9,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+PYTHON = (sys.executable,)
+"""What runs a module: also ours."""
+
 
 class ChildError(Exception):
     """It gave no answer; the text says why."""
@@ -19,7 +22,7 @@ def answer_of(module: str, *arguments: str, within_s: float, given: bytes = b"")
     try:
         # In a group of its own: Ctrl-C is for us, who wait for it.
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [*PYTHON, "-m", module, *arguments],
             input=given,
             capture_output=True,
             timeout=within_s,
@@ -32,5 +35,7 @@ def answer_of(module: str, *arguments: str, within_s: float, given: bytes = b"")
         raise ChildError(str(error)) from error
     if done.returncode != 0 or not done.stdout.strip():
         said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise ChildError(f"the process ended with {done.returncode}: {said}")
+        code = done.returncode
+        ended = f"signal {-code} ended the process" if code < 0 else f"the process ended with {code}"
+        raise ChildError(f"{ended}: {said}")
     return done.stdout

@@ -223,7 +223,7 @@ class House:
         self._edits = Edits(
             self.store,
             self.tree,
-            self.intake.read,
+            self.intake.reader.read,
             self.config.library_path,
             self.threads.in_gallery,
             self.pictures.drop,
@@ -333,6 +333,8 @@ class House:
             log=self.log,
             attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
             edits=self._edits,
+            hear_out=partial(self.hands.hear_out, self.threads.are_given_up),
+            is_undecided=self.hands.is_undecided,
         )
         self.calls: dict[str, Callable[..., Any]] = {
             **calls_by_name(desk),

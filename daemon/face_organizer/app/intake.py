@@ -1,7 +1,7 @@
 """The front of the house: the inbox, the networks, and the stages from a path in the one to faces seen by the others.
 
 Room:    app (wires)
-Imports: parts, adapters, pipeline, names
+Imports: parts, tried, adapters, pipeline, names, stdlib
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 from face_organizer.adapters.at_work import AtWork, WaryReader
 from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
-from face_organizer.adapters.reading import read_settled
-from face_organizer.app.parts import decode_photo, limits_of, make_folder, pack_of, patience_of, refuse_stranger
+from face_organizer.app.parts import Reader, decode_photo, limits_of, make_folder, pack_of, patience_of, refuse_stranger
+from face_organizer.app.tried import why_deadly
 from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
 from face_organizer.pipeline.book import wanted_folders
@@ -70,6 +70,7 @@ class Intake:
         self._config, self._store, self._pipeline, self._space, self._log = config, store, pipeline, space, log
         self._engine, self._at_work_file = engine, at_work
         self._at_work: AtWork | None = None
+        self.reader = Reader(lambda: self._config)
         self._inbox: FolderInbox | None = None
         self._ingest: Ingest | None = None
         self._senders: dict[Path, Reply[int]] = {}
@@ -90,7 +91,7 @@ class Intake:
         self._at_work = at_work = AtWork(self._at_work_file)
         if suspects := at_work.suspects():
             self._log.warning("ended_at_work", images=suspects, remedy="each of them is looked at by itself now")
-        reader = WaryReader(self, at_work)
+        reader = WaryReader(self.reader, at_work)
         patience = patience_of(config, once=once)
         self._ingest = Ingest(inbox, self._known, self.submit, self._log, monotonic, patience, self._space)
         return [
@@ -188,16 +189,25 @@ class Intake:
     # what goes through the pipeline
 
     def submit(self, ref: ImageRef) -> None:
-        """Into the pipeline, when there is room; a suspect by itself. Raises Cancelled."""
-        if self._at_work is not None and self._at_work.is_suspect(ref):
-            with waiting():
-                ON_TRIAL.acquire()
-            try:
-                self._pipeline().submit(ref, alone=True)
-            finally:
-                ON_TRIAL.release()
-        else:
+        """Into the pipeline, when there is room; a suspect alone. Raises Cancelled."""
+        if self._at_work is None or not self._at_work.is_suspect(ref):
             self._pipeline().submit(ref)
+            return
+        with waiting():
+            ON_TRIAL.acquire()
+        try:
+            if self._at_work.was_alone(ref) and (cause := self._why_deadly(ref)):
+                self._at_work.give_up(ref, cause)
+            self._pipeline().submit(ref, alone=True)
+        finally:
+            ON_TRIAL.release()
+
+    def _why_deadly(self, ref: ImageRef) -> str:
+        """See why_deadly."""
+        with waiting():
+            cause = why_deadly(self._config, ref)
+        self._log.warning("image_tried_apart", image=str(ref.path), problem=cause)
+        return cause
 
     def survived(self, refs: Iterable[ImageRef]) -> None:
         """These have been read and seen, or rejected."""
@@ -207,12 +217,6 @@ class Intake:
     def limits(self) -> Limits:
         """How much of an image is taken in, as the configuration has it now. Any thread."""
         return limits_of(self._config)
-
-    def read(self, ref: ImageRef) -> bytes:
-        """The port ImageReader over the inbox, and over what people laid into the library themselves. Any thread.
-        Raises as read_settled does."""
-        root = self._config.library_path if ref.laid_in else self._config.inbox_path
-        return read_settled(root, ref, self.limits().size_max_bytes)
 
     def reject(self, item: ImageRef | DecodedImage, error: ItemError) -> Rejected | Skipped:
         """What becomes of an input that a stage refused."""

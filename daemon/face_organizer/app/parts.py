@@ -6,7 +6,7 @@ Imports: everything but cli and organizer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -15,6 +15,7 @@ import msgspec
 from face_organizer.adapters.disk import same_disk
 from face_organizer.adapters.models import WITH_ATTRIBUTES, Pack, describe_pack, list_packs
 from face_organizer.adapters.private import make_private_folder
+from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
 from face_organizer.adapters.session import How, open_sessions
 from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
@@ -95,6 +96,20 @@ def make_eyes(
             detectors, recognisers, attributes or [None] * len(detectors), strict=True
         )
     ]
+
+
+class Reader:
+    """The port ImageReader over the inbox, and over what people laid into the library themselves. Any thread.
+    config(): as it is now."""
+
+    def __init__(self, config: Callable[[], Config]) -> None:
+        self._config = config
+
+    def read(self, ref: ImageRef) -> bytes:
+        """See read_settled."""
+        config = self._config()
+        root = config.library_path if ref.laid_in else config.inbox_path
+        return read_settled(root, ref, limits_of(config).size_max_bytes)
 
 
 def make_folder(path: Path, what: str) -> bool:

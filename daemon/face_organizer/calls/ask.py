@@ -13,6 +13,7 @@ from face_organizer.calls.meant import Picture, image_meant, person_meant
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.explain import explain
 from face_organizer.pipeline.keep_graph import remake_graph
+from face_organizer.pipeline.unheard import look_again
 from face_organizer.ports import Transaction
 from face_organizer.types import ImageRecord, RunRecord
 
@@ -78,7 +79,9 @@ class Ask:
 
     def check(self, repair: bool = False) -> Answer:
         """Compare truth, index and folders. repair: put the views right (truth is never changed to fit them), and say
-        what is left of the findings then."""
+        what is left of the findings then; what people are doing in the folders is decided first."""
+        if repair:
+            self._desk.hear_out()
         findings = left = self._findings()
         if repair and findings:
             desk = self._desk
@@ -96,9 +99,7 @@ class Ask:
         """In the gallery's thread: the index anew, and every file looked at again."""
         self._desk.keeper.rebuild("asked for", is_meant=True)
         with self._desk.store.write() as txn:
-            for file_id, file in list(txn.files.items()):
-                if not file.missing:
-                    txn.set_pending(file_id, True)
+            look_again(txn, self._desk.is_undecided)
 
 
 def proposal(txn: Transaction) -> Answer | None:

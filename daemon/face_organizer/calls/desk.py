@@ -23,7 +23,7 @@ from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Index, Library, Log, NeighbourFinder, Store
-from face_organizer.types import Float32, Int64, SeenImage
+from face_organizer.types import FileRecord, Float32, Int64, SeenImage
 
 Answer = dict[str, Any]
 
@@ -32,7 +32,7 @@ Answer = dict[str, Any]
 class Desk:
     """in_gallery runs something in the gallery's thread; failed(): is that dead? place(): all that is pending,
     and wait for it. embed(photos, face), see(photos): see intake.Intake. attributes_lack(): why nothing is known of
-    gender and age, "" where it is."""
+    gender and age, "" where it is. hear_out(), is_undecided(file_id, file): see hands.Hands."""
 
     store: Store
     index: Index
@@ -57,6 +57,8 @@ class Desk:
     log: Log
     attributes_lack: Callable[[], str]
     edits: Edits
+    hear_out: Callable[[], None]
+    is_undecided: Callable[[int, FileRecord], bool]
 
     def similarities(self, vector: Float32) -> tuple[Int64, Float32]:
         """Every person's id and how similar its centroid is."""

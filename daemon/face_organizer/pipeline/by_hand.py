@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Imports: types, ports, identity, book, brought, compose, decide, drafts, matched, roster,
-         walked
+         unheard, walked
 
 Between the walk and the decision files may have been placed, or laid elsewhere. So everything is looked at once more in
 the gallery's thread, in the transaction of the decision: a file that is not pending there is touched by nobody of ours,
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +26,7 @@ from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.drafts import Draft
 from face_organizer.pipeline.matched import folder_of, places_of
 from face_organizer.pipeline.roster import Roster
+from face_organizer.pipeline.unheard import put_unheard, unheard
 from face_organizer.pipeline.walked import Sighting, Walked
 from face_organizer.ports import Transaction, Tree
 from face_organizer.types import NOBODY
@@ -35,14 +35,13 @@ from face_organizer.types import NOBODY
 @dataclass
 class Understood:
     """What became of it. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
-    was left alone, and why, in sentences. spoiled: something changed meanwhile. unheard: see identity/laid.py."""
+    was left alone, and why, in sentences. spoiled: something changed meanwhile."""
 
     decision_id: int = 0
     says: str = ""
     files: int = 0
     unclear: list[str] = field(default_factory=list)
     spoiled: bool = False
-    unheard: AbstractSet[int] = frozenset()
 
 
 class ByHand:
@@ -51,9 +50,8 @@ class ByHand:
     def __init__(self, decide: Decide, roster: Roster, book: Book, tree: Tree) -> None:
         self._decide, self._roster, self._book, self._tree = decide, roster, book, tree
 
-    def understand(self, walked: Walked, renamed: Mapping[str, str], unheard: AbstractSet[int]) -> Understood:
+    def understand(self, walked: Walked, renamed: Mapping[str, str]) -> Understood:
         """Decide what was meant, all in one, and have it done. renamed: folder -> what the same folder is called now.
-        unheard: what was so the last time.
 
         Raises NoRoomError, Cancelled as every decision does.
         """
@@ -69,7 +67,8 @@ class ByHand:
             for folder in (folder_of(place) for each in spoiled for place in places_of(each.record)):
                 left[folder] = left.get(folder, 0) + 1
             persons, hidden = self._persons(txn, seen)
-            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden, unheard)
+            before = unheard(txn)
+            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden, before)
             gone_by = [each for each in seen if each.laid_in and persons.get(each.laid_in, NOBODY) in {NOBODY, *hidden}]
             drop_brought(txn, (each.file_id for each in gone_by))  # that folder is nobody's any more
             seen = [each for each in seen if each not in gone_by] if gone_by else seen
@@ -78,7 +77,7 @@ class ByHand:
             made, failed = Composition(txn, self._decide.drafts, self._roster, self._book.rules.one_face_per_image).of(
                 meant
             )
-            answer.unheard = meant.unheard
+            put_unheard(txn, meant.unheard | (before & {each.file_id for each in spoiled}))
             answer.unclear += [f"{_named(seen, file_id)}: {why}" for file_id, why in meant.unclear.items()]
             answer.unclear += failed.values()
             for each, file in zip(seen, laid, strict=True):

@@ -1,7 +1,7 @@
 """Follows what people do in the library's folders, and lets it be decided: the folder tree is an interface.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, by_hand, edits, flow, pulse, stir, walked
+Imports: types, errors, ports, by_hand, edits, flow, matched, pulse, stir, walked
 
 Events are hints, the walk is the truth, as in the inbox. A burst from a file manager is one decision: nothing is
 decided before nobody has stirred for settle_s. What happened while nobody watched is found by the first walk, and means
@@ -21,11 +21,12 @@ from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.by_hand import ByHand, Understood
 from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.flow import Job
-from face_organizer.pipeline.pulse import beat, wait
+from face_organizer.pipeline.matched import folder_of, places_of
+from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.walked import Walked, Walker
 from face_organizer.ports import Clock, Log, Tree
-from face_organizer.types import ImageRef, InboxState, Lying, Signature
+from face_organizer.types import FileRecord, ImageRef, InboxState, Lying, Signature
 
 LOOK_S = 0.2
 AWAY_S = 0.5
@@ -37,6 +38,9 @@ RETRY_S = 5.0
 
 BURST_MAX = 20
 """Somebody who stirs without a pause is listened to after so many times settle_s."""
+
+HEARD_WITHIN_S = 60.0
+"""So long, at most, a command waits until what people do in the folders is decided: longer than anybody is let stir."""
 
 UNCLEAR_MAX = 50
 
@@ -87,9 +91,12 @@ class Hands:
         self._is_steady = self._is_behind = False
         self._ended, self._took_s, self._again_at = -inf, 0.0, inf
         self._unclear: dict[str, None] = {}
-        self._unheard: AbstractSet[int] = frozenset()
+        self._is_gutted = self._follows = False
+        self._asked = self._heard_at = -inf
+        self._heard: Mapping[int, AbstractSet[str]] = {}
         self.looked = self.left = 0
         self.moved: int | None = None
+        self._gone: int | None = None
         self.last = Understood()
 
     @property
@@ -102,7 +109,8 @@ class Hands:
 
     def problems(self) -> list[str]:
         """So much is gone from the folders that nobody can have meant it; in a sentence for people. Any thread."""
-        return [_accident(count)] if (count := len(self._unheard)) else []
+        count = (self._walker.unheard() if self._gone is None else self._gone) if self.patience.is_on else 0
+        return [_accident(count)] if count else []
 
     def is_idle(self) -> bool:
         """Everything that there was at the start has been looked at, and understood or left, or cannot be for now."""
@@ -127,6 +135,28 @@ class Hands:
 
         return run
 
+    # for a command that puts files where truth wants them
+
+    def hear_out(self, unless: Callable[[], bool]) -> None:
+        """Wait until what people did in the folders until now is decided, or cannot be for now, or unless() is true.
+        Where nobody follows the folders, there is nothing to wait for. Any thread."""
+        asked = self._clock()
+        while self._follows and self._heard_at < asked and self._clock() < asked + HEARD_WITHIN_S and not unless():
+            if not self.patience.is_on or self._tree.state.kind == "lost" or self._is_behind:
+                break
+            self._asked = asked
+            pause(LOOK_S / 4)
+        self._asked = -inf
+
+    def is_undecided(self, file_id: int, file: FileRecord) -> bool:
+        """Did people take this file from where truth put it, and nothing was made of that yet? Any thread."""
+        heard = self._heard.get(file_id, frozenset())
+        closed = self._tree.closed
+        with suppress(OSError):
+            places = [place for place in places_of(file) if place not in heard and folder_of(place) not in closed]
+            return self.patience.is_on and any(self._tree.look(place) is None for place in places)
+        return False
+
     # for a command, while nobody follows the folders
 
     def look_at_once(self) -> None:
@@ -139,7 +169,7 @@ class Hands:
     def count_moved(self) -> int:
         """Only count the files that people took from where they were put."""
         try:
-            self.moved = self._walker.count_moved()
+            self.moved, self._gone = self._walker.count_moved()
         except OSError:  # what cannot be looked into says nothing
             self.moved = None
         return self.moved or 0
@@ -148,10 +178,14 @@ class Hands:
 
     def run(self, stop: Event) -> None:
         """The service: until stop, turn what people do into decisions."""
-        while not stop.is_set():
-            beat()
-            if not self.patience.is_on or not self.step():
-                wait(stop, AWAY_S)
+        self._follows = True
+        try:
+            while not stop.is_set():
+                beat()
+                if not self.patience.is_on or not self.step():
+                    wait(stop, AWAY_S)
+        finally:
+            self._follows = False
 
     def step(self) -> bool:
         """Listen for LOOK_S, unless it is time to look already, and look if it is. False where the library is away."""
@@ -172,7 +206,8 @@ class Hands:
             return quiet_s >= patience.settle_s or now - began >= BURST_MAX * patience.settle_s
         polling = self._tree.state.kind == "polling"
         period_s = min(patience.poll_s, patience.rescan_s) if polling else patience.rescan_s
-        return self._tree.walk_due or now >= min(self._again_at, self._ended + period_s)
+        is_asked = self._asked > self._heard_at
+        return is_asked or self._tree.walk_due or now >= min(self._again_at, self._ended + period_s)
 
     def _look(self) -> None:
         began, is_told = self._clock(), self._stir.began() != inf or self._tree.walk_due
@@ -182,6 +217,7 @@ class Hands:
         try:
             if self._is_as_before(began) and self._is_steady and not is_told:
                 self._ended = began
+                self._heard_all(began)
                 return
             walked = self._walker.walk()
         except OSError:  # the library is away (check() says so), or may not be looked into
@@ -193,7 +229,7 @@ class Hands:
         if is_awaiting or self._new(walked):  # what came with them is decided with them
             walked.sightings = [each for each in walked.sightings if not each.laid_in]
         outline = walked.outline()
-        if outline - self._answered:
+        if outline - self._answered or walked.returned:
             self._is_steady = False
             if self._is_settled(outline):
                 self._understand(walked)
@@ -202,6 +238,13 @@ class Hands:
             self._is_steady = not is_awaiting and began >= self._times[1] + STEADY_S
             self._end(walked, outline)
         self.looked += 1
+        if not outline - self._answered:
+            self._heard_all(began)
+
+    def _heard_all(self, began: float) -> None:
+        """All that was done until then has been decided, unless something of it is still to come."""
+        if self.is_idle():
+            self._heard_at = began
 
     def _is_as_before(self, now: float) -> bool:
         """Have all folders the times that they had at the last look?"""
@@ -232,13 +275,13 @@ class Hands:
         followed = Followed()
         try:
             followed = self._follow(walked.rewritten)
-            answer = self._by_hand.understand(walked, self._renamed(walked.folders), self._unheard)
+            answer = self._by_hand.understand(walked, self._renamed(walked.folders))
         except NoRoomError:
             self._again_at, self._is_behind = self._clock() + RETRY_S, True
             return
         except RequestError as error:  # nobody's doing in the folders may end the daemon
             why = f"what was done in the folders could not be decided: {error}"
-            answer = Understood(unclear=[why], unheard=self._unheard)
+            answer = Understood(unclear=[why])
         self._is_behind = False
         answer.unclear += followed.unclear
         self._walker.others |= {(lying.place, lying.signature) for lying in followed.others}
@@ -248,7 +291,6 @@ class Hands:
             self._again_at = self._clock() + self.patience.settle_s
         self._tell(answer)
         self._unclear = dict.fromkeys(answer.unclear[:UNCLEAR_MAX])
-        self._unheard = answer.unheard | self._unheard if answer.spoiled else answer.unheard
         self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
         if not self.patience.takes_in:
             self.left = len(walked.foreign)
@@ -272,8 +314,10 @@ class Hands:
         for sentence in answer.unclear:
             if sentence not in self._unclear:
                 self._log.warning("folders_unclear", problem=sentence)
-        if answer.unheard and not self._unheard:
-            self._log.warning("folders_gutted", images=len(answer.unheard), problem=_accident(len(answer.unheard)))
+        unheard, was_gutted = self._walker.unheard(), self._is_gutted
+        self._is_gutted = unheard > 0
+        if self._is_gutted and not was_gutted:
+            self._log.warning("folders_gutted", images=unheard, problem=_accident(unheard))
 
     def _lift(self, nested: tuple[str, ...]) -> None:
         """A folder that was dragged into another means what its images mean there."""
@@ -288,8 +332,8 @@ class Hands:
         """All that a walk found was answered."""
         if not outline:
             self._unclear = {}
-        self._unheard = self._unheard & {each.file_id for each in walked.sightings}  # the others are back, or given up
         self._answered, self._before = outline, walked.folders
+        self._heard = {each.file_id: frozenset(each.gone) for each in walked.sightings} if outline else {}
 
     def _renamed(self, now: Mapping[str, Signature]) -> dict[str, str]:
         """folder -> what it is called now, of those that stood at the last look."""

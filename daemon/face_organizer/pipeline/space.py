@@ -40,8 +40,9 @@ class Lack:
     problem: str
 
     def __str__(self) -> str:
-        needed = f", {self.needed_bytes} are needed" if self.needed_bytes else ""
-        return f"{self.problem}: {self.folder} has {self.free_bytes} bytes free{needed}"
+        free = "an unknown amount" if self.free_bytes is None else f"{self.free_bytes / 1e6:,.1f} MB"
+        needed = f", {self.needed_bytes / 1e6:,.1f} MB are needed" if self.needed_bytes else ""
+        return f"{self.problem}: {self.folder} has {free} free{needed}"
 
 
 class Space:

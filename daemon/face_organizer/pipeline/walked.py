@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, matched, pulse
+Imports: types, ports, identity, book, brought, matched, pulse, unheard
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from face_organizer.identity.placement import folded
@@ -19,6 +20,7 @@ from face_organizer.pipeline.book import content_of
 from face_organizer.pipeline.brought import brought
 from face_organizer.pipeline.matched import entries, folder_of, key_of, match, places_of, stamp_of
 from face_organizer.pipeline.pulse import beat
+from face_organizer.pipeline.unheard import unheard
 from face_organizer.ports import Store, Transaction, Tree
 from face_organizer.types import FileRecord, Lying, Signature
 
@@ -49,7 +51,7 @@ class Walked:
     """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
     rewritten: (file, what lies at its place now, with a content that is new). left: of each folder in which some do
     not, how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
-    others now."""
+    others now. returned: files that went in an accident, and of which nothing lacks any more."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Walked:
     folders: Mapping[str, Signature] = field(default_factory=dict)
     nested: tuple[str, ...] = ()
     known: int = 0
+    returned: AbstractSet[int] = frozenset()
 
     def outline(self) -> frozenset[object]:
         """What tells it from another: two walks with the same one have seen the same."""
@@ -97,6 +100,7 @@ class Walker:
                 instead,
             )
             self._brought(txn, found)
+            found.returned = unheard(txn) - {each.file_id for each in found.sightings}
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
         found.left = {folder: left[key_of(folder)] for folder in touched}
         inner = {nested: nested.partition("/")[2] for nested in self._tree.nested}
@@ -104,12 +108,18 @@ class Walker:
         self._look_into_inbox(found)
         return found
 
-    def count_moved(self) -> int:
-        """How many files of ours people took from where truth put them. Reads no file. Raises OSError where the library
-        is away."""
+    def unheard(self) -> int:
+        """How many files went in an accident, and are not all back. Any thread."""
+        with self._store.read() as txn:
+            return len(unheard(txn))
+
+    def count_moved(self) -> tuple[int, int]:
+        """How many files of ours people took from where truth put them, and how many of those in an accident. Reads no
+        file. Raises OSError where the library is away."""
         lying = entries(self._tree)
         with self._store.read() as txn:
-            return len(match(txn, lying, self._tree.closed).gone())
+            gone = match(txn, lying, self._tree.closed).gone()
+            return len(gone), len(unheard(txn).intersection(gone.tolist()))
 
     def _strays(self, keys: frozenset[int]) -> list[Lying]:
         """What lies where truth put nothing. A second walk, for only here are the names wanted."""
