@@ -437,7 +437,7 @@ def test_an_accident_outlives_the_process_and_ends_when_all_is_back_or_given_up(
 
 
 def test_a_repair_leaves_what_somebody_is_laying_elsewhere_until_it_is_decided(house: House) -> None:
-    house.settings.write_text(SETTINGS.replace("0.3", "1.5"))
+    house.settings.write_text(FOLLOWED.replace("0.3", "1.5"))
     daemon = house.begin()
     house.drag(f"{ANN}/both.png", to=CAT)
     (house.library / BOB / "10.png").rename(house.library / BOB / "ten.png")
