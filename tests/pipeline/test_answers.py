@@ -12,7 +12,8 @@ from test_gallery import Desk, seen_face
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.place import file_to_place
-from face_organizer.types import FileId, ImageRecord, ImageRef, Placed, Rejected, Signature
+from face_organizer.records import ImageRecord
+from face_organizer.types import FileId, ImageRef, Placed, Rejected, Signature
 
 LIBRARY = Path("/lib")
 

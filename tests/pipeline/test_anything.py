@@ -18,7 +18,8 @@ from face_organizer.pipeline import changes as changes_module
 from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.runs import Runs
-from face_organizer.types import NOBODY, UNBORN, ImageRef, PlacementMode, SeenImage, Signature
+from face_organizer.records import UNBORN
+from face_organizer.types import NOBODY, ImageRef, PlacementMode, SeenImage, Signature
 from face_organizer.vision.decode import content_digest
 
 STEPS = 40

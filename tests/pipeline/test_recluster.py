@@ -20,7 +20,8 @@ from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
 from face_organizer.pipeline.think import Faces, clusters_of, join_nearest, reconciled
-from face_organizer.types import Float32, Impostors, Neighbours, People, RunRecord
+from face_organizer.records import RunRecord
+from face_organizer.types import Float32, Impostors, Neighbours, People
 
 WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 

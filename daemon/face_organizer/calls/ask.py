@@ -15,7 +15,7 @@ from face_organizer.pipeline.explain import explain
 from face_organizer.pipeline.keep_graph import remake_graph
 from face_organizer.pipeline.unheard import look_again
 from face_organizer.ports import Transaction
-from face_organizer.types import ImageRecord, RunRecord
+from face_organizer.records import ImageRecord, RunRecord
 
 
 class Ask:

@@ -1,7 +1,7 @@
 """What people ask: how it stands, who is there, who looks like this. Reads truth, changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, rejected, roster
+Imports: types, records, ports, identity, book, rejected, roster
 
 Answers are plain dicts and lists, ready for JSON; names that are not UTF-8 are written with \\xNN.
 """
@@ -21,7 +21,8 @@ from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NO_FACE, NOBODY, FileRecord, Float32, ImageRecord, Int64, RunRecord
+from face_organizer.records import FileRecord, ImageRecord, RunRecord
+from face_organizer.types import NO_FACE, NOBODY, Float32, Int64
 
 Answer = dict[str, Any]
 Fits = Callable[[int, ImageRecord], bool]

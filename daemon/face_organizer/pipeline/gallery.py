@@ -2,7 +2,8 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, config, errors, ports, identity, book, brought, edits, flow, messages, pulse, roster, space, timing
+Imports: types, records, config, errors, ports, identity, book, brought, edits, flow, messages, pulse, roster, space,
+         timing
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
@@ -34,20 +35,8 @@ from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.space import RETRY_S, STATE, Space, boundless
 from face_organizer.pipeline.timing import Observe, unobserved
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
-from face_organizer.types import (
-    NOBODY,
-    Assignment,
-    FaceRecord,
-    FileRecord,
-    Float32,
-    ImageRecord,
-    ImageRef,
-    Int64,
-    Placed,
-    Rejected,
-    SeenFace,
-    SeenImage,
-)
+from face_organizer.records import FaceRecord, FileRecord, ImageRecord
+from face_organizer.types import NOBODY, Assignment, Float32, ImageRef, Int64, Placed, Rejected, SeenFace, SeenImage
 
 ENROL = "enrol"
 HELD_AT_ONCE = 64
