@@ -22,13 +22,13 @@ from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.reconcile import Reconciled
 from face_organizer.pipeline.answers import RUN_FIGURES
 from face_organizer.pipeline.change import pack_ids
-from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.positives import positives_of
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
+from face_organizer.pipeline.service import Reply
 from face_organizer.pipeline.think import (
     Clusters,
     Faces,
