@@ -274,6 +274,54 @@ def test_a_new_folder_with_the_number_of_one_that_we_removed_is_not_that_one() -
     assert homes.renamed(standing) == {}
 
 
+def exchange(bench: Bench, one: str, other: str) -> None:
+    for folder, to in ((one, "aside"), (other, one), ("aside", other)):
+        (bench.library / folder).rename(bench.library / to)
+    bench.hear(one, other)
+
+
+def called(bench: Bench) -> dict[int, tuple[str, str, bool]]:
+    with bench.desk.store.read() as txn:
+        return {id_: (person.name, person.folder, person.named) for id_, person in txn.persons.items()}
+
+
+def test_two_whose_folders_are_exchanged_exchange_names_whatever_lies_in_both(bench: Bench) -> None:
+    bench.desk.decide.name(1, "Bob")
+    bench.desk.decide.name(2, "Carol.")
+    for number in range(1, 7):
+        bench.place(number, "Bob" if number <= 3 else "Carol")
+    for number in (7, 8):
+        bench.desk.drop(3, 4)
+        bench.place(number, "Bob")
+        (bench.library / f"Carol/{number}.jpg").hardlink_to(bench.library / f"Bob/{number}.jpg")
+        bench.record(number, f"Bob/{number}.jpg", f"Carol/{number}.jpg")
+    bench.after(0)
+    before, whose = called(bench), bench.desk.persons()
+    exchange(bench, "Bob", "Carol")
+
+    assert bench.after(SETTLE_S) == ["name", "name", "name"]
+
+    assert called(bench) == {1: ("Carol.", "Carol", True), 2: ("Bob", "Bob", True)}
+    assert bench.desk.persons() == whose and bench.hands.unclear() == []
+    bench.desk.decide.undo(None)
+    assert called(bench) == before and bench.desk.persons() == whose
+
+
+def test_somebody_may_get_the_name_that_another_gives_up_in_the_same_burst(bench: Bench) -> None:
+    bench.desk.decide.name(2, "Bob")
+    for number in (4, 5, 6):
+        bench.place(number, "Bob")
+    bench.after(0)
+    for folder, to in (("Bob", "Robert"), (ANN, "Bob")):
+        (bench.library / folder).rename(bench.library / to)
+    bench.hear("Bob", "Robert")
+
+    assert bench.after(SETTLE_S) == ["name", "name"]
+
+    assert called(bench) == {1: ("Bob", "Bob", True), 2: ("Robert", "Robert", True)}
+    assert bench.hands.unclear() == []
+
+
 def test_a_file_that_is_on_its_way_is_ours_whatever_lies_where(bench: Bench) -> None:
     with bench.desk.store.write() as txn:
         txn.set_pending(1, True)

@@ -501,6 +501,26 @@ def test_a_folder_that_is_renamed_at_once_after_it_got_its_name_is_a_name_also_w
     assert not (house.library / "Sean").exists()
 
 
+@pytest.mark.parametrize("watched", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_folders_that_are_exchanged_exchange_names_whatever_lies_in_both_and_undo_brings_it_back(
+    house: House, watched: bool
+) -> None:
+    before = house.tree()
+    daemon = house.begin() if watched else None
+    for folder, to in ((ANN, "aside"), (BOB, ANN), ("aside", BOB)):
+        (house.library / folder).rename(house.library / to)
+    daemon = daemon or house.begin()
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.says() == [f"{ANN} (person 1) is {BOB}; {BOB} (person 2) is {ANN}"]
+    assert house.names_in(ANN) == {"10.png", "11.png", "12.png", "13.png", "both.png"}
+    assert answer(house.library, "status")["folders"]["unclear"] == []
+    answer(house.library, "undo")
+    house.is_well()
+    assert house.tree() == before
+
+
 def test_an_image_that_is_edited_where_it_lies_keeps_its_person(house: House) -> None:
     daemon = house.begin()
     (house.library / ANN / "00.png").unlink()  # as most editors do, and not to change what other tests begin with

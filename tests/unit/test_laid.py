@@ -103,11 +103,46 @@ def test_somebody_may_take_the_name_that_another_gave_up() -> None:
     assert said.names == {2: "Robert", 1: BOB} and said.merges == {}
 
 
-def test_two_who_exchange_their_folders_exchange_their_faces() -> None:
+def test_those_who_exchange_their_folders_exchange_their_names() -> None:
     said = meant(*(laid(n, BOB, CAT) for n in range(2)), *(laid(n, CAT, BOB) for n in range(5, 9)))
+    assert said.exchanges == {2: 3, 3: 2}
+    assert said.merges == {} and said.names == {} and said.assigns == {} and said.told[1] == [("person", 2)]
 
-    assert said.merges == {} and said.names == {}
-    assert {said.assigns[n * 10] for n in range(2)} == {3} and {said.assigns[n * 10] for n in range(5, 9)} == {2}
+    around = {ANN: BOB, BOB: CAT, CAT: ANN}
+    said = meant(*(laid(n, was, around[was]) for n, was in enumerate((ANN, ANN, BOB, BOB, CAT, CAT))))
+    assert said.exchanges == {1: 2, 2: 3, 3: 1} and said.assigns == {}
+
+
+def test_those_who_exchange_their_only_images_exchange_their_faces() -> None:
+    said = meant(laid(1, BOB, CAT), *(laid(n, CAT, BOB) for n in range(5, 9)))
+
+    assert not said.exchanges and not said.merges and not said.names
+    assert said.assigns == {10: 3, 50: 2, 60: 2, 70: 2, 80: 2}
+
+
+def test_folders_that_are_known_to_be_exchanged_are_whatever_lies_in_both_and_was_placed_since() -> None:
+    renamed = {BOB: CAT, CAT: BOB}
+    moved = laid(1, BOB, CAT)
+    said = meant(moved, laid(3, CAT, BOB), left={BOB: 3, CAT: 3}, renamed=renamed, standing=f"{BOB} {CAT}")
+    assert said.exchanges == {2: 3, 3: 2} and not said.assigns and not said.rejects
+
+    only_one_alone = meant(moved, left={BOB: 3, CAT: 3}, renamed=renamed, standing=f"{BOB} {CAT}")
+    assert only_one_alone.exchanges == {2: 3, 3: 2} and not only_one_alone.assigns
+
+
+def test_folders_of_which_all_was_exchanged_but_what_lies_in_both_are_exchanged() -> None:
+    moved = [laid(n, BOB, CAT) for n in range(2)] + [laid(n, CAT, BOB) for n in range(5, 9)]
+    for left, is_so in (({BOB: 2, CAT: 2}, True), ({BOB: 3, CAT: 2}, False)):  # one stays with Bob alone
+        around = Around(PERSONS, {BOB, CAT}, left, known=1000, shared={frozenset({BOB, CAT}): 2})
+        said = meaning_of(moved, around, lambda faces, _: faces[0])
+        assert bool(said.exchanges) == is_so and bool(said.assigns) != is_so
+
+
+def test_what_is_dragged_in_a_burst_with_an_exchange_shows_whose_folder_it_was_dragged_to() -> None:
+    moved = [laid(n, BOB, CAT) for n in range(2)] + [laid(n, CAT, BOB) for n in range(5, 9)]
+    said = meant(*moved, laid(20, ANN, BOB), left={ANN: 5})
+
+    assert said.exchanges == {2: 3, 3: 2} and said.assigns == {200: 3}  # Bob is who Cat was
 
 
 def test_a_deleted_image_is_not_that_person_and_stays_with_the_others() -> None:
@@ -286,7 +321,7 @@ FOLDERS = st.frozensets(st.sampled_from([ANN, BOB, CAT, "Zoe", "outliers", "no_f
     ),
     st.dictionaries(st.sampled_from(list(PERSONS)), st.integers(0, 3)),
     FOLDERS,
-    st.dictionaries(st.sampled_from(list(PERSONS)), st.sampled_from(["Zoe", "Yan"])),
+    st.dictionaries(st.sampled_from(list(PERSONS)), st.sampled_from(["Zoe", "Yan", *PERSONS])),
     st.sets(st.integers(0, 12)),
 )
 def test_whatever_is_laid_what_is_made_of_it_makes_sense(
@@ -307,6 +342,8 @@ def test_whatever_is_laid_what_is_made_of_it_makes_sense(
     assert not set(said.names.values()) & (NOBODYS | PERSONS.keys() - {f for f in PERSONS if PERSONS[f] in said.names})
     assert all(into not in said.merges for into in said.merges.values()), "nobody is merged into one who is merged"
     assert not set(said.hides) & (said.names.keys() | said.merges.keys())
+    assert sorted(said.exchanges) == sorted(said.exchanges.values())
+    assert not said.exchanges.keys() & (said.names.keys() | said.merges.keys() | set(said.hides))
     assert len(set(said.names.values())) == len(said.names)
     assert not any(said.told[file_id] or file_id in said.unclear for file_id in said.unheard)
     untouched = [file for file in numbered if file.was == file.lies and not file.was_lost]

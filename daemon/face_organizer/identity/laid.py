@@ -70,9 +70,9 @@ class Laid:
 @dataclass(frozen=True)
 class Around:
     """What else is so. persons: folder -> whose it is. standing: the folders that there are. left: how many other files
-    lie in a folder as they should, or are on their way there. renamed: folder -> what the same folder is called now,
-    where that is known for sure. known: how many files lie in folders by truth. hidden: of those persons, who has no
-    folder. unheard: files that were taken away in an accident and are not all back."""
+    lie in a folder as they should, or are on their way there; shared: in both of two. renamed: folder -> what the same
+    folder is called now, where that is known for sure. known: how many files lie in folders by truth. hidden: of those
+    persons, who has no folder. unheard: files that were taken away in an accident and are not all back."""
 
     persons: Mapping[str, int] = field(default_factory=dict)
     standing: AbstractSet[str] = frozenset()
@@ -81,11 +81,13 @@ class Around:
     known: int = 0
     hidden: AbstractSet[int] = frozenset()
     unheard: AbstractSet[int] = frozenset()
+    shared: Mapping[AbstractSet[str], int] = field(default_factory=dict)
 
 
 @dataclass
 class Meaning:
-    """What was meant. names: person -> the name of the folder. merges: person -> into whom. hides, shows: persons.
+    """What was meant. names: person -> the name of the folder. exchanges: person -> whose name and folder it takes, all
+    or none of them. merges: person -> into whom. hides, shows: persons.
 
     assigns: face -> who it is. rejects: face that is to be nobody's -> was its image thrown away? unclear: file -> why
     nothing was understood. unheard: files that are gone, or gone from some folder, of which nothing was made because
@@ -93,6 +95,7 @@ class Meaning:
     """
 
     names: dict[int, str] = field(default_factory=dict)
+    exchanges: dict[int, int] = field(default_factory=dict)
     merges: dict[int, int] = field(default_factory=dict)
     hides: list[int] = field(default_factory=list)
     shows: list[int] = field(default_factory=list)
@@ -162,11 +165,13 @@ def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict
                 going[folder].append(file)
     stays = {folder for file in laid for folder in file.was & file.lies}
     went = _went(going, around, stays)
-    settled: dict[str, str] = {}
-    owner = dict(around.persons)
+    settled = _exchanged(went, going, around)
+    meant.exchanges |= {around.persons[folder]: around.persons[into] for folder, into in settled.items()}
+    owner = {**around.persons} | {into: around.persons[folder] for folder, into in settled.items()}
     # The largest first: where several folders became one, it is the person. And first those whose name is new: others
     # may take the one they had.
-    for folder in sorted(went, key=lambda folder: (went[folder] in owner, -len(going[folder]), folder)):
+    rest = went.keys() - settled.keys()
+    for folder in sorted(rest, key=lambda folder: (went[folder] in owner, -len(going[folder]), folder)):
         into, person_id = went[folder], around.persons[folder]
         if not into:
             if folder not in around.standing and _are_nowhere_else(going[folder]):
@@ -178,7 +183,7 @@ def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict
             meant.names[person_id] = into
             owner[into] = owner.pop(folder)
             settled[folder] = into
-        elif len(going[folder]) > 1 and (into not in went or into in settled):  # else two exchange their names
+        elif len(going[folder]) > 1 and (into not in went or into in settled):  # else two exchange their only images
             meant.merges[person_id] = owner[into]
             settled[folder] = into
     return settled
@@ -187,13 +192,36 @@ def _whole_folders(laid: Sequence[Laid], around: Around, meant: Meaning) -> dict
 def _went(going: Mapping[str, Sequence[Laid]], around: Around, stays: AbstractSet[str]) -> dict[str, str]:
     """Where each folder went that went as a whole; "" where that cannot be told, or it is nowhere."""
     went: dict[str, str] = {}
-    for folder, files in going.items():
-        renamed = around.renamed.get(folder, "")
-        if 2 * sum(renamed in file.lies for file in files) > len(files):  # else a new folder has an old one's number
+    beside: dict[str, str] = {}
+    circled = {folder for folder, into in around.renamed.items() if into in around.renamed and folder in around.persons}
+    for folder in dict.fromkeys((*going, *sorted(circled))):
+        files, renamed = going.get(folder, ()), around.renamed.get(folder, "")
+        # Else a new folder has an old one's number. Of one of which nothing is gone all lies in the other one, too.
+        if not files or 2 * sum(renamed in file.lies for file in files) > len(files):
             went[folder] = renamed
-        elif folder not in stays and not around.left.get(folder):
+        elif folder in stays:
+            continue
+        elif not (left := around.left.get(folder)):
             went[folder] = _all_went(files)
-    return went
+        elif left == around.shared.get(frozenset({folder, into := _all_went(files)})):
+            beside[folder] = into
+    return went | {folder: into for folder, into in beside.items() if beside.get(into) == folder}
+
+
+def _exchanged(went: Mapping[str, str], going: Mapping[str, Sequence[Laid]], around: Around) -> dict[str, str]:
+    """Of these folders, those whose names went round in a circle: each is called what the next one was. Where that is
+    not known for sure, a folder of one image may have been dragged empty: that speaks of the face."""
+    found: dict[str, str] = {}
+    for begin in went:
+        circle = [begin]
+        while (into := went.get(circle[-1], "")) in around.persons and into not in circle and into not in found:
+            circle.append(into)
+        sure = all(
+            around.renamed.get(folder) == went.get(folder) or len(going.get(folder, ())) > 1 for folder in circle
+        )
+        if into == begin and begin not in found and sure:
+            found |= {folder: went[folder] for folder in circle}
+    return found
 
 
 def _are_nowhere_else(files: Iterable[Laid]) -> bool:

@@ -70,7 +70,7 @@ class ByHand:
                 left[folder] = left.get(folder, 0) + 1
             persons, hidden = self._persons(txn, seen)
             before = unheard(txn)
-            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden, before)
+            around = Around(persons, walked.folders.keys(), left, renamed, walked.known, hidden, before, walked.shared)
             gone_by = [each for each in seen if each.laid_in and persons.get(each.laid_in, NOBODY) in {NOBODY, *hidden}]
             drop_brought(txn, (each.file_id for each in gone_by))  # that folder is nobody's any more
             seen = [each for each in seen if each not in gone_by] if gone_by else seen
@@ -82,7 +82,8 @@ class ByHand:
             put_unheard(txn, meant.unheard | (before & {each.file_id for each in spoiled}))
             answer.unclear += [f"{_named(seen, file_id)}: {why}" for file_id, why in meant.unclear.items()]
             answer.unclear += failed.values()
-            answer.named = [folder for id_, folder in meant.names.items() if ("person", id_) not in failed]
+            called = meant.names | {id_: folder for folder, id_ in persons.items() if id_ in meant.exchanges}
+            answer.named = [folder for id_, folder in called.items() if ("person", id_) not in failed]
             for each, file in zip(seen, laid, strict=True):
                 self._write_down(made, each, file, meant, failed)
             drop_brought(txn, made.files)

@@ -35,11 +35,15 @@ class Composition:
         self._one_face_per_image = one_face_per_image
         self._parts: list[Draft] = []
         self._failed: dict[About, str] = {}
+        self._gave_up: set[int] = set()
 
     def of(self, meant: Meaning) -> tuple[Draft, dict[About, str]]:
         """The draft, without a kind where nothing is decided; and of whom nothing could be, with the reason."""
+        if meant.exchanges:
+            self._try([("person", each) for each in meant.exchanges], lambda: self._exchange(meant.exchanges))
         for person_id, folder in meant.names.items():
-            self._try([("person", person_id)], lambda: self._name(person_id, folder))  # noqa: B023 - called at once
+            if self._try([("person", person_id)], lambda: self._name(person_id, folder)):  # noqa: B023 - called at once
+                self._gave_up.add(person_id)
         for person_id in meant.hides:
             self._try([("person", person_id)], lambda: self._drafts.hide(self._txn, person_id, hidden=True))  # noqa: B023
         for person_id in meant.shows:
@@ -58,8 +62,15 @@ class Composition:
     # the parts
 
     def _name(self, person_id: int, folder: str) -> Draft:
-        cover = cover_of(self._txn, self._roster, person_id)
-        return self._drafts.name(self._txn, person_id, Called(folder, stands=True), cover)
+        called = Called(folder, stands=True)
+        return self._drafts.name(self._txn, person_id, called, self._cover(person_id), self._gave_up)
+
+    def _exchange(self, exchanges: Mapping[int, int]) -> Draft:
+        confirming = [face_id for person_id in exchanges for face_id in self._cover(person_id)]
+        return self._drafts.exchange(self._txn, exchanges, confirming)
+
+    def _cover(self, person_id: int) -> list[int]:
+        return cover_of(self._txn, self._roster, person_id)
 
     def _merge(self, from_id: int, into_id: int, meant: Meaning) -> Draft:
         """The folder that everything was dragged into stays as it is called, if somebody just gave it that name."""

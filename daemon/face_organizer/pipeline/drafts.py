@@ -9,7 +9,7 @@ out. Several drafts can become one decision: what somebody did in the folders in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,12 +52,19 @@ class Drafts:
     def __init__(self, roster: Roster, book: Book) -> None:
         self._roster, self._book = roster, book
 
-    def name(self, txn: Transaction, person_id: int, called: Called, confirming: Iterable[int] = ()) -> Draft:
+    def name(
+        self,
+        txn: Transaction,
+        person_id: int,
+        called: Called,
+        confirming: Iterable[int] = (),
+        gave_up: Container[int] = (),
+    ) -> Draft:
         """A person's name. confirming: faces that are this person for sure, unless somebody has said otherwise since
-        they were chosen."""
+        they were chosen. gave_up: persons who get another name in the same decision."""
         person = self._living(txn, person_id)
         confirming = [face_id for face_id in confirming if int(self._roster.person_of[face_id]) == person_id]
-        self._is_free(txn, called.name, person_id)
+        self._is_free(txn, called.name, person_id, gave_up)
         after = self._book.called(txn, person_id, person, called)
         return Draft(
             "name",
@@ -68,10 +75,28 @@ class Drafts:
             [PersonChange(person_id, person, after)],
         )
 
-    def _is_free(self, txn: Transaction, name: str, person_id: int) -> None:
-        """Raises RequestError where another person has the name."""
+    def exchange(self, txn: Transaction, takes: Mapping[int, int], confirming: Iterable[int]) -> Draft:
+        """Each of these persons has the name and the folder of another of them. confirming: as for name."""
+        were = {person_id: self._living(txn, person_id) for person_id in takes}
+        made = Draft("name", "")
+        for person_id, of in takes.items():
+            after = replace(were[person_id], name=were[of].name, folder=were[of].folder, named=were[of].named)
+            made.persons.append(PersonChange(person_id, were[person_id], after))
+            made.goes |= self._as_they_are(person_id)
+        for face_id in confirming:
+            made.verdicts.append(Verdict((face_id,), int(self._roster.person_of[face_id])))
+        made.says = "; ".join(f"{_called(id_, were[id_])} is {were[of].name}" for id_, of in takes.items())
+        return made
+
+    def _is_free(self, txn: Transaction, name: str, person_id: int, gave_up: Container[int] = ()) -> None:
+        """Raises RequestError where another person has the name. gave_up: persons who have it no more."""
         for other, each in txn.persons.items():
-            if other != person_id and other in self._roster.faces_of and folded(each.name) == folded(name):
+            if (
+                other != person_id
+                and other not in gave_up
+                and other in self._roster.faces_of
+                and folded(each.name) == folded(name)
+            ):
                 way_out = f"merge {person_id} into {other}" if person_id else f"assign the face to {other}"
                 raise RequestError(f"person {other} is called {each.name!r} already: if they are one, {way_out}")
 

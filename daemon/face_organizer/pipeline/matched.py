@@ -9,8 +9,11 @@ A path is 64 bits that stand for it in this process, and so are the size and tim
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -51,6 +54,16 @@ class Matched:
     def gone(self) -> Int64:
         """The files of which people took something from where it was put."""
         return np.unique(self.placed["file_id"][~self.stands & ~self.ours & ~self.hidden])
+
+    def shared(self, folders: Iterable[str]) -> Counter[AbstractSet[str]]:
+        """Of each two of these folders, how many files stand in both."""
+        name_of = {key_of(folder): folder for folder in folders}
+        rows = self.placed[self.stands & np.isin(self.placed["folder"], np.fromiter(name_of, np.int64))]
+        rows = rows[np.isin(rows["file_id"], _repeated(rows["file_id"]))]
+        found: dict[int, set[str]] = defaultdict(set)
+        for file_id, key in zip(rows["file_id"].tolist(), rows["folder"].tolist(), strict=True):
+            found[file_id].add(name_of[key])
+        return Counter(frozenset(two) for names in found.values() for two in combinations(names, 2))
 
     def strange(self, lying: Rows) -> frozenset[int]:
         """Where something lies and truth put nothing, by key. lying: ENTRY (m,), as matched."""
