@@ -307,6 +307,31 @@ def test_two_whose_folders_are_exchanged_exchange_names_whatever_lies_in_both(be
     assert called(bench) == before and bench.desk.persons() == whose
 
 
+def test_a_folder_dragged_into_that_of_somebody_who_is_in_the_same_images_is_told_and_nothing_is_decided(
+    bench: Bench,
+) -> None:
+    for number in (7, 8):
+        bench.desk.drop(3, 4)
+        bench.place(number, ANN)
+        (bench.library / f"{BOB}/{number}.jpg").hardlink_to(bench.library / f"{ANN}/{number}.jpg")
+        bench.record(number, f"{ANN}/{number}.jpg", f"{BOB}/{number}.jpg")
+    bench.after(0)
+    whose = bench.desk.persons()
+    (bench.library / ANN).rename(bench.library / BOB / ANN)
+    bench.hear(ANN)
+    bench.after(SETTLE_S)  # lifted
+    laid = sorted(path.name for path in (bench.library / BOB).iterdir())
+    assert "7~2.jpg" in laid and "1.jpg" in laid
+
+    assert bench.after(SETTLE_S) == []
+
+    assert ["are together in 2 images" in sentence for sentence in bench.hands.unclear()] == [True]
+    assert bench.desk.persons() == whose and bench.after(31) == []
+    with bench.desk.store.read() as txn:
+        assert txn.pending_count() == 0
+    assert sorted(path.name for path in (bench.library / BOB).iterdir()) == laid
+
+
 def test_somebody_may_get_the_name_that_another_gives_up_in_the_same_burst(bench: Bench) -> None:
     bench.desk.decide.name(2, "Bob")
     for number in (4, 5, 6):

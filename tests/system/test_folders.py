@@ -501,6 +501,24 @@ def test_a_folder_that_is_renamed_at_once_after_it_got_its_name_is_a_name_also_w
     assert not (house.library / "Sean").exists()
 
 
+def test_a_folder_dragged_into_that_of_somebody_it_shares_an_image_with_is_refused_like_the_command(
+    house: House,
+) -> None:
+    daemon, before = house.begin(), house.tree()
+    (house.library / ANN).rename(house.library / BOB / ANN)
+    refusal = daemon.wait_for("folders_unclear")[0]["problem"]
+
+    assert "are together in 1 images" in refusal
+    assert answer(house.library, "status")["folders"]["unclear"] == [refusal]
+    assert house.kinds() == [] and {"00.png", "both~2.png"} <= house.names_in(BOB)
+    (house.library / BOB / "both~2.png").rename(house.library / BOB / "0.png")
+    house.drag(*(f"{BOB}/{path.name}" for path in (house.library / BOB).glob("0*.png")), to=ANN)
+    (house.library / ANN / "0.png").rename(house.library / ANN / "both.png")
+    wait_until(lambda: answer(house.library, "status")["folders"]["unclear"] == [], 20)
+    house.is_well()
+    assert house.kinds() == [] and house.tree() == before
+
+
 @pytest.mark.parametrize("watched", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_folders_that_are_exchanged_exchange_names_whatever_lies_in_both_and_undo_brings_it_back(
     house: House, watched: bool

@@ -79,6 +79,13 @@ def test_all_of_a_persons_images_in_another_persons_folder_are_one_person() -> N
     assert meant(*(laid(n, ANN, BOB) for n in range(3)), left={BOB: 1}).merges == {1: 2}
 
 
+def test_a_folder_is_dragged_into_another_as_a_whole_also_where_they_shared_an_image() -> None:
+    said = meant(laid(1, ANN, BOB), laid(2, ANN, BOB), laid(3, f"{ANN} {BOB}", BOB), left={BOB: 4})
+
+    assert said.merges == {1: 2} and not said.assigns and not said.rejects
+    assert [said.told[number] for number in (1, 2, 3)] == [[("person", 1)]] * 3
+
+
 def test_the_only_image_of_a_person_in_another_persons_folder_is_that_person() -> None:
     said = meant(laid(1, ANN, BOB), left={BOB: 1})
 

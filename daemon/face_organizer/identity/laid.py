@@ -131,7 +131,8 @@ def meaning_of(laid: Sequence[Laid], around: Around, closest: Closest) -> Meanin
             continue
         meant.told[file.file_id] += [("person", around.persons[folder]) for folder in sorted(done - file.lies)]
         back = _shown(file, around, meant)
-        rest = replace(file, was=file.was - done | back, lies=file.lies - done - {settled[folder] for folder in done})
+        came = {settled[folder] for folder in done} - (file.was - done)
+        rest = replace(file, was=file.was - done | back, lies=file.lies - done - came)
         if file.file_id not in doubtful or not rest.is_taken:
             _one_file(rest, persons, meant, closest)
     return meant
@@ -230,10 +231,10 @@ def _are_nowhere_else(files: Iterable[Laid]) -> bool:
 
 
 def _all_went(files: Iterable[Laid]) -> str:
-    """The one folder to which all of these files went; "" if there is none."""
+    """The one folder to which all of these files went, or where they lay already, too; "" if there is none."""
     went = {folder for file in files for folder in file.lies - file.was}
-    alike = len(went) == 1 and all(file.lies - file.was for file in files)
-    return went.pop() if alike else ""
+    into = went.pop() if len(went) == 1 else ""
+    return into if all(into in file.lies for file in files) else ""
 
 
 def _one_file(file: Laid, persons: Mapping[str, int], meant: Meaning, closest: Closest) -> None:
