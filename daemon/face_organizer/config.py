@@ -8,6 +8,7 @@ Every key is documented in config/face-organizer.toml; a test holds the two toge
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -192,7 +193,7 @@ def host_and_port(listen: str) -> tuple[str, int]:
 
 
 def check_folders(config: Config) -> None:
-    """Refuse folders that would feed the organizer its own output. Raises ConfigError."""
+    """Refuse folders that would feed the organizer its own output, or another library's. Raises ConfigError."""
     for path in (config.inbox_path, config.library_path, config.state_path):
         if str(path).encode("utf-8", "replace").decode() != str(path):
             raise ConfigError(f"the path {str(path)!a} is not UTF-8: choose a folder with a name that is")
@@ -201,6 +202,20 @@ def check_folders(config: Config) -> None:
         raise ConfigError(f"the inbox {inbox} and the library {library} must not lie inside one another")
     if state == inbox or inbox in state.parents:
         raise ConfigError(f"the state folder {state} must not lie inside the inbox {inbox}")
+    if (other := next((each for each in (inbox, *inbox.parents) if is_library(each)), None)) is not None:
+        where = "is a library itself" if other == inbox else f"lies in the library {other}"
+        swapped = other == inbox and not is_library(library)
+        meant = "are inbox and library the wrong way round? " if swapped else ""
+        raise ConfigError(
+            f"the inbox {inbox} {where} ({STATE_FOLDER} is in there), and what one library holds is not sorted into"
+            f" another: {meant}Name the folder that new images come to; to sort those of a library anew, move them to"
+            " a folder outside of it first"
+        )
+
+
+def is_library(folder: Path) -> bool:
+    """Does a library have its state here, or a link to where it is, which may be away?"""
+    return os.path.lexists(folder / STATE_FOLDER)
 
 
 def check_libraries(libraries: Mapping[str, Config]) -> None:
