@@ -63,6 +63,12 @@ def test_faces_go_out_as_a_table_from_a_running_daemon_and_without_one(
     refused = organizer("export", "--library", library, "--format", "csv", "--where", "gender=female", expect=1)
     assert "nothing is known of gender here" in refused.stderr
     organizer("export", "--library", library, expect=2)
+    image = library / "person_0001" / "0.png"
+    before = image.read_bytes()
+    for path in (image, library.parent / "inbox" / "new.csv"):
+        refused = organizer("export", "--library", library, "--format", "csv", "--out", path, expect=1)
+        assert "lies in the " in refused.stderr
+    assert image.read_bytes() == before
 
 
 @pytest.mark.long

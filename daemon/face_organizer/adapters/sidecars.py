@@ -13,8 +13,8 @@ from collections.abc import Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
-from face_organizer.adapters.results import image_shown, write_result
-from face_organizer.adapters.xmp import Region, is_ours, regions_in
+from face_organizer.adapters.results import Mark, image_shown, write_result
+from face_organizer.adapters.xmp import MARK, Region, is_ours, regions_in
 from face_organizer.errors import RequestError
 from face_organizer.types import SIDECAR_ENDING
 
@@ -41,7 +41,7 @@ def write_sidecar(image: Path, packet: str) -> bool:
     if before and not is_ours(before):
         return False
     if before != packet.encode():
-        write_result(path, packet.encode())
+        write_result(path, packet.encode(), Mark(b"", MARK))
     return True
 
 
