@@ -28,6 +28,10 @@ Similarity = Annotated[float, Meta(ge=-1, le=1)]
 People = Annotated[int, Meta(ge=1, le=1000)] | Literal["auto", "elbow"]
 Placement = Literal["move", "hardlink", "symlink", "copy"]
 
+PEOPLE: People = "auto"
+PLACEMENT: Placement = "move"
+"""These two where nobody has ever said: a library goes on with what it was last started with."""
+
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file: unknown keys are refused, values are checked."""
@@ -135,7 +139,7 @@ class LibraryConfig(Section, frozen=True):
     name: str = ""
     state_dir: str = ""
     people: People | None = None
-    placement: Placement = "move"
+    placement: Placement | None = None
 
 
 class Config(Section, frozen=True):
@@ -145,7 +149,7 @@ class Config(Section, frozen=True):
     library: str = "library"
     state_dir: str = ""
     people: People | None = None
-    placement: Placement = "move"
+    placement: Placement | None = None
     watch: WatchConfig = WatchConfig()
     folders: FoldersConfig = FoldersConfig()
     faces: FacesConfig = FacesConfig()
@@ -165,6 +169,14 @@ class Config(Section, frozen=True):
         return Path(self.library).expanduser().absolute()
 
     @property
+    def placement_mode(self) -> Placement:
+        return self.placement or PLACEMENT
+
+    @property
+    def empties_inbox(self) -> bool:
+        return self.placement_mode == "move"
+
+    @property
     def state_path(self) -> Path:
         return Path(self.state_dir).expanduser().absolute() if self.state_dir else self.library_path / STATE_FOLDER
 
@@ -176,6 +188,12 @@ def plain_path(path: Path) -> Path:
         return Path(*parts)
     up = len(parts) - parts[::-1].index("..")
     return Path(*parts[:up]).resolve().joinpath(*parts[up:])
+
+
+def going_on(config: Config, before: Config) -> Config:
+    """With as many people, and the placement, as there were before where none is said."""
+    people, placement = config.people or before.people, config.placement or before.placement
+    return msgspec.structs.replace(config, people=people, placement=placement)
 
 
 def with_inbox_of(config: Config, before: Config) -> Config:
@@ -230,10 +248,12 @@ def check_libraries(libraries: Mapping[str, Config]) -> None:
                         f"the {role} {path} of {one} and the {other_role} {other_path} of {other} must not lie inside"
                         " one another"
                     )
-        if first.inbox_path.resolve() == second.inbox_path.resolve() and "move" in (first.placement, second.placement):
+        if first.inbox_path.resolve() == second.inbox_path.resolve() and any(
+            each.empties_inbox for each in (first, second)
+        ):
             raise ConfigError(
                 f'{one} and {other} share the inbox {first.inbox_path}: with placement = "move" each image would end in'
-                ' either; both need "copy", "hardlink" or "symlink", or an inbox of their own'
+                ' either; both need to say "copy", "hardlink" or "symlink", or an inbox of their own'
             )
 
 

@@ -269,7 +269,7 @@ def test_each_table_is_a_library_of_its_own_and_shares_the_other_settings(tmp_pa
 
     assert list(libraries) == ["out", "second"]
     first, second = libraries.values()
-    assert (first.inbox, first.people, first.placement, first.state_dir) == ("a/in", None, "move", "")
+    assert (first.inbox, first.people, first.placement, first.state_dir) == ("a/in", None, None, "")
     assert (second.inbox, second.library, second.people, second.placement) == ("b/in", "b/out", 2, "copy")
     assert (second.state_dir, second.watch.settle_s, first.watch.settle_s) == ("b/state", 3.0, 3.0)
     assert load_libraries(None, people=3) == {"": Config(people=3)}
