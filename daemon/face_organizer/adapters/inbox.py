@@ -57,7 +57,7 @@ class FolderInbox:
         self._attention = Attention(self._root, "inbox", ARRIVALS, log, clock)
         self._unreadable: dict[Path, str] = {}
         self._libraries: set[Path] = set()
-        self._in_library: dict[Path, bool] = {}
+        self._in_library: dict[str, bool] = {}
         self._empty_since: dict[Path, tuple[int, float]] = {}
         self.sidecars = 0
 
@@ -146,7 +146,7 @@ class FolderInbox:
 
     def signature(self, path: Path) -> Signature | None:
         """lstat of a candidate; None if gone, a folder, in a library, or not a candidate by name."""
-        if not self._is_candidate(path) or self._lies_in_library(path.parent):
+        if not self._is_candidate(path) or self._lies_in_library(os.path.dirname(path)):
             return None
         try:
             found = path.lstat()
@@ -174,11 +174,12 @@ class FolderInbox:
         *folders, name = path.relative_to(self._root).parts
         return is_candidate_name(name) and not any(folder.startswith(".") for folder in folders)
 
-    def _lies_in_library(self, folder: Path) -> bool:
+    def _lies_in_library(self, folder: str) -> bool:
         """Is it one, or below one? Every folder is asked once between hints(): a walk asks for every file in it."""
         known = self._in_library.get(folder)
         if known is None:
-            known = is_library(folder) or (folder != self._root and self._lies_in_library(folder.parent))
+            is_inner = folder != str(self._root)
+            known = is_library(Path(folder)) or (is_inner and self._lies_in_library(os.path.dirname(folder)))
             self._in_library[folder] = known
         return known
 
