@@ -19,7 +19,7 @@ from face_organizer.app import machine
 from face_organizer.app.opening import open_organizer
 from face_organizer.config import STATE_FOLDER, Config, FacesConfig
 from face_organizer.errors import AlreadyRunningError, ModelError, RequestError
-from face_organizer.types import ModelRecord
+from face_organizer.records import ModelRecord
 
 
 @pytest.fixture

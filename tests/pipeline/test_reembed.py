@@ -27,17 +27,8 @@ from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Fill, Target
 from face_organizer.pipeline.reembed_switch import switch
-from face_organizer.types import (
-    NOBODY,
-    AssignmentRecord,
-    FaceAttributes,
-    FileRecord,
-    ImageRecord,
-    Limits,
-    ModelRecord,
-    PersonRecord,
-    Signature,
-)
+from face_organizer.records import AssignmentRecord, FileRecord, ImageRecord, ModelRecord, PersonRecord
+from face_organizer.types import NOBODY, FaceAttributes, Limits, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 PEOPLE = (1, 2, 3)

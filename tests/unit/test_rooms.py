@@ -20,7 +20,7 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "errors", "ports", "config", "config_file", "facts", "traits"}
+NAMES = {"types", "records", "errors", "ports", "config", "config_file", "facts", "traits"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "config": {"errors"},
     "config_file": {"config", "errors"},
     "traits": {"types"},
-    "ports": {"types"},
+    "records": {"types"},
+    "ports": {"types", "records"},
     "vision": NAMES,  # thinks
     "identity": NAMES,
     "health": NAMES,

@@ -27,11 +27,12 @@ from face_organizer.config import Config, check_folders
 from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Pipeline, Reply, Stage
+from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.pulse import waiting
 from face_organizer.pipeline.read import Decode
+from face_organizer.pipeline.service import Reply
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
 from face_organizer.types import (

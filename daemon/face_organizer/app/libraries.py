@@ -25,8 +25,8 @@ from face_organizer.app.parts import AUTO, with_pack
 from face_organizer.config import Config, changes, check_libraries, with_inbox_of
 from face_organizer.errors import AlreadyRunningError, FaceOrganizerError, ModelError
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, pause
+from face_organizer.pipeline.service import Service
 from face_organizer.ports import Log
 
 TAKEN_FOR_S, LOOK_S = 30.0, 0.1

@@ -38,7 +38,7 @@ from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
-from face_organizer.types import ModelRecord
+from face_organizer.records import ModelRecord
 
 SETTINGS, MOUNTED = "settings", "mounted"
 """Notes: what the last start went by, and whether the library was a file system of its own then."""

@@ -15,8 +15,8 @@ from face_organizer.app.house import House
 from face_organizer.app.parts import attentive_of
 from face_organizer.config import Config
 from face_organizer.errors import NoRoomError
-from face_organizer.pipeline.flow import Job
 from face_organizer.pipeline.pulse import Hung
+from face_organizer.pipeline.service import Job
 
 README = "readme"
 """The note that says which text the library's README.txt had when it was written."""
@@ -180,10 +180,9 @@ class Organizer:
         if house.store.unwritable and (undone := house.undone()):
             house.log.warning("left_undone", **undone, reason=house.store.unwritable)
         if house.config.folders.watch and (moved := house.hands.count_moved()):
-            remedy = house.store.unwritable and "nobody can take that in here"
-            remedy = (
-                remedy or "a daemon, `face-organizer run --once`, `recluster` and every decision take that in first"
-            )
+            remedy = "a daemon, `face-organizer run --once`, `recluster` and every decision take that in first"
+            if house.store.unwritable:
+                remedy = "nobody can take that in here"
             house.log.warning("folders_not_taken_in", moved_by_hand=moved, remedy=remedy)
 
     def figures(self) -> dict[str, Any]:

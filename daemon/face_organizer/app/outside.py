@@ -106,7 +106,7 @@ def export_sidecars(library: Path) -> Counts:
     _refuse_unwritable(library)
     counts = dict.fromkeys(("written", "left_alone", "removed", "gone"), 0)
     kept: set[Path] = set()
-    for image, text in _packets(library, library):
+    for image, text in _packets(library):
         if not image.is_file():
             counts["gone"] += 1
             continue
@@ -125,7 +125,7 @@ def export_copies(library: Path, folder: Path) -> Counts:
     """A copy of every image that shows a person with a name, with the regions in the file itself, below `folder` as in
     the library. The library's own files are never changed. Raises RequestError."""
     counts = dict.fromkeys(("written", "gone"), 0)
-    for image, text in _packets(library, library):
+    for image, text in _packets(library):
         if image.is_file():
             copy_with(image, folder / image.relative_to(library), text)
             counts["written"] += 1
@@ -224,13 +224,13 @@ def import_names(library: Path, paths: Sequence[Path], *, dry_run: bool) -> dict
     return found
 
 
-def _packets(library: Path, below: Path) -> Iterator[tuple[Path, str]]:
+def _packets(library: Path) -> Iterator[tuple[Path, str]]:
     """Every place of an image that shows a person with a name, and what is to be said of it there."""
     with answers_of(library) as asked:
         for rows in _pages(asked, "export_regions", asked("export_regions")):
             for row in rows:
                 for place in row["places"]:
-                    path = below / place
+                    path = library / place
                     yield path, _packet(row, orientation_of(head_of(path)))
 
 

@@ -130,8 +130,9 @@ def limits_of(config: Config) -> Limits:
 
 def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
     """A reference photo as an image that came from nowhere. Raises DecodeError naming it."""
+    limits = limits_of(config)
     try:
-        image = decode(data, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+        image = decode(data, pixels_max=limits.pixels_max, side_max_px=limits.side_max_px)
     except DecodeError as error:
         raise DecodeError(f"{name}: {error}") from error
     ref = ImageRef(Path(), Signature(len(data), 0, 0))
@@ -182,6 +183,7 @@ def rules_of(config: Config, pack: Pack) -> Rules:
     def bound(own: float | None, calibrated: float) -> float:
         return calibrated if own is None else own
 
+    own_bounds = {persons.similarity_join_min, persons.similarity_link_min}
     return Rules(
         people=config.people or PEOPLE,
         placement=config.placement,
@@ -191,7 +193,7 @@ def rules_of(config: Config, pack: Pack) -> Rules:
         similarity_member_min=bound(persons.similarity_member_min, pack.similarity_member_min),
         neighbours=config.index.neighbours,
         one_face_per_image=persons.one_face_per_image,
-        impostors=pack.impostors if persons.similarity_link_min is persons.similarity_join_min is None else None,
+        impostors=pack.impostors if own_bounds == {None} else None,
         false_merge_max=persons.false_merge_max,
         learn_member_min=persons.similarity_member_min is None,
         elbow_min=persons.elbow_min,

@@ -21,8 +21,8 @@ from face_organizer.app.libraries import Libraries
 from face_organizer.app.organizer import Organizer
 from face_organizer.config import Config
 from face_organizer.errors import ConfigError, FaceOrganizerError
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import Hung
+from face_organizer.pipeline.service import Service
 from face_organizer.ports import Log
 
 TICK_S = 0.1

@@ -24,7 +24,7 @@ from face_organizer.cli.shared import (
     print_json,
     printable,
 )
-from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
+from face_organizer.cli.words import rows_in_words, summary_in_words, tree_in_words
 from face_organizer.config import WEB_ADDRESS, Config
 from face_organizer.config_file import load, load_libraries
 
@@ -107,7 +107,7 @@ def run(
             print_json(summaries.get("", rows))
         elif code == 0 or len(libraries) > 1:
             for name, summary in summaries.items():
-                click.echo(in_words(summary, libraries[name].library_path))
+                click.echo(summary_in_words(summary, libraries[name].library_path))
         sys.exit(code)
 
 
@@ -126,7 +126,7 @@ def demo(folder: Path, people: int | str) -> None:
         config = load(None, inbox=str(inbox), library=str(library), people=people)
         with progress_bar() as tick:
             summaries, code = run_once({"": config}, open_log("auto", "warning"), tick)
-        click.echo(in_words(summaries[""], library))
+        click.echo(summary_in_words(summaries[""], library))
         click.echo(printable(tree_in_words(library)))
         sys.exit(code)
 

@@ -166,7 +166,7 @@ def question_in_words(question: dict[str, Any]) -> str:
     )
 
 
-def in_words(summary: dict[str, Any], library: Path) -> str:
+def summary_in_words(summary: dict[str, Any], library: Path) -> str:
     return (
         f"{summary['images']} images with {summary['faces']} faces of {summary['persons']} persons in {library}; "
         f"{summary['outliers']} outliers, {summary['no_face']} without a face, {summary['quarantined']} unreadable, "

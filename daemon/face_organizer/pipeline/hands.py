@@ -1,7 +1,7 @@
 """Follows what people do in the library's folders, and lets it be decided: the folder tree is an interface.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, by_hand, edits, flow, matched, pulse, stir, walked
+Imports: types, records, errors, ports, by_hand, edits, matched, pulse, service, stir, walked
 
 Events are hints, the walk is the truth, as in the inbox. A burst from a file manager is one decision: nothing is
 decided before nobody has stirred for settle_s. What happened while nobody watched is found by the first walk, and means
@@ -20,13 +20,14 @@ from threading import Event
 from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.by_hand import ByHand, Understood
 from face_organizer.pipeline.edits import Followed
-from face_organizer.pipeline.flow import Job
 from face_organizer.pipeline.matched import folder_of, places_of
 from face_organizer.pipeline.pulse import beat, pause, wait
+from face_organizer.pipeline.service import Job
 from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.walked import Walked, Walker
 from face_organizer.ports import Clock, Log, Tree
-from face_organizer.types import FileRecord, ImageRef, InboxState, Lying, Signature
+from face_organizer.records import FileRecord
+from face_organizer.types import ImageRef, InboxState, Lying, Signature
 
 LOOK_S = 0.2
 AWAY_S = 0.5

@@ -1,7 +1,7 @@
 """Moves a library to another model, beside the one in use: reads its images again, compares, and says when to switch.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, pulse, reembed_compare, reembed_fill
+Imports: records, errors, ports, identity, pulse, reembed_compare, reembed_fill
 
 The states of the model beside are those of ModelRecord: filling -> ready -> due, and kept after the switch. They lie in
 the truth, as does all that was done, so that the next start goes on where this one was cut. The switch itself waits for
@@ -21,7 +21,7 @@ from face_organizer.pipeline.pulse import wait
 from face_organizer.pipeline.reembed_compare import compare
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
 from face_organizer.ports import Log, NeighbourFinder, Store, Transaction
-from face_organizer.types import ModelRecord
+from face_organizer.records import ModelRecord
 
 LOOK_S, ROOM_AGAIN_S = 0.2, 30.0
 READING = ("filling", "ready")

@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the threads of its own pipeline
-Imports: types, errors, ports, vision, channel, edits, flow, gallery, messages, pulse
+Imports: types, records, errors, ports, vision, channel, edits, flow, gallery, messages, pulse
 
 A face keeps its id: what the other model finds where a known face lies is that face; a known face that it does not find
 is embedded by the landmarks it had; what only it finds is a new face, which belongs to the image once the model is in
@@ -29,16 +29,8 @@ from face_organizer.pipeline.gallery import as_stored, face_record
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.pulse import Pulses, wait
 from face_organizer.ports import Log, Store, Transaction
-from face_organizer.types import (
-    DecodedImage,
-    Detection,
-    FaceRecord,
-    ImageRef,
-    Limits,
-    ModelRecord,
-    SeenImage,
-    Signature,
-)
+from face_organizer.records import FaceRecord, ModelRecord
+from face_organizer.types import DecodedImage, Detection, ImageRef, Limits, SeenImage, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 IMAGES_AT_ONCE, IN_FLIGHT_MAX, BATCH_MAX, LINGER_S = 256, 64, 16, 0.02

@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, matched, pulse, unheard
+Imports: types, records, ports, identity, book, brought, matched, pulse, unheard
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -22,7 +22,8 @@ from face_organizer.pipeline.matched import entries, folder_of, key_of, match, p
 from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.unheard import unheard
 from face_organizer.ports import Store, Transaction, Tree
-from face_organizer.types import FileRecord, Lying, Signature
+from face_organizer.records import FileRecord
+from face_organizer.types import Lying, Signature
 
 
 @dataclass(frozen=True, slots=True)
