@@ -110,6 +110,12 @@ class Bench:
         self.lines.append(event["event"])
         raise structlog.DropEvent
 
+    def told(self) -> dict[str, Any]:
+        with self.store.read() as txn:
+            found = self.reembed.told(txn)
+        assert found is not None
+        return found
+
     def store_model(self) -> ModelRecord:
         with self.store.read() as txn:
             model = txn.models.get(1)
@@ -135,7 +141,8 @@ def test_a_full_disk_stops_it_where_it_is_and_it_goes_on(bench: Bench) -> None:
     for _ in range(3):
         bench.refuses = 1
         assert bench.reembed._go_on(Event()) is False
-    assert bench.lines.count("reembed_waits_for_room") == 3
+        assert bench.told()["paused"] == "the disk is full"
+    assert bench.lines.count("reembed_waits_for_room") == 1
 
     assert bench.reembed._go_on(Event()) is True
 
@@ -145,6 +152,21 @@ def test_a_full_disk_stops_it_where_it_is_and_it_goes_on(bench: Bench) -> None:
     assert model is not None
     assert (model.state, model.images) == ("due", len(PEOPLE) * EACH)
     assert bench.reembed.due
+    assert bench.told()["paused"] is None
+
+
+def test_that_it_waits_for_room_is_said_no_longer_as_soon_as_it_goes_on(bench: Bench) -> None:
+    bench.reembed.begin("painted")
+    bench.refuses = 1
+    bench.reembed._go_on(Event())
+    told: list[Any] = []
+    bench.meanwhile = lambda: told.append(bench.told()["paused"])  # type: ignore[method-assign]
+
+    bench.reembed._go_on(Event())
+
+    assert told[0] == "the disk is full"
+    assert told[1:]
+    assert set(told[1:]) == {None}
 
 
 def test_what_only_the_other_pack_tells_of_a_face_is_known_after_the_switch(bench: Bench) -> None:

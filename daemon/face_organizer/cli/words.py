@@ -97,6 +97,8 @@ def reembed_in_words(told: dict[str, Any]) -> str:
     )
     if beside["problem"]:
         lines.append(f"stopped: {beside['problem']}")
+    if beside["paused"]:
+        lines.append(f"it waits for room, and goes on by itself: {beside['paused']}")
     if beside["found"]:
         found, agree = beside["found"], beside["found"]["agreement"]
         lines.append(
