@@ -17,7 +17,7 @@ from face_organizer.adapters.reading import read_now
 from face_organizer.app.devices import open_devices
 from face_organizer.app.parts import AUTO, limits_of, models_folder, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
-from face_organizer.errors import FaceOrganizerError, StoreError
+from face_organizer.errors import ConfigError, FaceOrganizerError, StoreError
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
@@ -103,8 +103,11 @@ def _fill(
 
 
 def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
-    """threads 0: one for each core."""
-    named = pack_of(with_pack(config, wanted).faces)
+    """threads 0: one for each core. Raises ConfigError: there is no such pack."""
+    try:
+        named = pack_of(with_pack(config, wanted).faces)
+    except ConfigError as error:
+        raise ConfigError(f"--pack {wanted}: {error.__cause__}") from error
     own = with_pack(config, named.address)
     if threads:
         own = msgspec.structs.replace(own, faces=msgspec.structs.replace(own.faces, threads=threads))
