@@ -122,8 +122,16 @@ def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
 def _objections(config: Config, target: Target) -> list[str]:
     """What in the configuration was meant for the old model."""
     found = []
-    if config.faces.pack != AUTO and pack_of(config.faces).fingerprint != target.fingerprint:
+    if config.faces.pack != AUTO and not _is_asked_for(config, target):
         found.append(f'faces.pack = "{config.faces.pack}" in the configuration names the old model: set it to "{AUTO}"')
     if own := [key for key in OWN_BOUNDS if getattr(config.persons, key) is not None]:
         found.append(f"{' and '.join(own)} in [persons] were chosen for the old model: take them out, or choose anew")
     return found
+
+
+def _is_asked_for(config: Config, target: Target) -> bool:
+    """Does the configuration name the pack? One that is not there is none to move to."""
+    try:
+        return pack_of(config.faces).fingerprint == target.fingerprint
+    except ConfigError:
+        return False

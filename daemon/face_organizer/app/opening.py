@@ -1,7 +1,7 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: house, adapters, pipeline, parts, moving, organizer, names
+Imports: house, adapters, pipeline, parts, library_pack, moving, organizer, names
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, note_in, open_store
 from face_organizer.app.house import House
+from face_organizer.app.library_pack import asked_pack, held_pack, library_pack
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import (
     AUTO,
     PEOPLE,
-    library_pack,
     make_folder,
     models_folder,
-    pack_of,
     state_folder,
     with_pack,
 )
@@ -59,7 +58,7 @@ def open_organizer(
     """
     check_folders(config)
     refuse_shared(config.state_path)
-    pack = pack_of(config.faces)
+    pack = asked_pack(config)
     refuse_held(config.inbox_path, config.state_path, shared=config.placement != "move")
     make_folder(config.library_path, "library")
     state = state_folder(config)
@@ -161,7 +160,7 @@ def _switched(store: LmdbStore, config: Config, log: Log, pulses: Pulses | None)
 def _settle_pack(store: LmdbStore, config: Config) -> None:
     """Note which pack the library goes by. Raises StoreError where the configuration, or this version, has another."""
     pack = library_pack(config, store) if config.faces.pack == AUTO else config.faces.pack
-    named = pack_of(with_pack(config, pack).faces)
+    named = held_pack(config, pack)
     with store.read() as txn:
         model = txn.models.get(txn.slot)
     if named.fingerprint != store.fingerprint:
