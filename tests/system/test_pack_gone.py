@@ -13,6 +13,9 @@ from numbered import OTHER, paint
 from survival import Nest, opened, truth_of
 
 from face_organizer.app.library_pack import NOTED
+from face_organizer.app.machine import _pack_missing
+from face_organizer.config import STATE_FOLDER, Config
+from face_organizer.facts import PackMissing
 
 GONE = "/mnt/disk/pack25"
 
@@ -75,6 +78,17 @@ def test_what_looks_at_a_picture_is_refused_with_what_helps(home: Home) -> None:
     refused = home.sort(expect=2).err
     assert f"faces.pack = '{GONE}': there is no folder {GONE}. Put the folder" in refused
     assert f"`face-organizer reembed --pack opencv-zoo --library {home.library}`" in refused
+
+
+def test_the_doctor_tells_it_and_changes_nothing(home: Home) -> None:
+    truth = home.library / STATE_FOLDER / "truth" / "data.mdb"
+    before = truth.read_bytes(), truth.stat().st_mtime_ns
+
+    missing = _pack_missing(Config(library=str(home.library)))
+
+    assert missing == PackMissing(str(home.library), GONE, f"there is no folder {GONE}")
+    assert (truth.read_bytes(), truth.stat().st_mtime_ns) == before
+    assert _pack_missing(Config(library=str(home.library.parent / "none"))) is None
 
 
 def test_it_is_moved_to_another_pack_from_its_images(home: Home) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from face_organizer.adapters.remove import address_meant
 from face_organizer.adapters.remove import remove_pack as remove_files
 from face_organizer.config import STATE_FOLDER, Config, check_libraries
 from face_organizer.config_file import load_libraries
-from face_organizer.errors import ConfigError, ModelError, RequestError
-from face_organizer.facts import Finding, Machine
+from face_organizer.errors import ConfigError, FaceOrganizerError, ModelError, RequestError
+from face_organizer.facts import Finding, Machine, PackMissing
 from face_organizer.health.diagnose import diagnose
 
 TOLD = ("detector", "dimension", "attributes", "fingerprint", "licence")
@@ -129,22 +130,23 @@ def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
     return {"name": address, "removed": [str(folder) for folder in remove_files(name, models_dir)]}
 
 
-def _packs_held(library: Path) -> tuple[str, str]:
-    """The pack that a library goes by, and the one beside it; "" where there is none."""
+def _packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
+    """The pack that a library goes by, and the one beside it; "" where there is none. looking: see packs_held."""
     try:
         told = ask(library / STATE_FOLDER, "reembed_told")
     except ConnectionError:
         from face_organizer.app.opening import packs_held  # which takes a second
 
-        return packs_held(library)
+        return packs_held(library, looking=looking)
     return told["in_use"], told["beside"]["pack"] if told["beside"] else ""
 
 
 def inbox_of(library: Path) -> str | None:
     """The inbox that a library was filled from last; None where that cannot be told."""
-    from face_organizer.app.opening import inbox_noted  # which takes a second
+    from face_organizer.app.opening import settings_noted  # which takes a second
 
-    return inbox_noted(library)
+    noted = settings_noted(library)
+    return noted.inbox if noted is not None else None
 
 
 def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
@@ -159,7 +161,26 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
         folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
     shared = next(iter(libraries.values()))
     machine = examine(",".join(shared.faces.wanted), folders, models_folder(shared))
+    machine = replace(machine, packs_missing=tuple(filter(None, map(_pack_missing, libraries.values()))))
     return machine, diagnose(machine)
+
+
+def _pack_missing(config: Config) -> PackMissing | None:
+    """Whether the pack that a library goes by is not to be had; None where it is, or nobody can tell."""
+    from face_organizer.app.opening import settings_noted  # which takes a second
+
+    library = config.library_path
+    try:
+        in_use, _ = _packs_held(library, looking=True)
+    except (FaceOrganizerError, OSError):
+        return None
+    noted = settings_noted(library)
+    try:
+        if in_use:
+            describe_pack(in_use, models_folder(config) or (models_folder(noted) if noted else None))
+    except ModelError as error:
+        return PackMissing(str(library), in_use, str(error))
+    return None
 
 
 def install_service(

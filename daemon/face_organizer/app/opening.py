@@ -108,25 +108,26 @@ def open_existing(library: Path, log: Log) -> Organizer:
         raise
 
 
-def inbox_noted(library: Path) -> str | None:
-    """The inbox that a library was filled from last, whoever owns it; None where that cannot be told."""
+def settings_noted(library: Path) -> Config | None:
+    """What a library's last start went by, whoever owns it; None where that cannot be told."""
     try:
-        return msgspec.json.decode(note_in(library / STATE_FOLDER / "truth", SETTINGS), type=Config).inbox
+        return msgspec.json.decode(note_in(library / STATE_FOLDER / "truth", SETTINGS), type=Config)
     except msgspec.DecodeError:
         return None
 
 
-def packs_held(library: Path) -> tuple[str, str]:
+def packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
     """Of a library that no daemon serves: the pack it goes by, and the one beside it; "" where there is none.
 
-    Raises AlreadyRunningError, StoreError.
+    looking: nothing is changed, so one of an older schema cannot be asked. Raises AlreadyRunningError, StoreError.
     """
     state = library / STATE_FOLDER
     if not _is_library(library):
         return "", ""
     lock = LibraryLock(state, reading=True)
     try:
-        store = open_store(state / "truth", "", 0, unwritable=lock.unwritable)
+        why = lock.unwritable or ("it is only looked at" if looking else "")
+        store = open_store(state / "truth", "", 0, unwritable=why)
         try:
             with store.read() as txn:
                 models = [txn.models.get(slot) for slot in (txn.slot, 1 - txn.slot)]
