@@ -29,7 +29,7 @@ from face_organizer.adapters.models import (
 )
 from face_organizer.adapters.noted import libraries_noted
 from face_organizer.adapters.pull import archive_of, pull, zoo
-from face_organizer.adapters.remove import address_meant
+from face_organizer.adapters.remove import address_meant, is_held, is_known
 from face_organizer.adapters.remove import remove_pack as remove_files
 from face_organizer.config import STATE_FOLDER, Config, check_libraries
 from face_organizer.config_file import load_libraries
@@ -108,14 +108,22 @@ def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
+def remove_pack(name: str, models_dir: Path | None = None, *, unasked: bool = False) -> dict[str, Any]:
     """Delete what is held of a pack that no library needs; a folder that somebody brought stays. Twice is once.
 
-    {"name", "removed": the folders that were there}. Raises RequestError naming the libraries that need it, ModelError,
-    AlreadyRunningError and StoreError where one of them cannot be asked.
+    {"name", "removed": the folders that were there}. unasked: although libraries that went by it cannot be seen now.
+    Raises RequestError naming the libraries that need it, or may, ModelError, AlreadyRunningError and StoreError where
+    one of them cannot be asked.
     """
     address = address_meant(name, models_dir)
-    for library in libraries_noted(models_dir):
+    if not is_held(name, models_dir) and not is_known(name, models_dir):
+        held = ", ".join(known_addresses(models_dir))
+        raise RequestError(f"nothing is held of {name}, and no pack is called so, or lies there; there are {held}")
+    away = []
+    for library, packs in libraries_noted(models_dir).items():
+        if _is_away(library):
+            away += [str(library)] if not packs or address in packs else []
+            continue
         in_use, beside = _packs_held(library)
         if address == in_use:
             raise RequestError(
@@ -127,7 +135,21 @@ def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
                 f"the library {library} holds embeddings of the model pack {address} beside those in use:"
                 f" `face-organizer reembed --discard --library {library}` deletes them"
             )
+    if away and not unasked and is_held(name, models_dir):
+        raise RequestError(
+            f"what went by the model pack {address}, or may have, is not where it was: {', '.join(away)}. A library"
+            " that is only away (unplugged, renamed) needs its pack when it is back; if none does, say it again with"
+            " --yes"
+        )
     return {"name": address, "removed": [str(folder) for folder in remove_files(name, models_dir)]}
+
+
+def _is_away(library: Path) -> bool:
+    """Is no library where one was? One that may not be looked into is there."""
+    try:
+        return not (library / STATE_FOLDER / "truth").is_dir()
+    except PermissionError:
+        return False
 
 
 def _packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
