@@ -64,6 +64,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "config_file.py",
         "app/parts.py",
         "app/moving.py",
+        "app/library_pack.py",
         "traits.py",
         "adapters/tables.py",
         "app/opening.py",

@@ -137,10 +137,12 @@ def refuse_in_the_way(library: Path, *results: Path | None) -> None:
     for."""
     if not any(results):
         return
-    from face_organizer.app.opening import inbox_noted
+    from face_organizer.app.opening import settings_noted
 
-    noted = inbox_noted(library)
-    places = {"library": library, "state folder": library / STATE_FOLDER} | ({"inbox": Path(noted)} if noted else {})
+    noted = settings_noted(library)
+    places = {"library": library, "state folder": library / STATE_FOLDER} | (
+        {"inbox": Path(noted.inbox)} if noted else {}
+    )
     for result in filter(None, results):
         real = result.resolve()
         above = (real, *real.parents)

@@ -1,7 +1,7 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: house, adapters, pipeline, parts, moving, organizer, names
+Imports: house, adapters, pipeline, parts, library_pack, moving, organizer, names
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, note_in, open_store
 from face_organizer.app.house import House
+from face_organizer.app.library_pack import asked_pack, held_pack, library_pack
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import (
     AUTO,
-    library_pack,
     make_folder,
     models_folder,
-    pack_of,
     state_folder,
     with_pack,
 )
@@ -67,7 +66,7 @@ def open_organizer(
     """
     check_folders(config)
     refuse_shared(config.state_path)
-    pack = pack_of(config.faces)
+    pack = asked_pack(config)
     is_shared = not _as_before(config, _settings_in(config.state_path)).empties_inbox
     refuse_held(config.inbox_path, config.state_path, shared=is_shared)
     make_folder(config.library_path, "library")
@@ -118,23 +117,23 @@ def open_existing(library: Path, log: Log) -> Organizer:
         raise
 
 
-def inbox_noted(library: Path) -> str | None:
-    """The inbox that a library was filled from last, whoever owns it; None where that cannot be told."""
-    noted = _settings_in(library / STATE_FOLDER)
-    return noted.inbox if noted else None
+def settings_noted(library: Path) -> Config | None:
+    """What a library's last start went by, whoever owns it; None where that cannot be told."""
+    return _settings_in(library / STATE_FOLDER)
 
 
-def packs_held(library: Path) -> tuple[str, str]:
+def packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
     """Of a library that no daemon serves: the pack it goes by, and the one beside it; "" where there is none.
 
-    Raises AlreadyRunningError, StoreError.
+    looking: nothing is changed, so one of an older schema cannot be asked. Raises AlreadyRunningError, StoreError.
     """
     state = library / STATE_FOLDER
     if not _is_library(library):
         return "", ""
     lock = LibraryLock(state, reading=True)
     try:
-        store = open_store(state / "truth", "", 0, unwritable=lock.unwritable)
+        why = lock.unwritable or ("it is only looked at" if looking else "")
+        store = open_store(state / "truth", "", 0, unwritable=why)
         try:
             with store.read() as txn:
                 models = [txn.models.get(slot) for slot in (txn.slot, 1 - txn.slot)]
@@ -168,7 +167,7 @@ def _switched(store: LmdbStore, config: Config, log: Log, pulses: Pulses | None)
 def _settle_pack(store: LmdbStore, config: Config) -> None:
     """Note which pack the library goes by. Raises StoreError where the configuration, or this version, has another."""
     pack = library_pack(config, store) if config.faces.pack == AUTO else config.faces.pack
-    named = pack_of(with_pack(config, pack).faces)
+    named = held_pack(config, pack)
     with store.read() as txn:
         model = txn.models.get(txn.slot)
     if named.fingerprint != store.fingerprint:

@@ -7,6 +7,7 @@ Imports: everything but cli and organizer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -27,9 +28,9 @@ from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Session, Store
+from face_organizer.ports import Session
 from face_organizer.traits import Traits
-from face_organizer.types import DecodedImage, ImageRef, Limits, Signature
+from face_organizer.types import DecodedImage, ImageRef, Impostors, Limits, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
@@ -141,14 +142,6 @@ def models_folder(faces: FacesConfig) -> Path | None:
     return Path(faces.models_dir).expanduser() if faces.models_dir else None
 
 
-def library_pack(config: Config, store: Store) -> str:
-    """The address of the pack that a library goes by: the one it was moved to or begun with, else the one that was
-    asked for. Raises ConfigError."""
-    with store.read() as txn:
-        model = txn.models.get(txn.slot)
-    return model.pack if model is not None else pack_of(config.faces).address
-
-
 def with_pack(config: Config, pack: str) -> Config:
     return msgspec.structs.replace(config, faces=msgspec.structs.replace(config.faces, pack=pack))
 
@@ -173,7 +166,28 @@ def attributes_lack(faces: FacesConfig) -> str:
     return "" if faces.attributes else "faces.attributes = false in the configuration"
 
 
-def rules_of(config: Config, pack: Pack) -> Rules:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the rules take from a pack; see Pack."""
+
+    fingerprint: str
+    similarity_join_min: float
+    similarity_link_min: float
+    similarity_member_min: float
+    impostors: Impostors
+
+
+def bounds_of(pack: Pack) -> Bounds:
+    return Bounds(
+        pack.fingerprint,
+        pack.similarity_join_min,
+        pack.similarity_link_min,
+        pack.similarity_member_min,
+        pack.impostors,
+    )
+
+
+def rules_of(config: Config, pack: Pack | Bounds) -> Rules:
     """The bounds of identity: the pack's, unless the configuration has its own."""
     persons = config.persons
 

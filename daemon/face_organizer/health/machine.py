@@ -100,8 +100,13 @@ def _two_opencvs(machine: Machine) -> Iterator[Finding]:
         )
 
 
+def _there(machine: Machine) -> str:
+    """Where packs lie, as an option."""
+    return f" --models-dir {quote(machine.models_dir)}" if machine.models_dir else ""
+
+
 def _packs(machine: Machine) -> Iterator[Finding]:
-    there = f" --models-dir {quote(machine.models_dir)}" if machine.models_dir else ""
+    there = _there(machine)
     for name, problems in machine.packs.items():
         if name in machine.packs_away:
             yield Finding(
@@ -118,6 +123,22 @@ def _packs(machine: Machine) -> Iterator[Finding]:
                 "nothing can be recognised with damaged networks",
                 _cure_of_pack(name, there),
             )
+
+
+def _packs_missing(machine: Machine) -> Iterator[Finding]:
+    for each in machine.packs_missing:
+        other = "NAME" if each.pack == SHIPPED_PACK else SHIPPED_PACK
+        move = f"face-organizer reembed --pack {other} --library {quote(each.library)}"
+        if "/" in each.pack:
+            cure = f"{move}   # or put the folder back as it was"
+        else:
+            cure = f"face-organizer models pull {each.pack}{_there(machine)}   # or: {move}"
+        yield Finding(
+            "pack_missing",
+            f"the library {each.library} goes by the model pack {each.pack}, which is not to be had: {each.cause}",
+            "no image can be sorted in, and no photo searched by; all else works",
+            cure,
+        )
 
 
 def _cure_of_pack(name: str, there: str) -> str:
@@ -230,6 +251,7 @@ RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _libgl,
     _two_opencvs,
     _packs,
+    _packs_missing,
     _inotify,
     _open_files,
     _memory,
