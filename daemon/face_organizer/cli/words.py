@@ -88,7 +88,8 @@ def reembed_in_words(told: dict[str, Any]) -> str:
         return lines[0]
     if beside["state"] == "kept":
         lines.append(
-            f"kept beside it: {beside['pack']}; `reembed --pack {beside['pack']}` goes back, --discard deletes"
+            f"kept beside it: {beside['pack']}; `face-organizer reembed --pack {beside['pack']}` goes back,"
+            " --discard deletes"
         )
         return "\n".join(lines)
     lines.append(
@@ -107,7 +108,7 @@ def reembed_in_words(told: dict[str, Any]) -> str:
     if told["comparison"] is not None:
         lines.append(run_in_words(told["comparison"] | {"waits": None}).replace("run 0 (applied)", "a re-clustering"))
     if beside["waits"]:
-        lines.append(f"it waits: {beside['waits']}\nswitch with: face-organizer reembed --switch")
+        lines.append(f"it waits: {beside['waits']}\nswitch with `face-organizer reembed --switch`")
     return "\n".join(lines)
 
 

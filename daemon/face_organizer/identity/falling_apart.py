@@ -21,7 +21,7 @@ SAMPLE_FACES, SMALL_SHARE = 2000, 200
 _STEP = 0.02
 _CLEAR = 0.16
 """Parts that stay the same over so wide a range are told apart even if one part does for longer: people who look
-alike. Not where each face would stand alone. Of real persons one in twenty has an odd photo that is alone for as long."""
+alike. Not where each face would stand alone. Of real persons one in twenty has an odd photo that is alone so long."""
 
 
 def parts_suggested(
