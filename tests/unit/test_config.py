@@ -277,6 +277,14 @@ def test_each_table_is_a_library_of_its_own_and_shares_the_other_settings(tmp_pa
         load(path)
 
 
+def test_libraries_without_names_in_folders_called_library_are_called_as_what_those_lie_in(tmp_path: Path) -> None:
+    path = tmp_path / "homes.toml"
+    tables = (f'[[library]]\ninbox = "/srv/{home}/inbox"\nlibrary = "/srv/{home}/library"\n' for home in ("ada", "bo"))
+    path.write_text("".join(tables))
+
+    assert list(load_libraries(path)) == ["ada", "bo"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -288,7 +296,7 @@ def test_each_table_is_a_library_of_its_own_and_shares_the_other_settings(tmp_pa
         (TWO + "\n[[library]]\ninbox = 3", "[[library]] number 3: inbox must be text in quotes"),
         ("library = [1]", "[[library]] number 1: must be a table of its own"),
         (TWO.replace("second", "out"), "two libraries are called out"),
-        ('[library]\ninbox = "x"', "library must be text in quotes"),
+        ('[library]\ninbox = "x"', "write [[library]], in two pairs of brackets"),
     ],
 )
 def test_a_mistake_in_a_table_is_refused_with_its_number(tmp_path: Path, text: str, sentence: str) -> None:

@@ -165,7 +165,8 @@ def export_into_images(library: Path) -> Counts:
 def _refuse_unwritable(library: Path) -> None:
     if problem := why_unwritable(library):
         raise RequestError(
-            f"{problem}: `export --write-metadata FOLDER` makes copies elsewhere that have the names in them"
+            f"{problem}: `face-organizer export --write-metadata FOLDER` makes copies elsewhere that have the names in"
+            " them"
         )
 
 
