@@ -61,6 +61,9 @@ def test_a_table_that_fails_half_way_leaves_the_file_of_before(tmp_path: Path, k
     assert (tmp_path / "out").read_text() == "before"
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="cannot write"), open_table(tmp_path / "no" / "out", "csv", COLUMNS):
+@pytest.mark.parametrize("folder", ["no", "file"])
+def test_a_folder_that_is_not_there_or_is_none_is_told(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(RequestError, match="cannot write"), open_table(tmp_path / folder / "out", "csv", COLUMNS):
         pass

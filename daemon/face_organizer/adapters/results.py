@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from face_organizer.errors import RequestError
 
@@ -39,11 +40,20 @@ def image_shown(path: Path, size_max_bytes: int) -> bytes:
 
 def write_result(path: Path, content: bytes) -> None:
     """Write a file whole, in place of the one that was there. Raises RequestError."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to; it is there whole or not at all, in place of the one that was there. Raises RequestError."""
     staged = path.with_name(f".{path.name}.part"[-255:])
     try:
-        staged.write_bytes(content)
+        with staged.open("wb") as file:
+            yield file
         os.replace(staged, path)
     except OSError as error:
+        raise RequestError(f"cannot write {path}: {error.strerror}") from error
+    finally:
         with suppress(OSError):
             staged.unlink()
-        raise RequestError(f"cannot write {path}: {error.strerror}") from error

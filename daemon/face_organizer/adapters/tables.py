@@ -1,14 +1,13 @@
 """Rows as CSV, JSON lines or Parquet, written as they come: a library of any size in the memory of one page.
 
 Room:    adapters (touches a file that the user names, or standard output)
-Imports: errors, stdlib, msgspec, pyarrow (only for Parquet)
+Imports: errors, results, stdlib, msgspec, pyarrow (only for Parquet)
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
+from face_organizer.adapters.results import whole_file
 from face_organizer.errors import RequestError
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -32,23 +32,17 @@ class Table(Protocol):
 @contextmanager
 def open_table(path: Path | None, kind: Format, columns: Mapping[str, Kind]) -> Iterator[Table]:
     """A table to write to: a file that is there whole or not at all, or (None) standard output. Raises RequestError."""
-    staged = path.with_name(f".{path.name}.part"[-255:]) if path else None
     try:
-        with open(staged, "wb") if staged else open(sys.stdout.fileno(), "wb", closefd=False) as file:
+        with whole_file(path) if path else open(sys.stdout.fileno(), "wb", closefd=False) as file:
             table = KINDS[kind](file, columns)
             try:
                 yield table
             finally:
                 table.close()
-        if path and staged:
-            os.replace(staged, path)
     except BrokenPipeError:
         pass  # who reads has enough
     except OSError as error:
-        raise RequestError(f"cannot write {path or 'to standard output'}: {error.strerror}") from error
-    finally:
-        if staged:
-            staged.unlink(missing_ok=True)
+        raise RequestError(f"cannot write to standard output: {error.strerror}") from error
 
 
 class _Csv:
