@@ -79,6 +79,9 @@ def test_a_table_takes_the_place_of_an_earlier_one_and_of_nothing_else(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="cannot write"), open_table(tmp_path / "no" / "out", "csv", COLUMNS):
+@pytest.mark.parametrize("folder", ["no", "file"])
+def test_a_folder_that_is_not_there_or_is_none_is_told(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(RequestError, match="cannot write"), open_table(tmp_path / folder / "out", "csv", COLUMNS):
         pass

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -77,12 +77,23 @@ def image_shown(path: Path, size_max_bytes: int) -> bytes:
 
 def write_result(path: Path, content: bytes, mark: Mark) -> None:
     """Write a file whole, in place of an earlier one. Raises RequestError, see refuse_other."""
+    with whole_file(path, mark) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path, mark: Mark) -> Iterator[BinaryIO]:
+    """A file to write to; it is there whole or not at all, in place of an earlier one. Raises RequestError, see
+    refuse_other."""
     refuse_other(path, mark)
     staged = path.with_name(f".{path.name}.part"[-255:])
     try:
-        staged.write_bytes(content)
+        with staged.open("wb") as file:
+            yield file
+        refuse_other(path, mark)
         os.replace(staged, path)
     except OSError as error:
+        raise RequestError(f"cannot write {path}: {error.strerror}") from error
+    finally:
         with suppress(OSError):
             staged.unlink()
-        raise RequestError(f"cannot write {path}: {error.strerror}") from error

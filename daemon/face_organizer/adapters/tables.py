@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
-from face_organizer.adapters.results import Mark, refuse_other
+from face_organizer.adapters.results import Mark, whole_file
 from face_organizer.errors import RequestError
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -34,26 +33,18 @@ class Table(Protocol):
 def open_table(path: Path | None, kind: Format, columns: Mapping[str, Kind]) -> Iterator[Table]:
     """A table to write to: a file that is there whole or not at all, or (None) standard output. Raises RequestError,
     also where another file is there than an earlier table of the same kind."""
-    if path:
-        refuse_other(path, KINDS[kind].mark(columns))
-    staged = path.with_name(f".{path.name}.part"[-255:]) if path else None
+    mark = KINDS[kind].mark(columns)
     try:
-        with open(staged, "wb") if staged else open(sys.stdout.fileno(), "wb", closefd=False) as file:
+        with whole_file(path, mark) if path else open(sys.stdout.fileno(), "wb", closefd=False) as file:
             table: Table = KINDS[kind](file, columns)
             try:
                 yield table
             finally:
                 table.close()
-        if path and staged:
-            refuse_other(path, KINDS[kind].mark(columns))
-            os.replace(staged, path)
     except BrokenPipeError:
         pass  # who reads has enough
     except OSError as error:
-        raise RequestError(f"cannot write {path or 'to standard output'}: {error.strerror}") from error
-    finally:
-        if staged:
-            staged.unlink(missing_ok=True)
+        raise RequestError(f"cannot write to standard output: {error.strerror}") from error
 
 
 class _Csv:
