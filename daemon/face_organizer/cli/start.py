@@ -54,7 +54,11 @@ class PeopleType(click.ParamType[int | str]):
     help='"auto" finds out who is there; N sorts into exactly N people; "elbow" chooses N by the k-means elbow.'
     "  [default: as it was last time, auto for a new library]",
 )
-@click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
+@click.option(
+    "--placement",
+    type=click.Choice(["move", "hardlink", "symlink", "copy"]),
+    help="move empties the inbox.  [default: as it was last time, move for a new library]",
+)
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
 @click.option(
     "--web",
@@ -200,18 +204,20 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
 
 @models.command(name="remove")
 @click.argument("name", metavar="NAME|DIR")
+@click.option("--yes", is_flag=True, help="Also where a library that went by it cannot be seen now.")
 @models_dir_option
 @json_option
-def remove_models(name: str, models_dir: Path | None, as_json: bool) -> None:
+def remove_models(name: str, yes: bool, models_dir: Path | None, as_json: bool) -> None:
     """Delete what is held of a pack: what was pulled, and what was made of it. A folder of your own stays as it is.
 
     NAME as `models list` shows it. Refused while a library goes by the pack, or keeps its embeddings beside those in
-    use; those that went by a pack of this models folder are asked. Saying it twice changes nothing.
+    use; those that went by a pack of this models folder are asked, and where one is not there now, --yes is wanted.
+    Saying it twice changes nothing.
     """
     from face_organizer.app.machine import remove_pack
 
     with exits():
-        removed = remove_pack(name, models_dir)
+        removed = remove_pack(name, models_dir, unasked=yes)
         folders = "\n".join(removed["removed"])
         print_answer(
             removed, f"removed:\n{folders}" if folders else f"nothing is held of {name}; see `models list`", as_json
