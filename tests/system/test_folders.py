@@ -519,6 +519,26 @@ def test_a_folder_dragged_into_that_of_somebody_it_shares_an_image_with_is_refus
     assert house.kinds() == [] and house.tree() == before
 
 
+def test_what_was_understood_last_is_no_longer_told_when_it_is_undone_or_its_person_forgotten(house: House) -> None:
+    daemon = house.begin()
+
+    def told() -> tuple[int | None, str | None]:
+        found = answer(house.library, "status")["folders"]
+        return found["decision_id"], found["says"]
+
+    (house.library / CAT).rename(house.library / "Cat")
+    daemon.wait_for("folders_understood")
+    assert told() == (1, f"in the folders: {CAT} (person 3) is Cat")
+    answer(house.library, "undo")
+    assert told() == (None, None)
+    wait_until(lambda: (house.library / CAT).is_dir() and answer(house.library, "status")["pending"] == 0, 20)
+    (house.library / CAT).rename(house.library / "Carol")
+    daemon.wait_for("folders_understood", 2)
+    assert "Carol" in str(told())
+    answer(house.library, "forget", person="Carol")
+    assert told() == (None, None)
+
+
 @pytest.mark.parametrize("watched", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_folders_that_are_exchanged_exchange_names_whatever_lies_in_both_and_undo_brings_it_back(
     house: House, watched: bool

@@ -28,6 +28,7 @@ from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
+from face_organizer.pipeline.scrub import FORGOTTEN
 from face_organizer.pipeline.space import Lack, Space
 from face_organizer.pipeline.told import Telling
 from face_organizer.types import InboxState
@@ -126,17 +127,21 @@ class Status:
             }
 
     def _folders(self) -> Answer | None:
-        """How the library's folders are followed, and what was understood last; None where nobody ever does. moved:
-        while no daemon follows them, how many files were moved by hand and wait to be taken in."""
+        """How the library's folders are followed, and what was understood last, while that stands; None where nobody
+        ever does. moved: while no daemon follows them, how many files were moved by hand and wait to be taken in."""
         if not self.hands.patience.is_on:
             return None
-        told, last = _state_told(self.hands.state) or {}, self.hands.last
+        told, last_id = _state_told(self.hands.state) or {}, self.hands.last.decision_id
         if not self.intake.is_open:
             told = {"state": "unwatched", "reason": "no daemon runs"}
+        with self.store.read() as txn:  # it may have been taken back since, or speak of somebody who was forgotten
+            last = txn.decisions.get(last_id)
+        if last is None or last.undone_by or last.kind == FORGOTTEN:
+            last_id, last = 0, None
         return (
             told
             | {"moved": self.hands.moved}
-            | {"decision_id": last.decision_id or None, "says": last.says or None}
+            | {"decision_id": last_id or None, "says": last.says if last else None}
             | {"unclear": [answers.printable(problem) for problem in self.hands.unclear()]}
         )
 
