@@ -1,7 +1,7 @@
 """The command face-organizer, also as python -m face_organizer.
 
 Room:    cli (talks)
-Imports: cli
+Imports: cli, hints
 """
 
 import signal
@@ -13,7 +13,7 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from face_organizer.cli import main as talk
-    from face_organizer.cli.shared import program
+    from face_organizer.hints import program
 
     talk(prog_name=program())
 

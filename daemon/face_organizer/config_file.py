@@ -23,6 +23,10 @@ C = TypeVar("C", bound=Section)
 DEVICE = re.compile(r"auto|openvino|cpu|(cuda|tensorrt)(:(0|[1-9][0-9]{0,2}))?")
 """Checked here: msgspec 0.22 frees a pattern twice where text with one, and lists of such text, are both allowed."""
 
+ONE_BRACKET = (
+    "[library] is no table: write [[library]], in two pairs of brackets, above the inbox and library of each of several"
+    ' libraries; of a single one, inbox = "..." and library = "..." stand at the top, under no bracket'
+)
 BOTH = "has both [[library]] tables and {} outside of them: give every library its own"
 
 
@@ -49,6 +53,8 @@ def load_libraries(path: Path | None, listen: str | None = None, **overrides: An
     if listen is not None:
         web = settings.get("web", {})
         settings["web"] = {**web, "listen": listen or web.get("listen") or WEB_ADDRESS}
+    if isinstance(settings.get("library"), dict):
+        raise ConfigError(f"{where}: {ONE_BRACKET}")
     if isinstance(settings.get("library"), list):
         return _by_name(where, settings, given)
     return {"": _plainly(_config(where, settings | given))}
@@ -85,11 +91,16 @@ def _by_name(where: str, settings: dict[str, Any], given: Mapping[str, Any]) -> 
         own = _converted(where, f"[[library]] number {number}: ", table, LibraryConfig)
         fields = {key: getattr(own, key) for key in OWN}
         config = _plainly(msgspec.structs.replace(shared, **fields))
-        name = own.name or config.library_path.name
+        name = own.name or _folder_name(config.library_path)
         if name in libraries:
             raise ConfigError(f"{where}: two libraries are called {name}: give one a name = ...")
         libraries[name] = config
     return libraries
+
+
+def _folder_name(library: Path) -> str:
+    """What a library is called that has no name: as its folder, or as what that lies in where it is just "library"."""
+    return library.parent.name or library.name if library.name == Config().library else library.name
 
 
 def _plainly(config: Config) -> Config:

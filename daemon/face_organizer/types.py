@@ -236,7 +236,8 @@ class Placed:
     """What disk says now. places: relative paths. problem: "" or why it could not be done (it will be tried again).
 
     missing: neither the source nor any place holds the file any more; somebody took it away, or edited it: instead, the
-    digests of what its places hold now. no_room: the problem is a full disk.
+    digests of what its places hold now. no_room: the problem is a full disk. folders: the inode of each folder that we
+    found or laid it in, by the name that this had then.
     """
 
     file_id: FileId
@@ -245,6 +246,7 @@ class Placed:
     missing: bool = False
     no_room: bool = False
     instead: tuple[bytes, ...] = ()
+    folders: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

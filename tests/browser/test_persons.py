@@ -96,7 +96,7 @@ def test_who_is_together_in_an_image_is_not_merged_and_the_page_says_why(
     page.press("Space", "Shift+ArrowRight", "m")
     page.wait(".person-button").click()
 
-    page.says("together in 1 images, so they are two people")
+    page.says("together in 1 image, so they are two people")
     assert served.people() == before
 
 

@@ -86,7 +86,7 @@ def test_the_name_survives_a_merge_into_a_person_without_one(bench: Bench) -> No
 def test_persons_who_are_together_in_an_image_are_merged_only_on_purpose(bench: Bench) -> None:
     bench.desk.drop(3, 4)
 
-    with pytest.raises(RequestError, match="together in 1 images"):
+    with pytest.raises(RequestError, match="together in 1 image, so"):
         bench.desk.decide.merge(1, 2)
     bench.desk.decide.merge(1, 2, together=True)
     bench.run()

@@ -162,3 +162,14 @@ def test_a_running_daemon_takes_decisions_and_a_kill_loses_none(library: Path, s
     assert people(library)["Ada"] == one["faces"] + other["faces"]
     assert len(list((library / "Ada").iterdir())) >= one["images"]
     assert as_json("check", "--library", library)["findings"] == []
+
+
+def test_a_split_takes_an_intruder_out_alone_and_leaves_one_person_whole(library: Path) -> None:
+    one, other, *_ = as_json("people", "--library", library)
+    whole = organizer("split", str(one["person_id"]), "--library", library, expect=1)
+    assert f"split {one['person_id']} --into 2" in whole.stderr
+    as_json("assign", sorted((library / other["folder"]).iterdir())[0], str(one["person_id"]), "--library", library)
+
+    parts = as_json("split", str(one["person_id"]), "--library", library)["persons"]
+
+    assert sorted(part["faces"] for part in parts) == [1, one["faces"]]

@@ -10,10 +10,10 @@ import structlog
 
 from face_organizer.app.moving import _target
 from face_organizer.cli.reembed import progress_bar
-from face_organizer.cli.shared import as_called
 from face_organizer.cli.words import reembed_in_words
 from face_organizer.config import Config, FacesConfig
 from face_organizer.errors import ConfigError
+from face_organizer.hints import as_called
 
 BESIDE: dict[str, Any] = {
     "pack": "mine",
@@ -54,9 +54,9 @@ def test_a_hint_can_be_typed_as_it_stands(monkeypatch: pytest.MonkeyPatch, besid
     monkeypatch.setenv("FACE_ORGANIZER_CALLED", "scripts/run")
     told = {"in_use": "opencv-zoo", "beside": BESIDE | beside, "comparison": None}
 
-    said = as_called(reembed_in_words(told, Path("my photos")))
+    said = as_called(reembed_in_words(told), lambda verb: " --library 'my photos'")
 
-    assert f"`scripts/run reembed {hint} --library 'my photos'`" in said
+    assert f"`scripts/run reembed --library 'my photos' {hint}`" in said
 
 
 @pytest.mark.parametrize("wanted", ["/nowhere/mine", "bufalo_l"])

@@ -20,12 +20,13 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "records", "errors", "ports", "config", "config_file", "facts", "traits"}
+NAMES = {"types", "records", "errors", "ports", "config", "config_file", "facts", "hints", "traits"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
     "errors": set(),
     "facts": set(),
+    "hints": set(),
     "config": {"errors"},
     "config_file": {"config", "errors"},
     "traits": {"types"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "web": NAMES,  # talks
     "demo": {"errors"},  # talks
     "cli": NAMES | {"app", "demo"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "hints"},
 }
 ONLY_IN = {  # library -> the files or rooms that may import it
     "PIL": ("vision/decode.py", "vision/montage.py", "demo.py"),

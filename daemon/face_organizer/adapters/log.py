@@ -1,7 +1,7 @@
 """Log lines on stderr: for people on a terminal, JSON for everybody else; fields where stderr is systemd's journal.
 
 Room:    adapters (touches stderr)
-Imports: ports, adapters.journal, structlog, stdlib
+Imports: ports, hints, adapters.journal, structlog, stdlib
 
 Names that are not UTF-8 reach us with surrogates, which no encoder takes: they are written as \\udcXX, and in the
 journal's fields as the bytes they are.
@@ -19,6 +19,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from face_organizer.adapters.journal import Journal, is_journal
+from face_organizer.hints import as_called
 from face_organizer.ports import Log
 
 
@@ -31,6 +32,7 @@ def open_log(style: str, level: str) -> Log:
             structlog.processors.add_log_level,
             *([] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
             structlog.processors.format_exc_info,
+            _as_typed,
             *([_as_entry] if journal else [_printable, _renderer(style)]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -82,6 +84,10 @@ class _ToJournal:
 
 
 _journal = cache(_ToJournal)
+
+
+def _as_typed(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: as_called(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _as_entry(_logger: Any, _method: str, event: structlog.typing.EventDict) -> tuple[tuple[Any, ...], dict[str, Any]]:

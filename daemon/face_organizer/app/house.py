@@ -156,7 +156,7 @@ class House:
             state_folder(config) / "at_work",
             log,
         )
-        self._folders = Folders(config.library_path, config.inbox_path, config.placement, self.intake.is_away)
+        self._folders = Folders(config.library_path, config.inbox_path, config.placement_mode, self.intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
         originals = Originals(config.library_path, config.inbox_path)
         self.pictures = Pictures(store, originals, thumbnails, self.intake.limits)

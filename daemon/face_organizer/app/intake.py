@@ -174,7 +174,7 @@ class Intake:
 
     def contents(self) -> set[tuple[int, int]]:
         """Size and time of what was put into the inbox to be moved out of it; what is to stay there is none of that."""
-        if self._config.placement != "move":
+        if not self._config.empties_inbox:
             return set()
         return (self._inbox or self._new_inbox()).contents()
 
@@ -185,7 +185,7 @@ class Intake:
 
     def prune(self) -> None:
         """Remove the folders that moving has emptied."""
-        if self._inbox is not None and self._config.placement == "move":
+        if self._inbox is not None and self._config.empties_inbox:
             self._inbox.prune(older_than_s=0.0)
 
     # what goes through the pipeline
@@ -290,7 +290,7 @@ class Intake:
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
             if file is None or signature not in (file.signature, file.origin):
                 return False
-            is_thrown = self._config.placement != "move" and wanted_folders(txn, file) == (TRASH,)
+            is_thrown = not self._config.empties_inbox and wanted_folders(txn, file) == (TRASH,)
             return is_thrown or not file.missing
 
     # questions

@@ -26,13 +26,21 @@ from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import (
     AUTO,
-    PEOPLE,
     make_folder,
     models_folder,
     state_folder,
     with_pack,
 )
-from face_organizer.config import STATE_FOLDER, Config, check_folders, plain_path, with_inbox_of
+from face_organizer.config import (
+    PEOPLE,
+    PLACEMENT,
+    STATE_FOLDER,
+    Config,
+    check_folders,
+    going_on,
+    plain_path,
+    with_inbox_of,
+)
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
@@ -59,7 +67,8 @@ def open_organizer(
     check_folders(config)
     refuse_shared(config.state_path)
     pack = asked_pack(config)
-    refuse_held(config.inbox_path, config.state_path, shared=config.placement != "move")
+    is_shared = not _as_before(config, _settings_in(config.state_path)).empties_inbox
+    refuse_held(config.inbox_path, config.state_path, shared=is_shared)
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
@@ -67,7 +76,7 @@ def open_organizer(
         keep_private(state)
         if make_folder(config.inbox_path, "inbox"):
             log.warning("inbox_made", inbox=str(config.inbox_path))  # nobody has said so: it may be a slip of the pen
-        lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
+        lock.hold_inbox(config.inbox_path, shared=is_shared)
         store = open_store(state / "truth", pack.fingerprint, pack.dimension, any_model=True)
         if config.faces.pack != AUTO:
             config = with_pack(config, pack.address)
@@ -110,10 +119,7 @@ def open_existing(library: Path, log: Log) -> Organizer:
 
 def settings_noted(library: Path) -> Config | None:
     """What a library's last start went by, whoever owns it; None where that cannot be told."""
-    try:
-        return msgspec.json.decode(note_in(library / STATE_FOLDER / "truth", SETTINGS), type=Config)
-    except msgspec.DecodeError:
-        return None
+    return _settings_in(library / STATE_FOLDER)
 
 
 def packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
@@ -183,14 +189,16 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 
 
 def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
-    """The configuration, with the number of people there have been so far unless another is asked for; it is noted,
-    for that and for commands that come while no daemon runs, from wherever. Raises ConfigError: refuse_unmounted."""
+    """The configuration, with the number of people and the placement there have been so far unless others are asked
+    for; it is noted, for that and for commands that come while no daemon runs, from wherever. Raises ConfigError:
+    refuse_unmounted."""
     noted = _noted_before(store)
-    before = noted.people if noted else None
-    config = msgspec.structs.replace(config, people=config.people or before or PEOPLE)
+    config = _as_before(config, noted)
     config = with_inbox_of(config, noted) if noted else config
-    if before not in (None, config.people):
-        log.warning("people_changed", before=before, people=config.people)
+    for key in ("people", "placement"):
+        before, now = getattr(noted, key, None), getattr(config, key)
+        if before not in (None, now):
+            log.warning(f"{key}_changed", before=before, **{key: now})
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
     with store.read() as txn:
         was_mounted = bool(txn.note(MOUNTED))
@@ -207,10 +215,23 @@ def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
 def _noted_before(store: LmdbStore) -> Config | None:
     """What the start before went by; None at the first, or where that cannot be told."""
     with store.read() as txn:
-        noted = txn.note(SETTINGS)
+        return _decoded(txn.note(SETTINGS))
+
+
+def _settings_in(state: Path) -> Config | None:
+    """The same of a library that somebody else may have open."""
+    return _decoded(note_in(state / "truth", SETTINGS))
+
+
+def _decoded(noted: bytes) -> Config | None:
     with suppress(msgspec.DecodeError):
         return msgspec.json.decode(noted, type=Config)
     return None
+
+
+def _as_before(config: Config, noted: Config | None) -> Config:
+    usual = Config(people=PEOPLE, placement=PLACEMENT)
+    return going_on(going_on(config, noted) if noted else config, usual)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:

@@ -6,6 +6,7 @@ Imports: house, figures, parts, adapters, pipeline, names, stdlib
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -171,7 +172,7 @@ class Organizer:
         if last.decision_id:
             house.log.warning("folders_came_first", decision_id=last.decision_id, says=last.says, files=last.files)
         if left:
-            house.log.warning("folders_left", new_photos=left, remedy="`face-organizer run` takes them in")
+            house.log.warning("folders_left", new_photos=left, remedy="a daemon takes them in, and so does run --once")
 
     def tell_of_folders(self) -> None:
         """Tell in the log where files were moved by hand, and nobody has made anything of it yet; and of a library that
@@ -180,9 +181,11 @@ class Organizer:
         if house.store.unwritable and (undone := house.undone()):
             house.log.warning("left_undone", **undone, reason=house.store.unwritable)
         if house.config.folders.watch and (moved := house.hands.count_moved()):
-            remedy = "a daemon, `face-organizer run --once`, `recluster` and every decision take that in first"
-            if house.store.unwritable:
-                remedy = "nobody can take that in here"
+            remedy = house.store.unwritable and "nobody can take that in here"
+            remedy = remedy or (
+                f"`face-organizer recluster --library {shlex.quote(str(house.config.library_path))}` takes that in"
+                " first, as a daemon, run --once and every decision do"
+            )
             house.log.warning("folders_not_taken_in", moved_by_hand=moved, remedy=remedy)
 
     def figures(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Everything is asked for a page at a time, so that a library of any size goes thr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from face_organizer.adapters.sidecars import (
 from face_organizer.adapters.tables import Format as Format
 from face_organizer.adapters.tables import Kind, open_table
 from face_organizer.adapters.writable import why_unwritable
-from face_organizer.adapters.xmp import Region, packet
+from face_organizer.adapters.xmp import Region, packet, regions_in
 from face_organizer.app.commands import answers_of
 from face_organizer.errors import RequestError
 from face_organizer.identity.regions import OVERLAP_MIN, as_stored, overlaps
@@ -123,14 +124,19 @@ def export_sidecars(library: Path) -> Counts:
 
 def export_copies(library: Path, folder: Path) -> Counts:
     """A copy of every image that shows a person with a name, with the regions in the file itself, below `folder` as in
-    the library. The library's own files are never changed. Raises RequestError."""
-    counts = dict.fromkeys(("written", "gone"), 0)
+    the library. The library's own files are never changed, and what is in the folder already stays as it is: a copy
+    that says the same, and anything else. Raises RequestError."""
+    counts = dict.fromkeys(("written", "as_they_are", "left_alone", "gone"), 0)
     for image, text in _packets(library):
-        if image.is_file():
-            copy_with(image, folder / image.relative_to(library), text)
-            counts["written"] += 1
-        else:
+        target = folder / image.relative_to(library)
+        if not image.is_file():
             counts["gone"] += 1
+        elif os.path.lexists(target):
+            says_the_same = target.is_file() and _is_alike(regions_within(target), regions_in(text.encode()))
+            counts["as_they_are" if says_the_same else "left_alone"] += 1
+        else:
+            copy_with(image, target, text)
+            counts["written"] += 1
     return counts
 
 
@@ -159,7 +165,8 @@ def export_into_images(library: Path) -> Counts:
 def _refuse_unwritable(library: Path) -> None:
     if problem := why_unwritable(library):
         raise RequestError(
-            f"{problem}: `export --write-metadata FOLDER` makes copies elsewhere that have the names in them"
+            f"{problem}: `face-organizer export --write-metadata FOLDER` makes copies elsewhere that have the names in"
+            " them"
         )
 
 

@@ -19,7 +19,7 @@ from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
 from face_organizer.adapters.session import How, open_sessions
-from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
+from face_organizer.config import PEOPLE, STATE_FOLDER, Config, FacesConfig
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError, why_not_written
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
@@ -35,9 +35,6 @@ from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
 AUTO, DEFAULT_PACK = "auto", "opencv-zoo"
-
-PEOPLE: People = "auto"
-"""How many people there are where nobody has ever said."""
 
 
 def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, **how: Unpack[How]) -> list[Session]:
@@ -200,7 +197,7 @@ def rules_of(config: Config, pack: Pack | Bounds) -> Rules:
     own_bounds = {persons.similarity_join_min, persons.similarity_link_min}
     return Rules(
         people=config.people or PEOPLE,
-        placement=config.placement,
+        placement=config.placement_mode,
         faces_min=persons.faces_min,
         similarity_join_min=bound(persons.similarity_join_min, pack.similarity_join_min),
         similarity_link_min=bound(persons.similarity_link_min, pack.similarity_link_min),
@@ -237,7 +234,7 @@ def attentive_of(config: Config, *, once: bool, takes_in: bool = True) -> Attent
 
 def placing_copies(config: Config) -> bool:
     """Does an image that is placed take its room once more?"""
-    mode = config.placement
+    mode = config.placement_mode
     return mode == "copy" or (mode != "symlink" and not same_disk(config.inbox_path, config.library_path))
 
 

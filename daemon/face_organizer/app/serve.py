@@ -30,7 +30,7 @@ EXTEND_S = 60
 """For so long systemd is asked to wait, again and again, while the start gets on."""
 
 Wanted = Mapping[str, Config]
-"""The libraries to serve, by name; see config.load_libraries."""
+"""The libraries to serve, by name; see config_file.load_libraries."""
 
 Tick = Callable[["Progress"], None]
 

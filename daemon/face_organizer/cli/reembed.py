@@ -48,7 +48,7 @@ def reembed_command(library: Path, pack: str | None, dry_run: bool, switch: bool
             found = answer(library, "reembed_told")
         else:
             found = followed(library, pack_text(pack) if pack else None, dry_run)
-        print_answer(found, reembed_in_words(found, library), as_json)
+        print_answer(found, reembed_in_words(found), as_json)
         if dry_run or found["beside"] is None or found["beside"]["state"] != "ready":
             return
         if pack or switch:

@@ -6,8 +6,8 @@ Imports: errors, app (only when it is needed), names
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from face_organizer import __version__
+from face_organizer import __version__, hints
 from face_organizer.errors import AlreadyRunningError, ConfigError, FaceOrganizerError
 
 FAISS_MISSING = "FAISS is not installed: pip install 'face-organizer[cpu]' (or [openvino], [cuda], [faiss-gpu], ...)"
@@ -26,9 +26,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _COMMANDING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """All control characters but the end of a line, what turns the direction of writing, and bytes that are no UTF-8."""
-
-_COMMAND = re.compile(r"(?m)(^(?: *\$)? *|`)face-organizer(?= [a-z])")
-"""How our messages name a command: in backticks, or on a line of its own."""
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -49,14 +46,16 @@ def main() -> None:
     """
 
 
-def program() -> str:
-    """How the user calls us: by this name, or by that of the script that runs us from a checkout."""
-    return os.environ.get("FACE_ORGANIZER_CALLED") or "face-organizer"
-
-
 def as_called(text: str) -> str:
-    """A text with the commands in it as this user has to type them."""
-    return _COMMAND.sub(lambda found: found[1] + program(), text)
+    """A text with the commands in it as this user has to type them, for the library that this command is about."""
+    return hints.as_called(text, _library_of)
+
+
+def _library_of(verb: str) -> str:
+    context = click.get_current_context(silent=True)
+    library = context.params.get("library") if context is not None else None
+    needs = verb in main.commands and any(each.callback is _said for each in main.commands[verb].params)
+    return f" --library {shlex.quote(str(library))}" if library is not None and needs else ""
 
 
 main.help = as_called(main.help or "")

@@ -54,7 +54,11 @@ class PeopleType(click.ParamType[int | str]):
     help='"auto" finds out who is there; N sorts into exactly N people; "elbow" chooses N by the k-means elbow.'
     "  [default: as it was last time, auto for a new library]",
 )
-@click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
+@click.option(
+    "--placement",
+    type=click.Choice(["move", "hardlink", "symlink", "copy"]),
+    help="move empties the inbox.  [default: as it was last time, move for a new library]",
+)
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
 @click.option(
     "--web",

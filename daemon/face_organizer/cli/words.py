@@ -82,18 +82,16 @@ def run_in_words(run: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def reembed_in_words(told: dict[str, Any], library: Path) -> str:
+def reembed_in_words(told: dict[str, Any]) -> str:
     """How a move of a library to another model stands."""
     beside, lines = told["beside"], [f"in use: {told['in_use']}"]
-
-    def command(option: str) -> str:
-        return f"`face-organizer reembed {option} --library {quote(str(library))}`"
-
     if beside is None:
         return lines[0]
     if beside["state"] == "kept":
-        back = command(f"--pack {quote(beside['pack'])}")
-        lines.append(f"kept beside it: {beside['pack']}; {back} goes back, {command('--discard')} deletes")
+        lines.append(
+            f"kept beside it: {beside['pack']}; `face-organizer reembed --pack {quote(beside['pack'])}` goes back,"
+            " `face-organizer reembed --discard` deletes"
+        )
         return "\n".join(lines)
     lines.append(
         f"{beside['pack']} ({beside['state']}): {beside['done']} of {beside['images']} images read,"
@@ -113,7 +111,7 @@ def reembed_in_words(told: dict[str, Any], library: Path) -> str:
     if told["comparison"] is not None:
         lines.append(run_in_words(told["comparison"] | {"waits": None}).replace("run 0 (applied)", "a re-clustering"))
     if beside["waits"]:
-        lines.append(f"it waits: {beside['waits']}\nswitch with {command('--switch')}")
+        lines.append(f"it waits: {beside['waits']}\nswitch with `face-organizer reembed --switch`")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from shlex import quote
 
-from face_organizer.facts import Finding, Machine
+from face_organizer.facts import Finding, Folder, Machine
 from face_organizer.health.versions import MAXWELL
 
 WATCHES_LOW, INSTANCES_LOW, OPEN_FILES_LOW = 8192, 128, 1024
@@ -192,15 +192,7 @@ def _memory(machine: Machine) -> Iterator[Finding]:
 def _folders(machine: Machine) -> Iterator[Finding]:
     for folder in machine.folders:
         if not folder.writable:
-            yield Finding(
-                "folder_not_writable",
-                f"the {folder.role} folder {folder.path} cannot be written"
-                + (": its file system is read-only" if folder.read_only else ""),
-                "images cannot be moved, or nothing can be remembered",
-                f"sudo mount -o remount,rw \"$(findmnt -no TARGET -T '{folder.path}')\""
-                if folder.read_only
-                else f"sudo chown -R \"$(id -un)\" '{folder.path}'",
-            )
+            yield _not_writable(folder)
         if folder.role == "state" and folder.shared:
             yield Finding(
                 "state_on_network",
@@ -223,6 +215,23 @@ def _folders(machine: Machine) -> Iterator[Finding]:
                 "a photo of several people is copied into each folder, and takes its space each time",
                 problem=False,
             )
+
+
+def _not_writable(folder: Folder) -> Finding:
+    why, cure = "", f"sudo chown -R \"$(id -un)\" '{folder.path}'"
+    if folder.read_only:
+        why = ": its file system is read-only"
+        cure = f"sudo mount -o remount,rw \"$(findmnt -no TARGET -T '{folder.path}')\""
+    return Finding(
+        "folder_not_writable",
+        f"the {folder.role} folder {folder.path} cannot be written{why}",
+        "images cannot be moved, or nothing can be remembered",
+        cure,
+    )
+
+
+def _room(machine: Machine) -> Iterator[Finding]:
+    for folder in machine.folders:
         if folder.free_bytes is not None and folder.free_bytes < FREE_LOW_BYTES:
             yield Finding(
                 "disk_low",
@@ -256,5 +265,6 @@ RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _open_files,
     _memory,
     _folders,
+    _room,
     _systemd,
 )

@@ -84,7 +84,8 @@ class Drafts:
         both = set(self._roster.image_of[theirs].tolist()) & set(self._roster.image_of[ours].tolist())
         if both and not together and self._book.rules.one_face_per_image:
             raise RequestError(
-                f"{_called(from_id, gone)} and {_called(into_id, stays)} are together in {len(both)} images, so"
+                f"{_called(from_id, gone)} and {_called(into_id, stays)} are together in"
+                f" {len(both)} image{'' if len(both) == 1 else 's'}, so"
                 " they are two people; if those are mirrors or collages, say --together"
             )
         persons = []

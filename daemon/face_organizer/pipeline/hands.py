@@ -85,7 +85,6 @@ class Hands:
         self.patience, self._take_in, self._follow = patience, take_in, follow
         self._taken: dict[str, Signature] = {}
         self._under_way: set[str] = set()
-        self._before: Mapping[str, Signature] = {}
         self._times: tuple[Mapping[str, Signature], float] = {}, inf
         self._seen: tuple[frozenset[object], float] = frozenset(), inf
         self._answered: frozenset[object] = frozenset()
@@ -276,7 +275,7 @@ class Hands:
         followed = Followed()
         try:
             followed = self._follow(walked.rewritten)
-            answer = self._by_hand.understand(walked, self._renamed(walked.folders))
+            answer = self._by_hand.understand(walked, self._stir.homes.renamed(walked.folders))
         except NoRoomError:
             self._again_at, self._is_behind = self._clock() + RETRY_S, True
             return
@@ -292,7 +291,8 @@ class Hands:
             self._again_at = self._clock() + self.patience.settle_s
         self._tell(answer)
         self._unclear = dict.fromkeys(answer.unclear[:UNCLEAR_MAX])
-        self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
+        self._stir.homes.named({each: walked.folders[each] for each in answer.named if each in walked.folders})
+        self._end(walked, None if answer.spoiled or followed.spoiled else walked.outline())
         if not self.patience.takes_in:
             self.left = len(walked.foreign)
             return
@@ -329,20 +329,14 @@ class Hands:
                 self._log.info("folder_lifted", folder=folder, images=len(places))
         self._again_at = self._clock() + self.patience.settle_s
 
-    def _end(self, walked: Walked, outline: frozenset[object]) -> None:
-        """All that a walk found was answered."""
+    def _end(self, walked: Walked, outline: frozenset[object] | None) -> None:
+        """All that a walk found was answered; outline: None where that will have to be done once more."""
         if not outline:
             self._unclear = {}
-        self._answered, self._before = outline, walked.folders
+        if outline is not None:
+            self._stir.homes.walked(walked.folders, walked.held)
+        self._answered = outline or frozenset()
         self._heard = {each.file_id: frozenset(each.gone) for each in walked.sightings} if outline else {}
-
-    def _renamed(self, now: Mapping[str, Signature]) -> dict[str, str]:
-        """folder -> what it is called now, of those that stood at the last look."""
-        was = {told.inode: folder for folder, told in self._before.items()}
-        found = {
-            was[told.inode]: folder for folder, told in now.items() if folder not in self._before and told.inode in was
-        }
-        return {old: new for old, new in found.items() if old not in now or now[old].inode != self._before[old].inode}
 
 
 def _accident(count: int) -> str:
