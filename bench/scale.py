@@ -46,20 +46,8 @@ from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster, load_roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.think import calibrated, clusters_of, load_faces
-from face_organizer.types import (
-    AssignmentRecord,
-    ChangeRecord,
-    Detection,
-    FaceRecord,
-    ImageRecord,
-    ImageRef,
-    Impostors,
-    PersonRecord,
-    RunRecord,
-    SeenFace,
-    SeenImage,
-    Signature,
-)
+from face_organizer.records import AssignmentRecord, ChangeRecord, FaceRecord, ImageRecord, PersonRecord, RunRecord
+from face_organizer.types import Detection, ImageRef, Impostors, SeenFace, SeenImage, Signature
 
 try:
     from bench.clustering.galleries import synthetic

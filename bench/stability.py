@@ -39,11 +39,11 @@ from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.book import Book
 from face_organizer.pipeline.changes import Changes
 from face_organizer.pipeline.decide import Decide
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.recluster import Recluster
 from face_organizer.pipeline.roster import load_roster
 from face_organizer.pipeline.runs import Runs
+from face_organizer.pipeline.service import Service
 from face_organizer.types import NOBODY, Detection, ImageRef, SeenFace, SeenImage, Signature
 
 MOVED_MAX = 0.01

@@ -6,8 +6,7 @@ process with it then.
 
 from __future__ import annotations
 
-import os
-import signal
+import ctypes
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +30,7 @@ class Failing(Painted):
         self._left -= 1
         is_deadly = any((image.pixels[0, :, 0] == DEADLY + 1).any() for image in images)
         if is_deadly and self._when == "dies":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            ctypes.string_at(0)  # a real fault: a signal that is sent leaves time for the rest of the work
         if self._left == 0 or (is_deadly and self._when == "fails"):
             raise DeviceError(f"{self._name}: CUDNN_STATUS_EXECUTION_FAILED")
         return super().__call__(images, known)

@@ -31,7 +31,7 @@ from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.adapters.transaction import StoreTransaction
 from face_organizer.config import STATE_FOLDER
 from face_organizer.errors import StoreError
-from face_organizer.pipeline import answers
+from face_organizer.pipeline.contradictions import contradictions
 from face_organizer.pipeline.keep_index import GENERATION
 
 TRAILER = b"original path: "
@@ -232,7 +232,7 @@ def assert_all_is_well(world: World) -> None:
         assert_no_face_is_there_twice(txn)
         folders = Folders(world.library, world.inbox, "move")
         index = saved_index(world.library, store)
-        assert answers.check(txn, index, folders.holds, folders.walk()) == []
+        assert contradictions(txn, index, folders.holds, folders.walk()) == []
         assert_the_index_answers_as_the_truth(txn, index)
         for file_id, file in txn.files.items():
             assert not file.missing, file_id

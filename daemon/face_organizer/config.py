@@ -8,6 +8,7 @@ Every key is documented in config/face-organizer.toml; a test holds the two toge
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +27,10 @@ Count = Annotated[int, Meta(ge=1)]
 Similarity = Annotated[float, Meta(ge=-1, le=1)]
 People = Annotated[int, Meta(ge=1, le=1000)] | Literal["auto", "elbow"]
 Placement = Literal["move", "hardlink", "symlink", "copy"]
+
+PEOPLE: People = "auto"
+PLACEMENT: Placement = "move"
+"""These two where nobody has ever said: a library goes on with what it was last started with."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +139,7 @@ class LibraryConfig(Section, frozen=True):
     name: str = ""
     state_dir: str = ""
     people: People | None = None
-    placement: Placement = "move"
+    placement: Placement | None = None
 
 
 class Config(Section, frozen=True):
@@ -144,7 +149,7 @@ class Config(Section, frozen=True):
     library: str = "library"
     state_dir: str = ""
     people: People | None = None
-    placement: Placement = "move"
+    placement: Placement | None = None
     watch: WatchConfig = WatchConfig()
     folders: FoldersConfig = FoldersConfig()
     faces: FacesConfig = FacesConfig()
@@ -164,6 +169,14 @@ class Config(Section, frozen=True):
         return Path(self.library).expanduser().absolute()
 
     @property
+    def placement_mode(self) -> Placement:
+        return self.placement or PLACEMENT
+
+    @property
+    def empties_inbox(self) -> bool:
+        return self.placement_mode == "move"
+
+    @property
     def state_path(self) -> Path:
         return Path(self.state_dir).expanduser().absolute() if self.state_dir else self.library_path / STATE_FOLDER
 
@@ -175,6 +188,12 @@ def plain_path(path: Path) -> Path:
         return Path(*parts)
     up = len(parts) - parts[::-1].index("..")
     return Path(*parts[:up]).resolve().joinpath(*parts[up:])
+
+
+def going_on(config: Config, before: Config) -> Config:
+    """With as many people, and the placement, as there were before where none is said."""
+    people, placement = config.people or before.people, config.placement or before.placement
+    return msgspec.structs.replace(config, people=people, placement=placement)
 
 
 def with_inbox_of(config: Config, before: Config) -> Config:
@@ -192,7 +211,7 @@ def host_and_port(listen: str) -> tuple[str, int]:
 
 
 def check_folders(config: Config) -> None:
-    """Refuse folders that would feed the organizer its own output. Raises ConfigError."""
+    """Refuse folders that would feed the organizer its own output, or another library's. Raises ConfigError."""
     for path in (config.inbox_path, config.library_path, config.state_path):
         if str(path).encode("utf-8", "replace").decode() != str(path):
             raise ConfigError(f"the path {str(path)!a} is not UTF-8: choose a folder with a name that is")
@@ -201,6 +220,20 @@ def check_folders(config: Config) -> None:
         raise ConfigError(f"the inbox {inbox} and the library {library} must not lie inside one another")
     if state == inbox or inbox in state.parents:
         raise ConfigError(f"the state folder {state} must not lie inside the inbox {inbox}")
+    if (other := next((each for each in (inbox, *inbox.parents) if is_library(each)), None)) is not None:
+        where = "is a library itself" if other == inbox else f"lies in the library {other}"
+        swapped = other == inbox and not is_library(library)
+        meant = "are inbox and library the wrong way round? " if swapped else ""
+        raise ConfigError(
+            f"the inbox {inbox} {where} ({STATE_FOLDER} is in there), and what one library holds is not sorted into"
+            f" another: {meant}Name the folder that new images come to; to sort those of a library anew, move them to"
+            " a folder outside of it first"
+        )
+
+
+def is_library(folder: Path) -> bool:
+    """Does a library have its state here, or a link to where it is, which may be away?"""
+    return os.path.lexists(folder / STATE_FOLDER)
 
 
 def check_libraries(libraries: Mapping[str, Config]) -> None:
@@ -215,10 +248,12 @@ def check_libraries(libraries: Mapping[str, Config]) -> None:
                         f"the {role} {path} of {one} and the {other_role} {other_path} of {other} must not lie inside"
                         " one another"
                     )
-        if first.inbox_path.resolve() == second.inbox_path.resolve() and "move" in (first.placement, second.placement):
+        if first.inbox_path.resolve() == second.inbox_path.resolve() and any(
+            each.empties_inbox for each in (first, second)
+        ):
             raise ConfigError(
                 f'{one} and {other} share the inbox {first.inbox_path}: with placement = "move" each image would end in'
-                ' either; both need "copy", "hardlink" or "symlink", or an inbox of their own'
+                ' either; both need to say "copy", "hardlink" or "symlink", or an inbox of their own'
             )
 
 

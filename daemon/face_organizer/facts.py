@@ -91,6 +91,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class PackMissing:
+    """The model pack that a library goes by is not to be had: which, and why."""
+
+    library: str
+    pack: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """Everything that was found. packages: installed Python packages that matter, by their normal name.
 
@@ -99,7 +108,8 @@ class Machine:
     this Python is called. checkout: the folder whose scripts/run runs us, "" where we were installed otherwise.
     links: names of libraries beside others' on the loader's path that lead elsewhere than they say, as (name, target).
     packs: model pack -> what is wrong with its files. packs_away: those whose folder is not there; they run from what
-    was made of it. models_dir: where packs lie, "" at the usual place. systemd: its version, "" where it does not run.
+    was made of it. packs_missing: those that a library goes by, and are not to be had. models_dir: where packs lie, ""
+    at the usual place. systemd: its version, "" where it does not run.
     """
 
     python: str = ""
@@ -121,6 +131,7 @@ class Machine:
     limits: Limits = Limits()
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     packs_away: tuple[str, ...] = ()
+    packs_missing: tuple[PackMissing, ...] = ()
     models_dir: str = ""
     systemd: str = ""
 

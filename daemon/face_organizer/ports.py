@@ -1,7 +1,7 @@
 """The doors between the rooms. A consumer asks for the smallest one; only app/ knows who stands behind it.
 
 Room:    names
-Imports: types, numpy
+Imports: types, records, numpy
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from face_organizer.types import (
+from face_organizer.records import (
     AssignmentRecord,
     ChangeRecord,
     DecisionRecord,
     FaceRecord,
-    FaceTable,
     FileRecord,
+    FormerRecord,
+    ImageRecord,
+    ModelRecord,
+    PersonRecord,
+    RunRecord,
+)
+from face_organizer.types import (
+    FaceTable,
     FileToPlace,
     Float16,
     Float32,
-    FormerRecord,
-    ImageRecord,
     ImageRef,
     InboxState,
     Int64,
     Lying,
-    ModelRecord,
     Neighbours,
-    PersonRecord,
     Placed,
-    RunRecord,
     Signature,
     UInt8,
 )

@@ -213,6 +213,52 @@ def test_a_folder_that_cannot_be_read_is_told_once_and_skipped(
     assert "permission denied: its mode is drwx" in log.lines[0][1]["cause"]
 
 
+@pytest.mark.parametrize("kind", ["folder", "link to where its state is", "link to a disk that is away"])
+def test_a_library_in_the_inbox_is_left_alone_by_walks_and_events_and_told_once(
+    inbox: FolderInbox, root: Path, tmp_path: Path, log: Notes, kind: str
+) -> None:
+    library, person = root / "pics" / "library", root / "pics" / "library" / "person_0001"
+    (person / "empty").mkdir(parents=True)
+    (person / "a.jpg").write_bytes(b"theirs")
+    (library / "loose.jpg").write_bytes(b"theirs")
+    (root / "pics" / "b.jpg").write_bytes(b"new")
+    if kind == "folder":
+        (library / ".face-organizer").mkdir()
+    else:
+        state = tmp_path / "state"
+        (library / ".face-organizer").symlink_to(state)
+        if kind == "link to where its state is":
+            state.mkdir()
+
+    assert list(inbox.walk()) == list(inbox.walk()) == [root / "pics" / "b.jpg"]
+    assert log.lines == [("inbox_library_left", {"folder": str(library)})]
+    (problem,) = inbox.problems
+    assert f"{library} in the inbox is a library itself" in problem
+    assert inbox.signature(person / "a.jpg") is inbox.signature(library / "loose.jpg") is None
+    assert inbox.signature(root / "pics" / "b.jpg") is not None
+    assert len(inbox.contents()) == 1
+    inbox.prune(older_than_s=0)
+    assert (person / "empty").is_dir()
+
+    library.rename(tmp_path / "library")
+    assert list(inbox.walk()) == [root / "pics" / "b.jpg"]
+    assert inbox.problems == []
+
+
+def test_what_settles_while_a_library_comes_in_is_left_alone_as_soon_as_it_is_known_to_be_one(
+    inbox: FolderInbox, root: Path
+) -> None:
+    (root / "library" / "person_0001").mkdir(parents=True)
+    image = root / "library" / "person_0001" / "a.jpg"
+    image.write_bytes(b"copied here before the state")
+    assert inbox.signature(image) is not None
+
+    (root / "library" / ".face-organizer").mkdir()
+    inbox.hints(within_s=0)
+
+    assert inbox.signature(image) is None
+
+
 @pytest.mark.parametrize(
     "name", [b"caf\xe9.jpg", b"new\nline.jpg", b"-rf.jpg", "😀.jpg".encode(), b"x" * 251 + b".jpg"]
 )

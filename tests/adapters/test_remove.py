@@ -19,7 +19,7 @@ from face_organizer.app import machine
 from face_organizer.app.opening import open_organizer
 from face_organizer.config import STATE_FOLDER, Config, FacesConfig
 from face_organizer.errors import AlreadyRunningError, ModelError, RequestError
-from face_organizer.types import ModelRecord
+from face_organizer.records import ModelRecord
 
 
 @pytest.fixture
@@ -101,9 +101,13 @@ def test_libraries_are_noted_once_each_whatever_their_name(tmp_path: Path) -> No
 
     for library in libraries * 2:
         note_library(tmp_path, library, "buffalo_l")
+    note_library(tmp_path, libraries[1], "/mnt/caf\udce9")
     note_library(tmp_path, tmp_path / "usual", "opencv-zoo")  # which nobody can remove
 
-    assert libraries_noted(tmp_path) == sorted(libraries)
+    noted = libraries_noted(tmp_path)
+    assert list(noted) == sorted(libraries)
+    assert noted[libraries[0]] == {"buffalo_l"}
+    assert noted[libraries[1]] == {"buffalo_l", "/mnt/caf\udce9"}
     note_library(tmp_path / "file", libraries[0], "buffalo_l")
     (tmp_path / "other").write_bytes(b"")
     note_library(tmp_path / "other", libraries[0], "buffalo_l")  # cannot be written: nobody remembers
@@ -136,8 +140,30 @@ def test_a_pack_that_a_library_goes_by_is_kept_until_there_is_no_such_library(
 
     Path(config.library).rename(tmp_path / "taken")
 
-    assert len(machine.remove_pack(str(folder), models_dir)["removed"]) == 1
+    with pytest.raises(RequestError, match=f"is not where it was: {config.library}.* --yes"):
+        machine.remove_pack(str(folder), models_dir)
+    assert below(models_dir) == before
+    assert len(machine.remove_pack(str(folder), models_dir, unasked=True)["removed"]) == 1
     assert machine.remove_pack(str(folder), models_dir)["removed"] == []
+
+
+def test_a_library_that_is_away_is_asked_about_for_the_packs_that_it_went_by(folder: Path, tmp_path: Path) -> None:
+    models_dir = tmp_path / "models"
+    note_library(models_dir, tmp_path / "away", "buffalo_l")
+
+    assert len(machine.remove_pack(str(folder), models_dir)["removed"]) == 1
+
+    load_pack(str(folder), models_dir)
+    (note,) = (models_dir / "libraries").iterdir()
+    note.write_bytes(bytes(tmp_path / "away"))  # by a version that did not note which
+    with pytest.raises(RequestError, match="--yes"):
+        machine.remove_pack(str(folder), models_dir)
+
+
+@pytest.mark.parametrize("name", ["zz", "bufalo_l", "/mnt/nowhere"])
+def test_a_name_that_is_no_pack_is_refused_with_those_there_are(folder: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(RequestError, match=f"nothing is held of {name}, .*there are opencv-zoo, {folder}"):
+        machine.remove_pack(name, tmp_path / "models")
 
 
 def test_the_inbox_of_a_library_is_told_whoever_owns_it_and_nothing_is_changed(config: Config, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from face_organizer.adapters import store as store_module
 from face_organizer.adapters import transaction as transaction_module
 from face_organizer.adapters.store import LmdbStore, open_store
 from face_organizer.errors import StoreError
-from face_organizer.types import AssignmentRecord, FaceAttributes, FaceRecord, FileRecord, PersonRecord, Signature
+from face_organizer.records import AssignmentRecord, FaceRecord, FileRecord, PersonRecord
+from face_organizer.types import FaceAttributes, Signature
 
 
 @pytest.fixture
@@ -420,7 +421,7 @@ def test_a_file_that_was_forgotten_is_known_by_where_it_lies_and_as_it_was(store
 
 
 def test_another_models_tables_lie_beside_and_take_the_others_place_in_one_step(tmp_path: Path) -> None:
-    from face_organizer.types import ModelRecord
+    from face_organizer.records import ModelRecord
 
     def face(txn, vector: list[float]) -> int:
         face_id = txn.new_id("faces")

@@ -51,16 +51,37 @@ def test_a_spreadsheet_reads_every_cell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_table_that_fails_half_way_leaves_the_file_of_before(tmp_path: Path, kind: Format) -> None:
-    (tmp_path / "out").write_text("before")
+    with open_table(tmp_path / "out", kind, COLUMNS) as table:
+        table.write(ROWS[:1])
+    before = (tmp_path / "out").read_bytes()
 
     with pytest.raises(ZeroDivisionError), open_table(tmp_path / "out", kind, COLUMNS) as table:
         table.write(ROWS)
         raise ZeroDivisionError
 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert (tmp_path / "out").read_text() == "before"
+    assert (tmp_path / "out").read_bytes() == before
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="cannot write"), open_table(tmp_path / "no" / "out", "csv", COLUMNS):
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_table_takes_the_place_of_an_earlier_one_and_of_nothing_else(tmp_path: Path, kind: Format) -> None:
+    out = tmp_path / "out"
+    for rows in ([], ROWS, ROWS[:1]):
+        with open_table(out, kind, COLUMNS) as table:
+            table.write(rows)
+        assert len(read(out, kind)) == len(rows)
+
+    for theirs in (b"\xff\xd8\xff a photo", b"a,b\n1,2\n", b'{"a": 1}\n', b"PAR1 of another program PAR1"):
+        out.write_bytes(theirs)
+        with pytest.raises(RequestError, match="is there already"), open_table(out, kind, COLUMNS):
+            pass
+        assert out.read_bytes() == theirs
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("folder", ["no", "file"])
+def test_a_folder_that_is_not_there_or_is_none_is_told(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(RequestError, match="cannot write"), open_table(tmp_path / folder / "out", "csv", COLUMNS):
         pass

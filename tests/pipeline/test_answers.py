@@ -10,9 +10,11 @@ import pytest
 from test_gallery import Desk, seen_face
 
 from face_organizer.pipeline import answers
+from face_organizer.pipeline.contradictions import contradictions
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.place import file_to_place
-from face_organizer.types import FileId, ImageRecord, ImageRef, Placed, Rejected, Signature
+from face_organizer.records import ImageRecord
+from face_organizer.types import FileId, ImageRef, Placed, Rejected, Signature
 
 LIBRARY = Path("/lib")
 
@@ -48,7 +50,7 @@ def places(desk: Desk) -> list[str]:
 def check(desk: Desk, gone: str = "", extra: str = "") -> list[tuple[str, str]]:
     there = [place for place in places(desk) if place != gone] + ([extra] if extra else [])
     with desk.store.read() as txn:
-        findings = answers.check(txn, desk.index, lambda place: place in there, there)
+        findings = contradictions(txn, desk.index, lambda place: place in there, there)
     return [(finding["kind"], finding["what"]) for finding in findings]
 
 

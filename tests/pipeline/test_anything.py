@@ -13,12 +13,13 @@ from test_gallery import seen_face
 from test_runs import PowerCutError, World, proposed
 
 from face_organizer.errors import RequestError
-from face_organizer.pipeline import answers
 from face_organizer.pipeline import changes as changes_module
 from face_organizer.pipeline.applying import Applier
+from face_organizer.pipeline.contradictions import contradictions
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.runs import Runs
-from face_organizer.types import NOBODY, UNBORN, ImageRef, PlacementMode, SeenImage, Signature
+from face_organizer.records import UNBORN
+from face_organizer.types import NOBODY, ImageRef, PlacementMode, SeenImage, Signature
 from face_organizer.vision.decode import content_digest
 
 STEPS = 40
@@ -124,7 +125,7 @@ class Chaos:
         world, told = self.world, self.told[-4:]
         world.place()
         with world.desk.store.read() as txn:
-            found = answers.check(txn, world.desk.index, world.folders.holds, world.folders.walk())
+            found = contradictions(txn, world.desk.index, world.folders.holds, world.folders.walk())
             assert found == [], (found, told)
             assert txn.pending_count() == 0, told
             persons = dict(txn.persons.items())

@@ -10,7 +10,7 @@ from test_recluster import Bench
 
 from face_organizer.errors import RequestError
 from face_organizer.pipeline.think import load_faces
-from face_organizer.types import UNBORN
+from face_organizer.records import UNBORN
 
 
 @pytest.fixture

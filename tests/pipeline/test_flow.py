@@ -12,7 +12,8 @@ from support import wait_until
 
 from face_organizer.errors import ItemError
 from face_organizer.pipeline.channel import Cancelled, Channel
-from face_organizer.pipeline.flow import Pipeline, Reply, Service, Stage, attempt
+from face_organizer.pipeline.flow import Pipeline, Stage, attempt
+from face_organizer.pipeline.service import Reply, Service
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ from face_organizer.pipeline.gallery import Gallery
 from face_organizer.pipeline.messages import Call, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.roster import Roster, load_roster
 from face_organizer.pipeline.runs import Runs
+from face_organizer.records import ChangeRecord, RunRecord
 from face_organizer.types import (
-    ChangeRecord,
     Detection,
     FileId,
     ImageRef,
@@ -32,7 +32,6 @@ from face_organizer.types import (
     People,
     Placed,
     Rejected,
-    RunRecord,
     SeenFace,
     SeenImage,
     Signature,

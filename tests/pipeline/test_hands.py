@@ -20,6 +20,8 @@ from face_organizer.identity import laid as identity_laid
 from face_organizer.pipeline.by_hand import ByHand
 from face_organizer.pipeline.edits import Followed
 from face_organizer.pipeline.hands import BURST_MAX, STEADY_S, Attentive, Hands
+from face_organizer.pipeline.homes import Homes
+from face_organizer.pipeline.matched import folder_of
 from face_organizer.pipeline.messages import RecordPlaced
 from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.unheard import look_again
@@ -82,6 +84,20 @@ class Bench:
     def drag(self, place: str, to: str) -> None:
         (self.library / to).mkdir(exist_ok=True)
         (self.library / place).rename(self.library / to / Path(place).name)
+
+    def place(self, number: int, folder: str) -> None:
+        """The placer brings an image there, and tells."""
+        with self.desk.store.read() as txn:
+            file = txn.files.get(number)
+        assert file is not None
+        before, place = [os.fsdecode(each) for each in file.places], f"{folder}/{number}.jpg"
+        (self.library / folder).mkdir(exist_ok=True)
+        (self.library / place).write_text(place) if not before else self.drag(before[0], folder)
+        for emptied in (self.library / each for each in map(folder_of, before) if each != folder):
+            if not any(emptied.iterdir()):
+                emptied.rmdir()
+        self.stir.ours(before, [place], [(folder, (self.library / folder).stat().st_ino)])
+        self.record(number, place)
 
     def hear(self, *places: str) -> None:
         """Go on once somebody's doing at all these places was told; of a move into a new folder that takes a while."""
@@ -205,6 +221,57 @@ def test_what_was_taken_before_we_could_say_that_we_laid_it_there_is_somebodys_d
     bench.stir.hinted([f"{ANN}/taken.jpg"])
 
     assert bench.stir.began() == bench.now
+
+
+def renamed_with_one_more(bench: Bench, folder: str, to: str) -> None:
+    """Somebody renames Ann's folder, and at once one more photo of her is placed where it was."""
+    (bench.library / folder).rename(bench.library / to)
+    bench.desk.drop(3)
+    with bench.desk.store.read() as txn:
+        number = txn.last_id("files")
+    bench.place(number, folder)
+    bench.hear(to)
+
+
+def test_a_folder_that_we_made_a_moment_ago_and_somebody_renamed_is_a_name_whatever_is_placed_since(
+    bench: Bench,
+) -> None:
+    bench.tree.check()
+    for number in (1, 2, 3):  # nobody has looked yet
+        bench.place(number, "Sean")
+    bench.desk.decide.name(1, "Sean")
+    for number in (1, 2, 3):
+        bench.record(number, f"Sean/{number}.jpg")
+    renamed_with_one_more(bench, "Sean", "Sean2")
+
+    assert bench.after(SETTLE_S) == ["name", "name"]
+
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2, 1]
+
+
+def test_a_folder_that_is_renamed_again_before_the_next_look_is_a_name_whatever_is_placed_since(bench: Bench) -> None:
+    bench.after(0)
+    renamed_with_one_more(bench, ANN, "Zoe")
+    assert bench.after(SETTLE_S) == ["name"]
+    for number in (1, 2, 3):
+        bench.record(number, f"Zoe/{number}.jpg")
+    bench.place(7, "Zoe")
+    renamed_with_one_more(bench, "Zoe", "Zoe Brown")
+
+    assert bench.after(SETTLE_S) == ["name", "name"]
+
+    assert bench.desk.persons() == [1, 1, 1, 2, 2, 2, 1, 1]
+
+
+def test_a_new_folder_with_the_number_of_one_that_we_removed_is_not_that_one() -> None:
+    standing = {"Zoe": Signature(0, 0, 4711)}
+    homes = Homes(standing.get)
+    homes.laid_into(ANN, 4711)
+    assert homes.renamed(standing) == {ANN: "Zoe"}
+
+    homes.removed(ANN)
+
+    assert homes.renamed(standing) == {}
 
 
 def test_a_file_that_is_on_its_way_is_ours_whatever_lies_where(bench: Bench) -> None:

@@ -12,7 +12,8 @@ from test_gallery import D, Desk
 
 from face_organizer.adapters.index import FaceIndex
 from face_organizer.pipeline.keep_index import GENERATION, IndexKeeper
-from face_organizer.types import FaceRecord, Float32, ModelRecord
+from face_organizer.records import FaceRecord, ModelRecord
+from face_organizer.types import Float32
 
 
 class Bench:

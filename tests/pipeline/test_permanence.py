@@ -18,7 +18,7 @@ from face_organizer.pipeline.applying import Applier
 from face_organizer.pipeline.change import pack_ids
 from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.split import parts_of
-from face_organizer.types import UNBORN, ChangeRecord, PersonRecord
+from face_organizer.records import UNBORN, ChangeRecord, PersonRecord
 
 
 @pytest.fixture

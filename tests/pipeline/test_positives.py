@@ -23,16 +23,8 @@ from face_organizer.errors import FaceOrganizerError
 from face_organizer.identity.copies import mirrored
 from face_organizer.pipeline.positives import positives_of
 from face_organizer.pipeline.see import See
-from face_organizer.types import (
-    DecodedImage,
-    Detection,
-    ImageRecord,
-    ImageRef,
-    Impostors,
-    SeenFace,
-    SeenImage,
-    Signature,
-)
+from face_organizer.records import ImageRecord
+from face_organizer.types import DecodedImage, Detection, ImageRef, Impostors, SeenFace, SeenImage, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 LOOK = bytes(range(1, 241, 15))

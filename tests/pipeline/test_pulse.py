@@ -11,8 +11,9 @@ from support import wait_until
 
 from face_organizer.errors import ItemError
 from face_organizer.pipeline.applying import Applier
-from face_organizer.pipeline.flow import Pipeline, Reply, Service, Stage
+from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, at_length, beat, wait
+from face_organizer.pipeline.service import Reply, Service
 
 HUNG_AFTER_S = 10.0
 

@@ -16,20 +16,12 @@ from face_organizer.errors import NoRoomError
 from face_organizer.identity.constraints import fold
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline import book
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import PUT_OFF_S, Kind, Recluster, When
+from face_organizer.pipeline.service import Service
 from face_organizer.pipeline.think import Faces, clusters_of, join_nearest, reconciled
-from face_organizer.types import (
-    Float32,
-    ImageRef,
-    Impostors,
-    Neighbours,
-    People,
-    RunRecord,
-    SeenImage,
-    Signature,
-)
+from face_organizer.records import RunRecord
+from face_organizer.types import Float32, ImageRef, Impostors, Neighbours, People, SeenImage, Signature
 
 WIDE = Margin(moved_share_max=1.0, moved_faces_min=1000, named_loss_share_max=1.0)
 

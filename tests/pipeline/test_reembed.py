@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,21 +21,14 @@ from face_organizer.app.parts import pack_of, rules_of
 from face_organizer.config import Config
 from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.identity.diff import Margin
+from face_organizer.pipeline import reembed_fill
 from face_organizer.pipeline.gallery import as_stored, face_record
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Fill, Target
 from face_organizer.pipeline.reembed_switch import switch
-from face_organizer.types import (
-    NOBODY,
-    AssignmentRecord,
-    FaceAttributes,
-    FileRecord,
-    ImageRecord,
-    Limits,
-    PersonRecord,
-    Signature,
-)
+from face_organizer.records import AssignmentRecord, FileRecord, ImageRecord, ModelRecord, PersonRecord
+from face_organizer.types import NOBODY, FaceAttributes, Limits, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 PEOPLE = (1, 2, 3)
@@ -71,13 +65,20 @@ def _enrol(txn: Any, path: Path, library: Path, person: int) -> None:
 
 class Bench:
     """Everything that reembed works with. refuses: so many writes find a full disk. follow: what is done about images
-    whose content is another; meanwhile: what happens between reading and writing."""
+    whose content is another; meanwhile: what happens between reading and writing; before: and before a file is read."""
 
     def follow(self, image_ids: Sequence[int]) -> None:
         pass
 
     def meanwhile(self) -> None:
         pass
+
+    def before(self, path: Path) -> None:
+        pass
+
+    def _read(self, library: Path, path: Path) -> bytes:
+        self.before(path)
+        return read_now(library, library / path, 1 << 30)
 
     def __init__(self, store: LmdbStore, library: Path) -> None:
         self.store, self.refuses = store, 0
@@ -87,7 +88,7 @@ class Bench:
         self.fill = Fill(
             store,
             self.in_gallery,
-            lambda path: read_now(library, library / path, 1 << 30),
+            partial(self._read, library),
             lambda image_ids: self.follow(image_ids),
             lambda: Limits(1 << 30, 1 << 30, 4096),
             log,
@@ -109,6 +110,18 @@ class Bench:
         self.lines.append(event["event"])
         raise structlog.DropEvent
 
+    def told(self) -> dict[str, Any]:
+        with self.store.read() as txn:
+            found = self.reembed.told(txn)
+        assert found is not None
+        return found
+
+    def store_model(self) -> ModelRecord:
+        with self.store.read() as txn:
+            model = txn.models.get(1)
+        assert model is not None
+        return model
+
     def in_gallery(self, work: Callable[[], Any]) -> Any:
         if self.refuses:
             self.refuses -= 1
@@ -118,7 +131,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(store: LmdbStore, tmp_path: Path) -> Bench:
+def bench(store: LmdbStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(reembed_fill, "AGAIN_S", 0.0)
     return Bench(store, tmp_path)
 
 
@@ -127,7 +141,8 @@ def test_a_full_disk_stops_it_where_it_is_and_it_goes_on(bench: Bench) -> None:
     for _ in range(3):
         bench.refuses = 1
         assert bench.reembed._go_on(Event()) is False
-    assert bench.lines.count("reembed_waits_for_room") == 3
+        assert bench.told()["paused"] == "the disk is full"
+    assert bench.lines.count("reembed_waits_for_room") == 1
 
     assert bench.reembed._go_on(Event()) is True
 
@@ -137,6 +152,21 @@ def test_a_full_disk_stops_it_where_it_is_and_it_goes_on(bench: Bench) -> None:
     assert model is not None
     assert (model.state, model.images) == ("due", len(PEOPLE) * EACH)
     assert bench.reembed.due
+    assert bench.told()["paused"] is None
+
+
+def test_that_it_waits_for_room_is_said_no_longer_as_soon_as_it_goes_on(bench: Bench) -> None:
+    bench.reembed.begin("painted")
+    bench.refuses = 1
+    bench.reembed._go_on(Event())
+    told: list[Any] = []
+    bench.meanwhile = lambda: told.append(bench.told()["paused"])  # type: ignore[method-assign]
+
+    bench.reembed._go_on(Event())
+
+    assert told[0] == "the disk is full"
+    assert told[1:]
+    assert set(told[1:]) == {None}
 
 
 def test_what_only_the_other_pack_tells_of_a_face_is_known_after_the_switch(bench: Bench) -> None:
@@ -250,6 +280,64 @@ def test_an_edit_that_nobody_has_noticed_yet_is_followed_and_read(bench: Bench, 
     assert asked[1:] == [[2]] * (when - 1)
     assert bench.reembed.due
     assert "image_not_reembedded" not in bench.lines
+
+
+def moved(store: LmdbStore, library: Path, image_id: int, to: str) -> Callable[[], None]:
+    """Move an image's file, as the placer does; the truth hears of it when what is returned is called."""
+    with store.read() as txn:
+        (file_id,) = txn.images.get(image_id).file_ids
+        (place,) = txn.files.get(file_id).places
+    (library / to).parent.mkdir(exist_ok=True)
+    (library / place.decode()).rename(library / to)
+
+    def tell() -> None:
+        with store.write() as txn:
+            txn.files.put(file_id, replace(txn.files.get(file_id), places=(to.encode(),)))
+
+    return tell
+
+
+def test_an_image_that_is_moved_while_it_is_on_its_way_is_read_where_it_lies_now(bench: Bench, tmp_path: Path) -> None:
+    def before(path: Path) -> None:
+        bench.before = lambda path: None  # type: ignore[method-assign]
+        moved(bench.store, tmp_path, 2, "Ada/1.png")()
+
+    bench.before = before  # type: ignore[method-assign]
+    bench.reembed.begin("painted")
+    bench.reembed._go_on(Event())
+
+    assert bench.reembed.due
+    assert "image_not_reembedded" not in bench.lines
+
+
+def test_of_images_whose_move_the_truth_hears_of_later_nothing_is_told_before_they_are_tried_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    tell = [moved(bench.store, tmp_path, image_id, f"Ada/{image_id}.png") for image_id in (1, 2, 12)]
+    reads: list[Path] = []
+
+    def before(path: Path) -> None:
+        reads.append(path)
+        if reads.count(path) > 4 and tell:  # at once and once more, from its place and its source
+            tell.pop()()
+
+    bench.before = before  # type: ignore[method-assign]
+    bench.reembed.begin("painted")
+    bench.reembed._go_on(Event())
+
+    assert tell == []
+    assert bench.reembed.due
+    assert "image_not_reembedded" not in bench.lines
+
+
+def test_an_image_that_is_gone_is_told_once(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "p2/0.png").unlink()
+    bench.reembed.begin("painted")
+
+    bench.reembed._go_on(Event())
+
+    assert bench.lines.count("image_not_reembedded") == 1
+    assert bench.store_model().waits.startswith("1 images that show a face cannot be read now")
 
 
 def test_a_pack_that_changed_since_it_was_begun_with_is_not_mixed_in(bench: Bench) -> None:

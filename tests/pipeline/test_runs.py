@@ -22,7 +22,8 @@ from face_organizer.pipeline.decide import Decide
 from face_organizer.pipeline.place import Placer
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.runs import Runs
-from face_organizer.types import UNBORN, ImageRef, PlacementMode, SeenImage, Signature
+from face_organizer.records import UNBORN
+from face_organizer.types import ImageRef, PlacementMode, SeenImage, Signature
 from face_organizer.vision.decode import content_digest
 
 NARROW = When(3600, growth_factor=1.5, growth_faces_min=1000, margin=Margin(0.1, 1, 0.1))

@@ -63,6 +63,12 @@ def test_faces_go_out_as_a_table_from_a_running_daemon_and_without_one(
     refused = organizer("export", "--library", library, "--format", "csv", "--where", "gender=female", expect=1)
     assert "nothing is known of gender here" in refused.stderr
     organizer("export", "--library", library, expect=2)
+    image = library / "person_0001" / "0.png"
+    before = image.read_bytes()
+    for path in (image, library.parent / "inbox" / "new.csv"):
+        refused = organizer("export", "--library", library, "--format", "csv", "--out", path, expect=1)
+        assert "lies in the " in refused.stderr
+    assert image.read_bytes() == before
 
 
 @pytest.mark.long
@@ -117,15 +123,30 @@ def test_names_that_exiftool_wrote_into_sidecars_or_the_images_are_taken_over(li
 
 
 @needs_exiftool
-def test_copies_carry_the_names_and_the_library_keeps_every_byte(library: Path, tmp_path: Path) -> None:
+def test_copies_carry_the_names_and_what_was_there_before_keeps_every_byte(
+    library: Path, sorted_once: Path, tmp_path: Path
+) -> None:
     organizer("name", "person_0001", "Zoë", "--library", library)
     before = {path: (library / path).read_bytes() for path in files_below(library)}
 
-    assert as_json("export", "--write-metadata", tmp_path / "out", "--library", library)["written"] == 6
+    theirs = tmp_path / "out" / "Zoë" / "0.png"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"somebody's own")
+
+    exporting = ("export", "--write-metadata", tmp_path / "out", "--library", library)
+    assert as_json(*exporting) == {"written": 5, "as_they_are": 0, "left_alone": 1, "gone": 0}
+    assert as_json(*exporting) == {"written": 0, "as_they_are": 5, "left_alone": 1, "gone": 0}
+    for place, told in (
+        (library, "is the library"),
+        (library / "new", "lies in"),
+        (sorted_once.with_name("inbox"), "is the inbox"),
+    ):
+        assert told in organizer(*exporting[:2], place, *exporting[3:], expect=1).stderr
 
     assert {path: (library / path).read_bytes() for path in files_below(library)} == before
-    copies = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(copies) == 6
+    assert theirs.read_bytes() == b"somebody's own"
+    copies = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path != theirs]
+    assert len(copies) == 5
     assert all(set(regions(path)) == {"Zoë"} for path in copies)
 
 

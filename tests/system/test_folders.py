@@ -487,6 +487,20 @@ def test_a_folder_dragged_into_another_folder_is_a_merge(house: House) -> None:
     assert not (house.library / BOB / CAT).exists()
 
 
+def test_a_folder_that_is_renamed_at_once_after_it_got_its_name_is_a_name_also_while_photos_come(house: House) -> None:
+    daemon = house.begin()
+    answer(house.library, "name", who=ANN, name="Sean")
+    (house.library / "Sean").rename(house.library / "Sean2")
+    paint(house.inbox / "more.png", [0], 77)
+
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    assert house.says() == ["person_0001 (person 1) is Sean", "Sean (person 1) is Sean2"]
+    assert house.names_in("Sean2") == {"00.png", "01.png", "02.png", "03.png", "both.png", "more.png"}
+    assert not (house.library / "Sean").exists()
+
+
 def test_an_image_that_is_edited_where_it_lies_keeps_its_person(house: House) -> None:
     daemon = house.begin()
     (house.library / ANN / "00.png").unlink()  # as most editors do, and not to change what other tests begin with

@@ -21,6 +21,7 @@ from process import COMMAND, NUMBERED, Daemon, as_json, environment, files_below
 from support import wait_until
 
 from face_organizer.app.opening import open_existing, open_organizer
+from face_organizer.config import Config
 from face_organizer.config_file import load
 
 Start = Callable[..., Daemon]
@@ -366,11 +367,11 @@ def test_the_one_library_of_the_command_line_takes_another_number_of_people_by_s
     daemon = start("--config", settings, "--inbox", inbox, "--library", library, command=NUMBERED)
     daemon.wait_for("ready")
 
-    settings.write_text("people = 3\n")
+    settings.write_text('people = 3\nplacement = "copy"\n')
     daemon.process.send_signal(signal.SIGHUP)
 
     (reloaded,) = daemon.wait_for("config_reloaded")
-    assert (reloaded["applied"], reloaded["needs_restart"]) == (["people"], [])
+    assert (reloaded["applied"], reloaded["needs_restart"]) == (["people", "placement"], [])
     assert as_json("status", "--library", library)["people"] == 3
     settings.write_text("[watch]\nsettle_s = 0.3\n")  # left out: it stays
     daemon.process.send_signal(signal.SIGHUP)
@@ -393,6 +394,30 @@ def test_a_library_remembers_how_many_people_it_is_for_until_somebody_says_other
     assert existing.config.people == 2
     assert opened("auto") == ("auto", [(2, "auto")])
     assert opened(None) == ("auto", [])
+
+
+def test_a_library_remembers_how_it_places_images_until_somebody_says_otherwise(tmp_path: Path) -> None:
+    def settings(placement: str | None, library: str = "out") -> Config:
+        return load(None, inbox=str(tmp_path / "in"), library=str(tmp_path / library), placement=placement)
+
+    def opened(placement: str | None) -> tuple[str | None, list[object]]:
+        with structlog.testing.capture_logs() as told:
+            found = open_organizer(settings(placement), structlog.get_logger())
+            open_organizer(settings("copy", "beside it"), structlog.get_logger()).stop()  # nobody empties the inbox
+            found.stop()
+        changed = [(each["before"], each["placement"]) for each in told if each["event"] == "placement_changed"]
+        return found.config.placement, changed
+
+    assert opened("symlink") == ("symlink", [])
+    assert opened(None) == ("symlink", [])
+    assert opened("copy") == ("copy", [("symlink", "copy")])
+    assert opened(None) == ("copy", [])
+    with structlog.testing.capture_logs() as told:
+        open_organizer(settings("move"), structlog.get_logger()).stop()
+        found = open_organizer(settings(None), structlog.get_logger())
+        found.stop()
+    assert [each["placement"] for each in told if each["event"] == "placement_changed"] == ["move"]
+    assert found.config.placement == "move"
 
 
 def test_an_inbox_that_had_to_be_made_is_mentioned_once(tmp_path: Path) -> None:

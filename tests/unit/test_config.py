@@ -175,6 +175,29 @@ def test_folders_that_would_feed_the_organizer_its_own_output_are_refused(
         check_folders(Config(inbox=str(tmp_path / inbox), library=str(tmp_path / library), state_dir=state))
 
 
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize(
+    ("inbox", "told"),
+    [
+        ("sorted", r"is a library itself .*are inbox and library the wrong way round\?"),
+        ("link", "is a library itself"),
+        ("sorted/person_0001", r"lies in the library \S*/sorted "),
+        ("sorted/person_0001/not made yet", r"lies in the library \S*/sorted "),
+    ],
+)
+def test_an_inbox_that_is_or_lies_in_a_library_is_refused(tmp_path: Path, inbox: str, told: str, *, away: bool) -> None:
+    (tmp_path / "sorted" / "person_0001").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("sorted")
+    state = tmp_path / "sorted" / ".face-organizer"
+    if away:
+        state.symlink_to(tmp_path / "no disk")
+    else:
+        state.mkdir()
+
+    with pytest.raises(ConfigError, match=told):
+        check_folders(Config(inbox=str(tmp_path / inbox), library=str(tmp_path / "in")))
+
+
 def test_folders_are_told_without_dots_and_what_leads_up_through_a_link_leads_where_the_link_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +269,7 @@ def test_each_table_is_a_library_of_its_own_and_shares_the_other_settings(tmp_pa
 
     assert list(libraries) == ["out", "second"]
     first, second = libraries.values()
-    assert (first.inbox, first.people, first.placement, first.state_dir) == ("a/in", None, "move", "")
+    assert (first.inbox, first.people, first.placement, first.state_dir) == ("a/in", None, None, "")
     assert (second.inbox, second.library, second.people, second.placement) == ("b/in", "b/out", 2, "copy")
     assert (second.state_dir, second.watch.settle_s, first.watch.settle_s) == ("b/state", 3.0, 3.0)
     assert load_libraries(None, people=3) == {"": Config(people=3)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from face_organizer.identity.constraints import allowed, enforce, fold, heir
-from face_organizer.types import DecisionRecord, Verdict
+from face_organizer.records import DecisionRecord, Verdict
 
 
 def decided(*verdicts: Verdict, undone_by: int = 0) -> DecisionRecord:

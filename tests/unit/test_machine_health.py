@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from face_organizer.facts import Driver, Folder, Gpu, Limits, Machine, Trial
+from face_organizer.facts import Driver, Folder, Gpu, Limits, Machine, PackMissing, Trial
 from face_organizer.health.diagnose import diagnose
 
 WELL = Machine(
@@ -42,6 +42,7 @@ DVD = Folder("library", "/media/dvd", "udf", writable=False, read_only=True)
         (replace(WELL, packages={**WELL.packages, "opencv-python": "5.0.0"}), "two_opencvs", False),
         (replace(WELL, packs={"opencv-zoo": ("detector.onnx is missing or altered",)}), "pack_damaged", True),
         (replace(WELL, packs={"/mnt/own": ("gone",)}, packs_away=("/mnt/own",)), "pack_away", False),
+        (replace(WELL, packs_missing=(PackMissing("/lib", "/mnt/own", "gone"),)), "pack_missing", True),
         (replace(WELL, limits=replace(WELL.limits, inotify_watches=100)), "inotify_max_user_watches", False),
         (replace(WELL, limits=replace(WELL.limits, inotify_instances=8)), "inotify_max_user_instances", False),
         (replace(WELL, limits=replace(WELL.limits, open_files=256)), "open_files", True),
@@ -112,3 +113,23 @@ def test_the_cure_of_a_damaged_pack_is_a_command_that_mends_or_removes_it(name: 
     (finding,) = diagnose(replace(WELL, packs={name: ("det.onnx is missing",)}, models_dir="/my models"))
 
     assert (finding.name, finding.cure) == ("pack_damaged", cure)
+
+
+@pytest.mark.parametrize(
+    ("pack", "cure"),
+    [
+        (
+            "/mnt/own",
+            "face-organizer reembed --pack opencv-zoo --library '/my lib'   # or put the folder back as it was",
+        ),
+        (
+            "buffalo_l",
+            "face-organizer models pull buffalo_l   # or: face-organizer reembed --pack opencv-zoo --library '/my lib'",
+        ),
+    ],
+)
+def test_a_library_whose_pack_is_gone_gets_it_back_or_is_moved(pack: str, cure: str) -> None:
+    (finding,) = diagnose(replace(WELL, packs_missing=(PackMissing("/my lib", pack, "gone"),)))
+
+    assert finding.cure == cure
+    assert finding.what == f"the library /my lib goes by the model pack {pack}, which is not to be had: gone"

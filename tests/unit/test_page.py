@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
-from face_organizer.cli.page import faces_in, page
+import pytest
+
+from face_organizer.app.commands import Mark, refuse_in_the_way, write_montage, write_result
+from face_organizer.cli.page import BEGINNING, faces_in, page
+from face_organizer.errors import RequestError
 
 MADE = "29 November 2026, 01:02"
 EVIL = "<script>alert('x')</script>\" onerror=\"x"
@@ -92,3 +97,42 @@ def test_the_answers_to_a_question_stand_beside_it() -> None:
 
 def test_an_empty_library_makes_a_page_too() -> None:
     assert "There was no re-clustering yet" in page(report(), {}, MADE)
+
+
+# where it is written
+
+
+def test_a_report_and_a_montage_take_the_place_of_an_earlier_one_and_of_nothing_else(tmp_path: Path) -> None:
+    html, png, photo = tmp_path / "report.html", tmp_path / "hits.png", b"\x89PNG\r\n\x1a\n somebody's only one"
+    for _ in range(2):
+        write_result(html, page(report(), {}, MADE).encode(), Mark(BEGINNING.encode()))
+        write_montage(png, [])
+
+    for path in (html, png):
+        path.write_bytes(photo)
+        with pytest.raises(RequestError, match=rf"{path} is there already"):
+            write_result(html, b"<p>", Mark(BEGINNING.encode())) if path == html else write_montage(png, [])
+        assert path.read_bytes() == photo
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ("library/Ann/a.jpg", "lies in the library"),
+        ("link/new.html", "lies in the library"),
+        ("library", "is the library"),
+        (".", "holds the library"),
+        ("state/new", "lies in the state folder"),
+        ("other/Bob/new", "lies in the library"),
+    ],
+)
+def test_what_a_command_writes_goes_elsewhere_than_what_is_sorted(tmp_path: Path, result: str, told: str) -> None:
+    for folder in ("library/Ann", "state", "other/Bob", "other/.face-organizer", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "library" / ".face-organizer").symlink_to(tmp_path / "state")
+    (tmp_path / "link").symlink_to("library/Ann")
+
+    refuse_in_the_way(tmp_path / "library", tmp_path / "elsewhere" / "new", None)
+    with pytest.raises(RequestError, match=told):
+        refuse_in_the_way(tmp_path / "library", None, tmp_path / result)

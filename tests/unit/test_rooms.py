@@ -20,7 +20,7 @@ import face_organizer
 ROOT = Path(face_organizer.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-NAMES = {"types", "errors", "ports", "config", "config_file", "facts", "hints", "traits"}
+NAMES = {"types", "records", "errors", "ports", "config", "config_file", "facts", "hints", "traits"}
 MAY_IMPORT = {
     "__init__": set(),
     "types": set(),  # names
@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "config": {"errors"},
     "config_file": {"config", "errors"},
     "traits": {"types"},
-    "ports": {"types"},
+    "records": {"types"},
+    "ports": {"types", "records"},
     "vision": NAMES,  # thinks
     "identity": NAMES,
     "health": NAMES,
@@ -64,6 +65,7 @@ ONLY_IN = {  # library -> the files or rooms that may import it
         "config_file.py",
         "app/parts.py",
         "app/moving.py",
+        "app/library_pack.py",
         "traits.py",
         "adapters/tables.py",
         "app/opening.py",

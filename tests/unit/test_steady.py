@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from face_organizer.identity.steady import Seen, held_back, steadied
-from face_organizer.types import UNBORN
+from face_organizer.records import UNBORN
 
 LINK, JOIN = 0.5, 0.6
 

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,11 @@ class Actual:
                 return None
             self._folders[folder] = found
         return Spot(self._folders[folder], self.root / folder / name)
+
+    def inodes(self, folders: Iterable[str]) -> tuple[tuple[str, int], ...]:
+        """Which folders those are that were opened by these names, whatever they are called by now."""
+        opened = [(folder, self._folders[folder]) for folder in folders if folder in self._folders]
+        return tuple((folder, os.fstat(found).st_ino) for folder, found in opened)
 
     def status(self, place: str) -> os.stat_result | None:
         """lstat of what stands at a place; None where nothing does."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from face_organizer.adapters.private import keep_private, write_private
+from face_organizer.adapters.private import keep_private, replace_private
 
 
 def write_elbow(folder: Path, curve: Mapping[str, Any]) -> Path:
@@ -22,10 +22,10 @@ def write_elbow(folder: Path, curve: Mapping[str, Any]) -> Path:
 
     curve: {"chosen": a number of people, "people": [numbers tried], "cost": [of each]}. Raises OSError.
     """
-    _replace(folder / "elbow.json", msgspec.json.format(msgspec.json.encode(curve), indent=2))
+    replace_private(folder / "elbow.json", msgspec.json.format(msgspec.json.encode(curve), indent=2))
     # Its caches belong where the state is: a service has no home, and would make them anew at every start.
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
-    _replace(folder / "elbow.png", _drawn(curve))
+    replace_private(folder / "elbow.png", _drawn(curve))
     keep_private(folder / "matplotlib")
     return folder / "elbow.png"
 
@@ -57,14 +57,3 @@ def _drawn(curve: Mapping[str, Any]) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=120)
     return png.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all, also for somebody who looks while it is written."""
-    staged = path.with_name(f".{path.name}.part")
-    try:
-        write_private(staged, content)
-        os.replace(staged, path)
-    except OSError:
-        staged.unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""Lets many pass, and one be alone.
+"""Lets many pass, and one be alone: readers and a writer.
 
 Room:    adapters
 Imports: stdlib
@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Transactions pass, side by side; now and then somebody wants to be alone.
+    """Many pass, side by side; now and then somebody wants to be alone. New ones wait for him, or he would never be.
 
-    Whoever is inside already may enter again: that never waits, so that nobody waits for himself.
+    Whoever is inside already may enter again: that never waits, so that nobody waits for himself. Whoever is inside and
+    wants to be alone would wait for himself.
     """
 
     def __init__(self) -> None:
@@ -42,8 +43,8 @@ class Gate:
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self, within_s: float) -> Iterator[bool]:
-        """Shut the gate and wait so long for those inside to leave. Gives whether all have."""
+    def alone(self, within_s: float | None = None) -> Iterator[bool]:
+        """Shut the gate and wait, so long at most, for those inside to leave. Gives whether all have."""
         with self._one_at_a_time:
             with self._changed:
                 self._is_shut = True

@@ -1,9 +1,10 @@
 """The inbox: what lies in it and what happened in it.
 
 Room:    adapters (touches)
-Imports: types, ports, attention, files, reading, watching, stdlib
+Imports: types, config, ports, attention, files, reading, watching, stdlib
 
-Events are hints that may be lost at any time; the walk is the truth (see attention.py).
+Events are hints that may be lost at any time; the walk is the truth (see attention.py). Another library that lies in it
+is left alone: what somebody has sorted, with a daemon at it perhaps, is nothing that came in.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from face_organizer.adapters.attention import Attention
 from face_organizer.adapters.files import Spot, write_new
 from face_organizer.adapters.reading import cause_of
 from face_organizer.adapters.watching import ARRIVALS
+from face_organizer.config import STATE_FOLDER, is_library
 from face_organizer.ports import Clock, Log
 from face_organizer.types import SIDECAR_ENDINGS, InboxState, Signature
 
@@ -54,6 +56,8 @@ class FolderInbox:
         self._root, self._log, self._clock = path.absolute(), log, clock
         self._attention = Attention(self._root, "inbox", ARRIVALS, log, clock)
         self._unreadable: dict[Path, str] = {}
+        self._libraries: set[Path] = set()
+        self._in_library: dict[str, bool] = {}
         self._empty_since: dict[Path, tuple[int, float]] = {}
         self.sidecars = 0
 
@@ -68,8 +72,13 @@ class FolderInbox:
 
     @property
     def problems(self) -> list[str]:
-        """What in the inbox cannot be looked at, in sentences for people."""
-        return [f"cannot look into {folder}: {cause}" for folder, cause in self._unreadable.copy().items()]
+        """What in the inbox is not looked at, in sentences for people."""
+        unreadable = [f"cannot look into {folder}: {cause}" for folder, cause in self._unreadable.copy().items()]
+        return unreadable + [
+            f"{folder} in the inbox is a library itself ({STATE_FOLDER} is in there) and is left alone: move it out of"
+            " the inbox; to have its images sorted in, move them out of it"
+            for folder in self._libraries.copy()
+        ]
 
     def start(self) -> None:
         """Begin to watch; an inbox that is away is waited for."""
@@ -81,6 +90,7 @@ class FolderInbox:
 
     def hints(self, within_s: float) -> list[Path]:
         """Wait up to within_s for paths worth a look. [] when nothing happened."""
+        self._in_library = {}
         return [path for path in self._attention.hints(within_s) if self._is_candidate(path)]
 
     def check(self) -> bool:
@@ -91,8 +101,9 @@ class FolderInbox:
 
     def walk(self) -> Iterator[Path]:
         """Every candidate path, lazily; in name order within a folder of up to SORTED_MAX names, beyond that within
-        portions of so many. Linked folders are candidates themselves and are not entered."""
+        portions of so many. Linked folders are candidates themselves and are not entered; nor are libraries."""
         self._attention.walk_begins()
+        self._libraries = {folder for folder in self._libraries if is_library(folder)}
         for folder in [folder for folder in self._unreadable if not os.path.lexists(folder)]:
             del self._unreadable[folder]
         open_folders, sidecars = [self._entries(self._root)], 0
@@ -112,7 +123,12 @@ class FolderInbox:
         self.sidecars = sidecars
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
-        """What a folder holds. A folder that cannot be read is told once and skipped."""
+        """What a folder holds. A folder that cannot be read, or is a library, is told once and skipped."""
+        if is_library(folder):
+            if folder not in self._libraries:
+                self._log.warning("inbox_library_left", folder=str(folder))
+                self._libraries = {*self._libraries, folder}
+            return
         try:
             with os.scandir(folder) as entries:
                 while portion := list(islice(entries, SORTED_MAX)):
@@ -129,8 +145,8 @@ class FolderInbox:
             self._attention.watch_anew()
 
     def signature(self, path: Path) -> Signature | None:
-        """lstat of a candidate; None if gone, a folder, or not a candidate by name."""
-        if not self._is_candidate(path):
+        """lstat of a candidate; None if gone, a folder, in a library, or not a candidate by name."""
+        if not self._is_candidate(path) or self._lies_in_library(os.path.dirname(path)):
             return None
         try:
             found = path.lstat()
@@ -142,8 +158,9 @@ class FolderInbox:
         """Size and time of every candidate below the inbox. Any thread."""
         found = set()
         for above, folders, names in os.walk(self._root):
-            folders[:] = [folder for folder in folders if not folder.startswith(".")]
-            for name in filter(is_candidate_name, names):
+            is_spared = STATE_FOLDER in folders or STATE_FOLDER in names
+            folders[:] = [folder for folder in folders if not (is_spared or folder.startswith("."))]
+            for name in () if is_spared else filter(is_candidate_name, names):
                 try:
                     told = os.lstat(os.path.join(above, name))
                 except OSError:
@@ -156,6 +173,15 @@ class FolderInbox:
             return False
         *folders, name = path.relative_to(self._root).parts
         return is_candidate_name(name) and not any(folder.startswith(".") for folder in folders)
+
+    def _lies_in_library(self, folder: str) -> bool:
+        """Is it one, or below one? Every folder is asked once between hints(): a walk asks for every file in it."""
+        known = self._in_library.get(folder)
+        if known is None:
+            is_inner = folder != str(self._root)
+            known = is_library(Path(folder)) or (is_inner and self._lies_in_library(os.path.dirname(folder)))
+            self._in_library[folder] = known
+        return known
 
     def prune(self, older_than_s: float) -> int:
         """Remove folders below the inbox that have been empty and untouched for so long; returns how many.

@@ -1,7 +1,7 @@
 """The nearest faces, by FAISS: exact while small, an inverted file (IVF) once training pays.
 
 Room:    adapters (touches FAISS and its file)
-Imports: types, ports, centroids, disk, private, recall, faiss, numpy
+Imports: types, ports, centroids, disk, gate, private, recall, faiss, numpy
 
 The index is a view: whatever is wrong with its file, it is rebuilt from the store. FAISS has no checksum (zeros in the
 middle of a file load without a word and answer wrongly), so a sidecar with the file's sha256 stands beside it.
@@ -18,9 +18,7 @@ import hashlib
 import json
 import math
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +29,7 @@ import numpy as np
 
 from face_organizer.adapters.centroids import centroids_of, inverted_file
 from face_organizer.adapters.disk import flush, free_bytes
+from face_organizer.adapters.gate import Gate
 from face_organizer.adapters.private import make_private_folder, touch_private, write_private
 from face_organizer.adapters.recall import PROBES_AT_ONCE, RECALL_AIMED, Tuned, lists_needed, nprobe_for, searched
 from face_organizer.ports import CentroidFinder, VectorSource
@@ -82,7 +81,7 @@ class FaceIndex:
         self._nprobe, self._is_tuned = nprobe or _STREAMED_NPROBE, nprobe is None
         self._threads = threads
         self._find_centroids = find_centroids or partial(centroids_of, threads=threads)
-        self._lock = _ReadersWriterLock()
+        self._gate = Gate()
         self._live = _empty(d)
         self.tuned: Tuned | None = None
 
@@ -104,7 +103,7 @@ class FaceIndex:
         """probes: float32 (n, d) unit rows; returns face ids int64 (n, k), -1 where there are fewer, and
         similarities float32 (n, k), best first, -1 where there is no face. thorough: for a human, who wants all."""
         assert probes.shape == (len(probes), self.d), (probes.shape, self.d)
-        with self._lock.reading():
+        with self._gate.passing():
             self._limit_threads()
             live = self._live
             if live.trained_on and thorough and self._is_tuned:
@@ -120,7 +119,7 @@ class FaceIndex:
         assert vectors.shape == (len(face_ids), self.d), (vectors.shape, face_ids.shape, self.d)
         if len(face_ids) == 0:
             return
-        with self._lock.writing():
+        with self._gate.alone():
             self._limit_threads()
             self._live = _added(self._live, face_ids, vectors)
 
@@ -157,7 +156,7 @@ class FaceIndex:
         for start in range(0, len(probes), PROBES_AT_ONCE):
             part = slice(start, start + PROBES_AT_ONCE)
             step()
-            with self._lock.reading():
+            with self._gate.passing():
                 self._limit_threads()
                 needed.append(lists_needed(live.index, probes[part], face_ids[part]))
         lists = np.concatenate(needed)
@@ -175,12 +174,12 @@ class FaceIndex:
         """
         self._limit_threads()
         complete = _added(new, delta_ids, delta_vectors) if len(delta_ids) else new
-        with self._lock.writing():
+        with self._gate.alone():
             self._live, self.tuned = complete, None
 
     def clear(self) -> None:
         """Empty and exact again. In the writer's thread."""
-        with self._lock.writing():
+        with self._gate.alone():
             self._live, self.tuned = _empty(self.d), None
 
     def save(self, path: Path, *, fingerprint: str, generation: int) -> None:
@@ -198,7 +197,7 @@ class FaceIndex:
 
     def _write(self, path: Path, staged: Path, noted: Path, fingerprint: str, generation: int) -> None:
         touch_private(staged)
-        with self._lock.reading():
+        with self._gate.passing():
             live = self._live
             _check_room(path.parent, live)
             faiss.write_index(live.index, os.fspath(staged))
@@ -252,7 +251,7 @@ class FaceIndex:
             return f"the index holds {index.ntotal} faces of {index.d} dimensions, not {sidecar['ntotal']} of {self.d}"
         if sidecar["trained_on"]:
             index.nprobe = self._nprobe
-        with self._lock.writing():
+        with self._gate.alone():
             self._live = Trained(index, index.ntotal, sidecar["trained_on"], sidecar["last_face_id"])
             self.tuned = Tuned(**sidecar["tuned"]) if sidecar.get("tuned") and self._is_tuned else None
         return ""
@@ -316,39 +315,3 @@ def _sidecar(path: Path) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _ReadersWriterLock:
-    """Many readers or one writer. A waiting writer holds new readers back, so that searches cannot starve enrolment."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._readers = 0
-        self._writers_waiting = 0
-        self._writing = False
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._writing and self._writers_waiting == 0)
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._readers -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        with self._changed:
-            self._writers_waiting += 1
-            self._changed.wait_for(lambda: not self._writing and self._readers == 0)
-            self._writers_waiting -= 1
-            self._writing = True
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._writing = False
-                self._changed.notify_all()

@@ -210,7 +210,7 @@ def _recipe(name: str, models_dir: Path | None) -> Recipe:
     if folder.is_dir() or (os.sep in name and (cache / MANIFEST).is_file()):
         return _recipe_of(folder, folder.name, str(folder), cache)
     if os.sep in name:
-        raise ModelError(f"faces.pack: there is no folder {folder}")
+        raise ModelError(f"there is no folder {folder}")
     raise ModelError(
         f"there is no model pack {name!r}; known: {', '.join(sorted(SHIPPED))}. Those of InsightFace come by "
         f"`face-organizer models pull NAME`, and any folder of networks is a pack by its path"

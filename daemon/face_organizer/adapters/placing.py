@@ -74,7 +74,8 @@ class Placing:
         if self._wanted == (QUARANTINE,) and (beside := actual.at(shown[QUARANTINE])):
             write_reason(beside, self._file, self._staged)
         self._clear(leaving, shown)
-        return Placed(self._file.file_id, tuple(shown[folder] for folder in self._wanted))
+        places = tuple(shown[folder] for folder in self._wanted)
+        return Placed(self._file.file_id, places, folders=actual.inodes(self._wanted))
 
     def erase(self) -> None:
         """Unlink what stands at the recorded places, if it is the file. Raises OSError."""

@@ -33,6 +33,18 @@ def write_private(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """The same in place of the file that was there: whole or not at all, also for whoever looks meanwhile."""
+    staged = path.with_name(f".{path.name}.part")
+    try:
+        write_private(staged, content)
+        os.replace(staged, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            staged.unlink()
+        raise
+
+
 def keep_private(folder: Path) -> None:
     """Take everything below a folder, and the folder, from all but the owner: what an older version, or a library that
     knows no modes, has left there. What is not ours stays as it is."""

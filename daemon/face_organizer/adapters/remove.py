@@ -28,20 +28,33 @@ def remove_pack(name: str, models_dir: Path | None) -> list[Path]:
     """Delete what is held of it; returns the folders that were there. Twice is once, also after a kill. Nobody may need
     it: whoever calls has asked. Raises ModelError."""
     models_dir = models_dir or default_models_dir()
-    address = address_meant(name, models_dir)
-    if _is_pulled(name, models_dir):
-        folders = [models_dir / PULLED / name, models_dir / name]
-        part = part_of(name, models_dir)
-    else:
-        folders, part = [cache_of(Path(address), models_dir)], None
+    part = part_of(name, models_dir) if _is_pulled(name, models_dir) else None
     try:
-        gone = [folder for folder in folders if _delete(folder)]
+        gone = [folder for folder in _folders_of(name, models_dir) if _delete(folder)]
         if part is not None and part.exists():
             with held(part):
                 part.unlink()
     except OSError as error:
         raise ModelError(f"the model pack {name} cannot be removed from {models_dir}: {error}") from error
     return gone
+
+
+def is_held(name: str, models_dir: Path | None) -> bool:
+    """Is there anything to remove? Raises ModelError."""
+    models_dir = models_dir or default_models_dir()
+    return any(folder.is_dir() for folder in _folders_of(name, models_dir))
+
+
+def is_known(name: str, models_dir: Path | None) -> bool:
+    """Is there such a pack at all, held or not?"""
+    return name in SHIPPED or _is_pulled(name, models_dir) or Path(name).expanduser().is_dir()
+
+
+def _folders_of(name: str, models_dir: Path) -> list[Path]:
+    address = address_meant(name, models_dir)
+    if _is_pulled(name, models_dir):
+        return [models_dir / PULLED / name, models_dir / name]
+    return [cache_of(Path(address), models_dir)]
 
 
 def _is_pulled(name: str, models_dir: Path | None) -> bool:

@@ -1,7 +1,7 @@
 """Sidecars beside images: written where none of another program is in the way, read from wherever programs put names.
 
 Room:    adapters (touches a folder that the user names)
-Imports: errors, types, results, xmp, stdlib
+Imports: errors, types, files, results, xmp, stdlib
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
-from face_organizer.adapters.results import image_shown, write_result
-from face_organizer.adapters.xmp import Region, is_ours, regions_in
+from face_organizer.adapters.files import Spot, rename_new
+from face_organizer.adapters.results import Mark, image_shown, write_result
+from face_organizer.adapters.xmp import MARK, Region, is_ours, regions_in
 from face_organizer.errors import RequestError
 from face_organizer.types import SIDECAR_ENDING
 
@@ -41,7 +42,7 @@ def write_sidecar(image: Path, packet: str) -> bool:
     if before and not is_ours(before):
         return False
     if before != packet.encode():
-        write_result(path, packet.encode())
+        write_result(path, packet.encode(), Mark(b"", MARK))
     return True
 
 
@@ -114,12 +115,12 @@ def clear_staged(folder: Path) -> None:
 
 def copy_with(image: Path, target: Path, packet: str, staged_in: Path | None = None) -> None:
     """A copy of the image that has the regions in itself, by exiftool. What else it says of itself stays. The target
-    may be the image: it is the old file or the new one, whole, whatever happens.
+    may be the image: it is the old file or the new one, whole, whatever happens. Any other must be free.
 
     staged_in: a folder on the same file system where it is begun; beside the target if None. Raises RequestError.
     """
     program = exiftool()
-    begun = staged_in / f"{STAGED}{os.getpid()}" if staged_in else target.with_name(f".{target.name}")
+    begun = (staged_in or target.parent) / f"{STAGED}{os.getpid()}"
     staged, source = begun.with_name(f"{begun.name}.part"), begun.with_name(f"{begun.name}.xmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -142,13 +143,25 @@ def copy_with(image: Path, target: Path, packet: str, staged_in: Path | None = N
         now = image.stat()
         if (before.st_ino, before.st_size, before.st_mtime_ns) != (now.st_ino, now.st_size, now.st_mtime_ns):
             raise RequestError(f"{image} was changed meanwhile: say it again")
-        os.replace(staged, target)
+        if target == image:
+            os.replace(staged, target)
+        else:
+            _rename_new(staged, target)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RequestError(f"cannot write {target}: {error}") from error
     finally:
         for path in (staged, source):
             with suppress(OSError):
                 path.unlink()
+
+
+def _rename_new(staged: Path, target: Path) -> None:
+    """See files.rename_new. Both are in one folder."""
+    folder = os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        rename_new(Spot(folder, staged), Spot(folder, target))
+    finally:
+        os.close(folder)
 
 
 def _content(path: Path) -> bytes | None:

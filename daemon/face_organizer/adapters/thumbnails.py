@@ -8,7 +8,6 @@ A cache: whatever goes wrong with it costs only making a thumbnail again.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from face_organizer.adapters.private import make_private_folder, write_private
+from face_organizer.adapters.private import make_private_folder, replace_private
 
 SHELVES = 64
 
@@ -80,14 +79,10 @@ class ThumbnailFolder:
         if len(jpeg) > self._bytes_max:
             return
         path, known = self._path(name), self._known()
-        staged = path.with_name(f".{name}.part")
         try:
             make_private_folder(path.parent)
-            write_private(staged, jpeg)
-            os.replace(staged, path)
+            replace_private(path, jpeg)
         except OSError:  # a full disk: the organizer has more to say of it than its cache
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
             return
         self._bytes += len(jpeg) - known.pop(name, 0)
         known[name] = len(jpeg)

@@ -2,7 +2,7 @@
 
 Room:    adapters (touches an LMDB transaction)
 Owns:    the records' bytes
-Imports: types, errors, columns, lmdb, msgspec
+Imports: types, records, errors, columns, lmdb, msgspec
 
 Records are msgpack under an id of 8 bytes; vectors are float16: a 2,048-byte float32 vector would overflow to a 4-KiB
 page of its own.
@@ -33,25 +33,19 @@ from face_organizer.adapters.columns import (
     without_edges,
 )
 from face_organizer.errors import StoreError
-from face_organizer.types import (
+from face_organizer.records import (
     AssignmentRecord,
     ChangeRecord,
     DecisionRecord,
     FaceRecord,
-    FaceTable,
     FileRecord,
-    Float16,
-    Float32,
     FormerRecord,
     ImageRecord,
-    Int64,
     ModelRecord,
-    Neighbours,
     PersonRecord,
     RunRecord,
-    Signature,
-    UInt8,
 )
+from face_organizer.types import FaceTable, Float16, Float32, Int64, Neighbours, Signature, UInt8
 
 OF_A_MODEL = ("faces", "vectors", "edges")
 """The tables that a face-recognition model fills. There are two of each, so that another model's can be made beside."""

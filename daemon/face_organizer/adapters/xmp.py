@@ -21,6 +21,8 @@ Box = tuple[float, float, float, float]
 OURS = "Face Organizer"
 """Who wrote a packet: only our own are overwritten or deleted."""
 
+MARK = f'x:xmptk="{OURS}"'.encode()
+
 PACKET_BYTES_MAX, TAGS_MAX = 1 << 22, 200_000
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -71,7 +73,7 @@ def packet(regions: Sequence[Region], width_px: int, height_px: int) -> str:
 
 def is_ours(data: bytes) -> bool:
     """Did we write this sidecar?"""
-    return f'x:xmptk="{OURS}"'.encode() in data[:1000]
+    return MARK in data[:1000]
 
 
 def regions_in(data: bytes) -> list[Region]:

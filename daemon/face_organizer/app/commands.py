@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import StrangerError, ask
 from face_organizer.adapters.files import digest_at
+from face_organizer.adapters.results import Mark as Mark
 from face_organizer.adapters.results import link_images as link_images
 from face_organizer.adapters.results import write_result as write_result
-from face_organizer.config import STATE_FOLDER
+from face_organizer.config import STATE_FOLDER, is_library
 from face_organizer.errors import NotAnsweringError, RequestError
 
 if TYPE_CHECKING:
@@ -157,9 +158,36 @@ def refuse_quarantined(library: Path, path: Path) -> None:
 
 def write_montage(path: Path, hits: list[dict[str, Any]]) -> None:
     """A PNG of what a search found. Raises RequestError."""
-    from face_organizer.app.shown import montage_of
+    from face_organizer.app.shown import MONTAGE, montage_of
 
-    write_result(path, montage_of(hits))
+    write_result(path, montage_of(hits), MONTAGE)
+
+
+def refuse_in_the_way(library: Path, *results: Path | None) -> None:
+    """What a command writes for its user goes elsewhere than what is sorted: raises RequestError for a file or folder
+    that would be, lie in or hold the library, its state or its inbox, or lie in another library. None: none is asked
+    for."""
+    if not any(results):
+        return
+    from face_organizer.app.opening import settings_noted
+
+    noted = settings_noted(library)
+    places = {"library": library, "state folder": library / STATE_FOLDER} | (
+        {"inbox": Path(noted.inbox)} if noted else {}
+    )
+    for result in filter(None, results):
+        real = result.resolve()
+        above = (real, *real.parents)
+        for role, place in [(role, place.resolve()) for role, place in places.items()]:
+            if place in above or real in place.parents:
+                lies = "is" if real == place else "lies in" if place in above else "holds"
+                raise RequestError(
+                    f"{result} {lies} the {role} {place}: name one outside of it for what is to be written"
+                )
+        if (other := next((folder for folder in above if is_library(folder)), None)) is not None:
+            raise RequestError(
+                f"{result} lies in the library {other}: name one outside of it for what is to be written"
+            )
 
 
 def pictures_of(rows: list[dict[str, Any]]) -> dict[int, bytes]:

@@ -19,8 +19,8 @@ from face_organizer.adapters.systemd import passed_socket, passed_sockets
 from face_organizer.app.organizer import Organizer
 from face_organizer.config import LOOPBACK, Config, host_and_port
 from face_organizer.errors import ConfigError
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, beat
+from face_organizer.pipeline.service import Service
 from face_organizer.ports import Log
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Takes in one image that somebody sends, and says what became of it while they wait.
 
 Room:    app (wires)
-Imports: intake, pipeline, errors, ports, types
+Imports: intake, pipeline, errors, ports, records
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from face_organizer.pipeline.book import person_with
 from face_organizer.pipeline.channel import Cancelled
 from face_organizer.pipeline.place import Placer
 from face_organizer.ports import Store, Transaction
-from face_organizer.types import ImageRecord
+from face_organizer.records import ImageRecord
 
 SEEN_WITHIN_S, PLACED_WITHIN_S = 60.0, 5.0
 """Behind an inbox full of images it may take longer; then the image is in, and whoever sent it hears no more of it."""

@@ -26,12 +26,11 @@ from face_organizer.adapters.tree import FolderTree, trace
 from face_organizer.app.devices import make_engine
 from face_organizer.app.enrol import Enrol
 from face_organizer.app.intake import Intake
+from face_organizer.app.library_pack import bounds_held, library_pack, note_bounds
 from face_organizer.app.moving import make_reembed
 from face_organizer.app.parts import (
     attentive_of,
     attributes_lack,
-    library_pack,
-    pack_of,
     placing_copies,
     rules_of,
     state_folder,
@@ -99,6 +98,9 @@ class House:
         self.threads = Threads(pulses or Pulses())
         self.timings = Timings(monotonic)
         self.pack = library_pack(config, store)
+        self._pack_lack = note_bounds(config, self.pack, store)
+        if self._pack_lack:
+            self.log.warning("pack_missing", problem=self._pack_lack)
         self.owns_engine = engine_of is None
         self.engine = engine_of(self._eyed(config)) if engine_of else make_engine(self._eyed(config), log)
         self._readers_at = monotonic() + READERS_EVERY_S
@@ -156,7 +158,7 @@ class House:
             state_folder(config) / "at_work",
             log,
         )
-        self._folders = Folders(config.library_path, config.inbox_path, config.placement, self.intake.is_away)
+        self._folders = Folders(config.library_path, config.inbox_path, config.placement_mode, self.intake.is_away)
         thumbnails = ThumbnailFolder(state_folder(config) / "thumbnails", config.web.thumbnails_max_bytes)
         originals = Originals(config.library_path, config.inbox_path)
         self.pictures = Pictures(store, originals, thumbnails, self.intake.limits)
@@ -303,7 +305,7 @@ class House:
             pulses=self.threads.pulses,
             told=self.told,
             in_gallery=self.threads.in_gallery,
-            neighbours=self._neighbours,
+            neighbours=lambda: [*filter(None, [self._pack_lack]), *self._neighbours()],
             trash=partial(self._folders.count, TRASH),
         )
 
@@ -331,7 +333,7 @@ class House:
             crowd=Crowd(self.store, self._picture, monotonic),
             rejected=self._rejected,
             log=self.log,
-            attributes_lack=lambda: attributes_lack(self._eyed(self.config).faces),
+            attributes_lack=lambda: "" if self._pack_lack else attributes_lack(self._eyed(self.config).faces),
             edits=self._edits,
             hear_out=partial(self.hands.hear_out, self.threads.are_given_up),
             is_undecided=self.hands.is_undecided,
@@ -373,7 +375,7 @@ class House:
         return with_pack(config, self.pack)
 
     def _rules(self, config: Config) -> Rules:
-        return rules_of(config, pack_of(self._eyed(config).faces))
+        return rules_of(config, bounds_held(config, self.pack, self.store))
 
     def new_pipeline(self, stages: list[Stage]) -> Pipeline:
         flow = self.config.flow

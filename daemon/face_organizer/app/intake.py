@@ -1,7 +1,7 @@
 """The front of the house: the inbox, the networks, and the stages from a path in the one to faces seen by the others.
 
 Room:    app (wires)
-Imports: parts, tried, adapters, pipeline, names, stdlib
+Imports: parts, library_pack, tried, adapters, pipeline, names, stdlib
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import numpy as np
 from face_organizer.adapters.at_work import AtWork, WaryReader
 from face_organizer.adapters.files import numbered
 from face_organizer.adapters.inbox import FolderInbox, is_candidate_name
-from face_organizer.app.parts import Reader, decode_photo, limits_of, make_folder, pack_of, patience_of, refuse_stranger
+from face_organizer.app.library_pack import held_pack
+from face_organizer.app.parts import Reader, decode_photo, limits_of, make_folder, patience_of, refuse_stranger
 from face_organizer.app.tried import why_deadly
 from face_organizer.config import Config, check_folders
-from face_organizer.errors import DISK_FULL, DeniedError, GoneError, ItemError, NoRoomError, RequestError
+from face_organizer.errors import DISK_FULL, ConfigError, DeniedError, GoneError, ItemError, NoRoomError, RequestError
 from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Pipeline, Reply, Stage
+from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.pipeline.ingest import Ingest
 from face_organizer.pipeline.messages import Skipped
 from face_organizer.pipeline.pulse import waiting
 from face_organizer.pipeline.read import Decode
+from face_organizer.pipeline.service import Reply
 from face_organizer.pipeline.space import Space
 from face_organizer.ports import Log, Store
 from face_organizer.types import (
@@ -172,7 +174,7 @@ class Intake:
 
     def contents(self) -> set[tuple[int, int]]:
         """Size and time of what was put into the inbox to be moved out of it; what is to stay there is none of that."""
-        if self._config.placement != "move":
+        if not self._config.empties_inbox:
             return set()
         return (self._inbox or self._new_inbox()).contents()
 
@@ -183,7 +185,7 @@ class Intake:
 
     def prune(self) -> None:
         """Remove the folders that moving has emptied."""
-        if self._inbox is not None and self._config.placement == "move":
+        if self._inbox is not None and self._config.empties_inbox:
             self._inbox.prune(older_than_s=0.0)
 
     # what goes through the pipeline
@@ -288,7 +290,7 @@ class Intake:
             file = txn.files.get(txn.file_of_source(os.fsencode(path)))
             if file is None or signature not in (file.signature, file.origin):
                 return False
-            is_thrown = self._config.placement != "move" and wanted_folders(txn, file) == (TRASH,)
+            is_thrown = not self._config.empties_inbox and wanted_folders(txn, file) == (TRASH,)
             return is_thrown or not file.missing
 
     # questions
@@ -309,7 +311,10 @@ class Intake:
 
     def see(self, photos: list[tuple[str, str]]) -> list[SeenImage]:
         """Pictures (name, content in base64) as seen, faces from the left. Raises ItemError, RequestError."""
-        pack = pack_of(self._config.faces)
+        try:
+            pack = held_pack(self._config, self._config.faces.pack)
+        except ConfigError as error:
+            raise RequestError(f"no photo can be looked at: {error}") from error
         if pack.fingerprint != self._store.fingerprint:
             raise RequestError(
                 f"the library holds embeddings of another model than {pack.name} of this version: a photo cannot be"

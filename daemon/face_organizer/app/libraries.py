@@ -22,11 +22,11 @@ from face_organizer.app.door import Door, refuse_taken
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import AUTO, with_pack
-from face_organizer.config import Config, changes, check_libraries, with_inbox_of
+from face_organizer.config import Config, changes, check_libraries, going_on, with_inbox_of
 from face_organizer.errors import AlreadyRunningError, FaceOrganizerError, ModelError
 from face_organizer.pipeline.engine import Engine
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses, pause
+from face_organizer.pipeline.service import Service
 from face_organizer.ports import Log
 
 TAKEN_FOR_S, LOOK_S = 30.0, 0.1
@@ -153,9 +153,7 @@ class Libraries:
         applied: set[str] = set()
         for name, old in before.items():
             new = with_inbox_of(wanted.get(name, old), old)
-            now, anew, _ = changes(
-                old, new if new.people is not None else msgspec.structs.replace(new, people=old.people)
-            )
+            now, anew, _ = changes(old, going_on(new, old))
             applied |= now | anew
             if anew or name not in wanted:
                 self._close(name)

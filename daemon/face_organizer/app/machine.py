@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ from face_organizer.adapters.models import (
 )
 from face_organizer.adapters.noted import libraries_noted
 from face_organizer.adapters.pull import archive_of, pull, zoo
-from face_organizer.adapters.remove import address_meant
+from face_organizer.adapters.remove import address_meant, is_held, is_known
 from face_organizer.adapters.remove import remove_pack as remove_files
 from face_organizer.config import STATE_FOLDER, Config, check_libraries
 from face_organizer.config_file import load_libraries
-from face_organizer.errors import ConfigError, ModelError, RequestError
-from face_organizer.facts import Finding, Machine
+from face_organizer.errors import ConfigError, FaceOrganizerError, ModelError, RequestError
+from face_organizer.facts import Finding, Machine, PackMissing
 from face_organizer.health.diagnose import diagnose
 
 TOLD = ("detector", "dimension", "attributes", "fingerprint", "licence")
@@ -107,14 +108,22 @@ def verify_packs(models_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
+def remove_pack(name: str, models_dir: Path | None = None, *, unasked: bool = False) -> dict[str, Any]:
     """Delete what is held of a pack that no library needs; a folder that somebody brought stays. Twice is once.
 
-    {"name", "removed": the folders that were there}. Raises RequestError naming the libraries that need it, ModelError,
-    AlreadyRunningError and StoreError where one of them cannot be asked.
+    {"name", "removed": the folders that were there}. unasked: although libraries that went by it cannot be seen now.
+    Raises RequestError naming the libraries that need it, or may, ModelError, AlreadyRunningError and StoreError where
+    one of them cannot be asked.
     """
     address = address_meant(name, models_dir)
-    for library in libraries_noted(models_dir):
+    if not is_held(name, models_dir) and not is_known(name, models_dir):
+        held = ", ".join(known_addresses(models_dir))
+        raise RequestError(f"nothing is held of {name}, and no pack is called so, or lies there; there are {held}")
+    away = []
+    for library, packs in libraries_noted(models_dir).items():
+        if _is_away(library):
+            away += [str(library)] if not packs or address in packs else []
+            continue
         in_use, beside = _packs_held(library)
         if address == in_use:
             raise RequestError(
@@ -126,25 +135,40 @@ def remove_pack(name: str, models_dir: Path | None = None) -> dict[str, Any]:
                 f"the library {library} holds embeddings of the model pack {address} beside those in use:"
                 f" `face-organizer reembed --discard --library {library}` deletes them"
             )
+    if away and not unasked and is_held(name, models_dir):
+        raise RequestError(
+            f"what went by the model pack {address}, or may have, is not where it was: {', '.join(away)}. A library"
+            " that is only away (unplugged, renamed) needs its pack when it is back; if none does, say it again with"
+            " --yes"
+        )
     return {"name": address, "removed": [str(folder) for folder in remove_files(name, models_dir)]}
 
 
-def _packs_held(library: Path) -> tuple[str, str]:
-    """The pack that a library goes by, and the one beside it; "" where there is none."""
+def _is_away(library: Path) -> bool:
+    """Is no library where one was? One that may not be looked into is there."""
+    try:
+        return not (library / STATE_FOLDER / "truth").is_dir()
+    except PermissionError:
+        return False
+
+
+def _packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
+    """The pack that a library goes by, and the one beside it; "" where there is none. looking: see packs_held."""
     try:
         told = ask(library / STATE_FOLDER, "reembed_told")
     except ConnectionError:
         from face_organizer.app.opening import packs_held  # which takes a second
 
-        return packs_held(library)
+        return packs_held(library, looking=looking)
     return told["in_use"], told["beside"]["pack"] if told["beside"] else ""
 
 
 def inbox_of(library: Path) -> str | None:
     """The inbox that a library was filled from last; None where that cannot be told."""
-    from face_organizer.app.opening import inbox_noted  # which takes a second
+    from face_organizer.app.opening import settings_noted  # which takes a second
 
-    return inbox_noted(library)
+    noted = settings_noted(library)
+    return noted.inbox if noted is not None else None
 
 
 def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
@@ -159,7 +183,26 @@ def examined(libraries: Mapping[str, Config]) -> tuple[Machine, list[Finding]]:
         folders += [("state", state.resolve() if os.access(state, os.F_OK) else config.state_path)]
     shared = next(iter(libraries.values()))
     machine = examine(",".join(shared.faces.wanted), folders, models_folder(shared))
+    machine = replace(machine, packs_missing=tuple(filter(None, map(_pack_missing, libraries.values()))))
     return machine, diagnose(machine)
+
+
+def _pack_missing(config: Config) -> PackMissing | None:
+    """Whether the pack that a library goes by is not to be had; None where it is, or nobody can tell."""
+    from face_organizer.app.opening import settings_noted  # which takes a second
+
+    library = config.library_path
+    try:
+        in_use, _ = _packs_held(library, looking=True)
+    except (FaceOrganizerError, OSError):
+        return None
+    noted = settings_noted(library)
+    try:
+        if in_use:
+            describe_pack(in_use, models_folder(config) or (models_folder(noted) if noted else None))
+    except ModelError as error:
+        return PackMissing(str(library), in_use, str(error))
+    return None
 
 
 def install_service(

@@ -17,7 +17,7 @@ from face_organizer.adapters.reading import read_now
 from face_organizer.app.devices import open_devices
 from face_organizer.app.parts import AUTO, limits_of, models_folder, pack_of, rules_of, when_of, with_pack
 from face_organizer.config import Config
-from face_organizer.errors import FaceOrganizerError, StoreError
+from face_organizer.errors import ConfigError, FaceOrganizerError, StoreError
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.pipeline.reembed import Reembed
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
@@ -103,8 +103,11 @@ def _fill(
 
 
 def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
-    """threads 0: one for each core."""
-    named = pack_of(with_pack(config, wanted).faces)
+    """threads 0: one for each core. Raises ConfigError: there is no such pack."""
+    try:
+        named = pack_of(with_pack(config, wanted).faces)
+    except ConfigError as error:
+        raise ConfigError(f"--pack {wanted}: {error.__cause__}") from error
     own = with_pack(config, named.address)
     if threads:
         own = msgspec.structs.replace(own, faces=msgspec.structs.replace(own.faces, threads=threads))
@@ -119,8 +122,16 @@ def _target(config: Config, wanted: str, log: Log, *, threads: int) -> Target:
 def _objections(config: Config, target: Target) -> list[str]:
     """What in the configuration was meant for the old model."""
     found = []
-    if config.faces.pack != AUTO and pack_of(config.faces).fingerprint != target.fingerprint:
+    if config.faces.pack != AUTO and not _is_asked_for(config, target):
         found.append(f'faces.pack = "{config.faces.pack}" in the configuration names the old model: set it to "{AUTO}"')
     if own := [key for key in OWN_BOUNDS if getattr(config.persons, key) is not None]:
         found.append(f"{' and '.join(own)} in [persons] were chosen for the old model: take them out, or choose anew")
     return found
+
+
+def _is_asked_for(config: Config, target: Target) -> bool:
+    """Does the configuration name the pack? One that is not there is none to move to."""
+    try:
+        return pack_of(config.faces).fingerprint == target.fingerprint
+    except ConfigError:
+        return False

@@ -1,7 +1,7 @@
 """Opens a library: to fill it, or as it was left. One process at a time.
 
 Room:    app (wires)
-Imports: house, adapters, pipeline, parts, moving, organizer, names
+Imports: house, adapters, pipeline, parts, library_pack, moving, organizer, names
 """
 
 from __future__ import annotations
@@ -21,24 +21,31 @@ from face_organizer.adapters.noted import note_library
 from face_organizer.adapters.private import keep_private
 from face_organizer.adapters.store import LmdbStore, note_in, open_store
 from face_organizer.app.house import House
+from face_organizer.app.library_pack import asked_pack, held_pack, library_pack
 from face_organizer.app.moving import switch_if_due
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import (
     AUTO,
-    PEOPLE,
-    library_pack,
     make_folder,
     models_folder,
-    pack_of,
     state_folder,
     with_pack,
 )
-from face_organizer.config import STATE_FOLDER, Config, check_folders, plain_path, with_inbox_of
+from face_organizer.config import (
+    PEOPLE,
+    PLACEMENT,
+    STATE_FOLDER,
+    Config,
+    check_folders,
+    going_on,
+    plain_path,
+    with_inbox_of,
+)
 from face_organizer.errors import NoRoomError, StoreError
 from face_organizer.pipeline.engine import Engine
 from face_organizer.pipeline.pulse import Pulses
 from face_organizer.ports import Log
-from face_organizer.types import ModelRecord
+from face_organizer.records import ModelRecord
 
 SETTINGS, MOUNTED = "settings", "mounted"
 """Notes: what the last start went by, and whether the library was a file system of its own then."""
@@ -59,8 +66,9 @@ def open_organizer(
     """
     check_folders(config)
     refuse_shared(config.state_path)
-    pack = pack_of(config.faces)
-    refuse_held(config.inbox_path, config.state_path, shared=config.placement != "move")
+    pack = asked_pack(config)
+    is_shared = not _as_before(config, _settings_in(config.state_path)).empties_inbox
+    refuse_held(config.inbox_path, config.state_path, shared=is_shared)
     make_folder(config.library_path, "library")
     state = state_folder(config)
     lock = LibraryLock(state)
@@ -68,7 +76,7 @@ def open_organizer(
         keep_private(state)
         if make_folder(config.inbox_path, "inbox"):
             log.warning("inbox_made", inbox=str(config.inbox_path))  # nobody has said so: it may be a slip of the pen
-        lock.hold_inbox(config.inbox_path, shared=config.placement != "move")
+        lock.hold_inbox(config.inbox_path, shared=is_shared)
         store = open_store(state / "truth", pack.fingerprint, pack.dimension, any_model=True)
         if config.faces.pack != AUTO:
             config = with_pack(config, pack.address)
@@ -109,25 +117,23 @@ def open_existing(library: Path, log: Log) -> Organizer:
         raise
 
 
-def inbox_noted(library: Path) -> str | None:
-    """The inbox that a library was filled from last, whoever owns it; None where that cannot be told."""
-    try:
-        return msgspec.json.decode(note_in(library / STATE_FOLDER / "truth", SETTINGS), type=Config).inbox
-    except msgspec.DecodeError:
-        return None
+def settings_noted(library: Path) -> Config | None:
+    """What a library's last start went by, whoever owns it; None where that cannot be told."""
+    return _settings_in(library / STATE_FOLDER)
 
 
-def packs_held(library: Path) -> tuple[str, str]:
+def packs_held(library: Path, *, looking: bool = False) -> tuple[str, str]:
     """Of a library that no daemon serves: the pack it goes by, and the one beside it; "" where there is none.
 
-    Raises AlreadyRunningError, StoreError.
+    looking: nothing is changed, so one of an older schema cannot be asked. Raises AlreadyRunningError, StoreError.
     """
     state = library / STATE_FOLDER
     if not _is_library(library):
         return "", ""
     lock = LibraryLock(state, reading=True)
     try:
-        store = open_store(state / "truth", "", 0, unwritable=lock.unwritable)
+        why = lock.unwritable or ("it is only looked at" if looking else "")
+        store = open_store(state / "truth", "", 0, unwritable=why)
         try:
             with store.read() as txn:
                 models = [txn.models.get(slot) for slot in (txn.slot, 1 - txn.slot)]
@@ -161,7 +167,7 @@ def _switched(store: LmdbStore, config: Config, log: Log, pulses: Pulses | None)
 def _settle_pack(store: LmdbStore, config: Config) -> None:
     """Note which pack the library goes by. Raises StoreError where the configuration, or this version, has another."""
     pack = library_pack(config, store) if config.faces.pack == AUTO else config.faces.pack
-    named = pack_of(with_pack(config, pack).faces)
+    named = held_pack(config, pack)
     with store.read() as txn:
         model = txn.models.get(txn.slot)
     if named.fingerprint != store.fingerprint:
@@ -183,14 +189,16 @@ def _tell_of_backup(store: LmdbStore, log: Log) -> None:
 
 
 def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
-    """The configuration, with the number of people there have been so far unless another is asked for; it is noted,
-    for that and for commands that come while no daemon runs, from wherever. Raises ConfigError: refuse_unmounted."""
+    """The configuration, with the number of people and the placement there have been so far unless others are asked
+    for; it is noted, for that and for commands that come while no daemon runs, from wherever. Raises ConfigError:
+    refuse_unmounted."""
     noted = _noted_before(store)
-    before = noted.people if noted else None
-    config = msgspec.structs.replace(config, people=config.people or before or PEOPLE)
+    config = _as_before(config, noted)
     config = with_inbox_of(config, noted) if noted else config
-    if before not in (None, config.people):
-        log.warning("people_changed", before=before, people=config.people)
+    for key in ("people", "placement"):
+        before, now = getattr(noted, key, None), getattr(config, key)
+        if before not in (None, now):
+            log.warning(f"{key}_changed", before=before, **{key: now})
     absolute = msgspec.structs.replace(config, inbox=str(config.inbox_path), library=str(config.library_path))
     with store.read() as txn:
         was_mounted = bool(txn.note(MOUNTED))
@@ -207,10 +215,23 @@ def _remembering(store: LmdbStore, config: Config, log: Log) -> Config:
 def _noted_before(store: LmdbStore) -> Config | None:
     """What the start before went by; None at the first, or where that cannot be told."""
     with store.read() as txn:
-        noted = txn.note(SETTINGS)
+        return _decoded(txn.note(SETTINGS))
+
+
+def _settings_in(state: Path) -> Config | None:
+    """The same of a library that somebody else may have open."""
+    return _decoded(note_in(state / "truth", SETTINGS))
+
+
+def _decoded(noted: bytes) -> Config | None:
     with suppress(msgspec.DecodeError):
         return msgspec.json.decode(noted, type=Config)
     return None
+
+
+def _as_before(config: Config, noted: Config | None) -> Config:
+    usual = Config(people=PEOPLE, placement=PLACEMENT)
+    return going_on(going_on(config, noted) if noted else config, usual)
 
 
 def _remembered(store: LmdbStore, library: Path) -> Config:

@@ -16,8 +16,8 @@ from face_organizer.app.house import House
 from face_organizer.app.parts import attentive_of
 from face_organizer.config import Config
 from face_organizer.errors import NoRoomError
-from face_organizer.pipeline.flow import Job
 from face_organizer.pipeline.pulse import Hung
+from face_organizer.pipeline.service import Job
 
 README = "readme"
 """The note that says which text the library's README.txt had when it was written."""

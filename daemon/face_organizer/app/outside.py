@@ -8,6 +8,7 @@ Everything is asked for a page at a time, so that a library of any size goes thr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from face_organizer.adapters.sidecars import (
 from face_organizer.adapters.tables import Format as Format
 from face_organizer.adapters.tables import Kind, open_table
 from face_organizer.adapters.writable import why_unwritable
-from face_organizer.adapters.xmp import Region, packet
+from face_organizer.adapters.xmp import Region, packet, regions_in
 from face_organizer.app.commands import answers_of
 from face_organizer.errors import RequestError
 from face_organizer.identity.regions import OVERLAP_MIN, as_stored, overlaps
@@ -106,7 +107,7 @@ def export_sidecars(library: Path) -> Counts:
     _refuse_unwritable(library)
     counts = dict.fromkeys(("written", "left_alone", "removed", "gone"), 0)
     kept: set[Path] = set()
-    for image, text in _packets(library, library):
+    for image, text in _packets(library):
         if not image.is_file():
             counts["gone"] += 1
             continue
@@ -123,14 +124,19 @@ def export_sidecars(library: Path) -> Counts:
 
 def export_copies(library: Path, folder: Path) -> Counts:
     """A copy of every image that shows a person with a name, with the regions in the file itself, below `folder` as in
-    the library. The library's own files are never changed. Raises RequestError."""
-    counts = dict.fromkeys(("written", "gone"), 0)
-    for image, text in _packets(library, library):
-        if image.is_file():
-            copy_with(image, folder / image.relative_to(library), text)
-            counts["written"] += 1
-        else:
+    the library. The library's own files are never changed, and what is in the folder already stays as it is: a copy
+    that says the same, and anything else. Raises RequestError."""
+    counts = dict.fromkeys(("written", "as_they_are", "left_alone", "gone"), 0)
+    for image, text in _packets(library):
+        target = folder / image.relative_to(library)
+        if not image.is_file():
             counts["gone"] += 1
+        elif os.path.lexists(target):
+            says_the_same = target.is_file() and _is_alike(regions_within(target), regions_in(text.encode()))
+            counts["as_they_are" if says_the_same else "left_alone"] += 1
+        else:
+            copy_with(image, target, text)
+            counts["written"] += 1
     return counts
 
 
@@ -225,13 +231,13 @@ def import_names(library: Path, paths: Sequence[Path], *, dry_run: bool) -> dict
     return found
 
 
-def _packets(library: Path, below: Path) -> Iterator[tuple[Path, str]]:
+def _packets(library: Path) -> Iterator[tuple[Path, str]]:
     """Every place of an image that shows a person with a name, and what is to be said of it there."""
     with answers_of(library) as asked:
         for rows in _pages(asked, "export_regions", asked("export_regions")):
             for row in rows:
                 for place in row["places"]:
-                    path = below / place
+                    path = library / place
                     yield path, _packet(row, orientation_of(head_of(path)))
 
 

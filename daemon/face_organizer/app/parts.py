@@ -7,6 +7,7 @@ Imports: everything but cli and organizer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -18,7 +19,7 @@ from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.reading import read_settled
 from face_organizer.adapters.runtime import Device, detector_device, kind_of
 from face_organizer.adapters.session import How, open_sessions
-from face_organizer.config import STATE_FOLDER, Config, FacesConfig, People
+from face_organizer.config import PEOPLE, STATE_FOLDER, Config, FacesConfig
 from face_organizer.errors import DISK_FULL, ConfigError, DecodeError, ModelError, NoRoomError, why_not_written
 from face_organizer.identity.diff import Margin
 from face_organizer.pipeline.find import recurring_shapes
@@ -27,16 +28,13 @@ from face_organizer.pipeline.ingest import Patience
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.recluster import When
 from face_organizer.pipeline.see import See
-from face_organizer.ports import Session, Store
+from face_organizer.ports import Session
 from face_organizer.traits import Traits
-from face_organizer.types import DecodedImage, ImageRef, Limits, Signature
+from face_organizer.types import DecodedImage, ImageRef, Impostors, Limits, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.decode import refuse_stranger as refuse_stranger
 
 AUTO, DEFAULT_PACK = "auto", "opencv-zoo"
-
-PEOPLE: People = "auto"
-"""How many people there are where nobody has ever said."""
 
 
 def open_detectors(pack: Pack, device: Device, *, count: int, batch_max: int, **how: Unpack[How]) -> list[Session]:
@@ -130,8 +128,9 @@ def limits_of(config: Config) -> Limits:
 
 def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
     """A reference photo as an image that came from nowhere. Raises DecodeError naming it."""
+    limits = limits_of(config)
     try:
-        image = decode(data, pixels_max=config.watch.pixels_max, side_max_px=config.faces.decode_side_max_px)
+        image = decode(data, pixels_max=limits.pixels_max, side_max_px=limits.side_max_px)
     except DecodeError as error:
         raise DecodeError(f"{name}: {error}") from error
     ref = ImageRef(Path(), Signature(len(data), 0, 0))
@@ -141,14 +140,6 @@ def decode_photo(name: str, data: bytes, config: Config) -> DecodedImage:
 def models_folder(faces: FacesConfig) -> Path | None:
     """Where made and pulled packs lie; None: at the usual place."""
     return Path(faces.models_dir).expanduser() if faces.models_dir else None
-
-
-def library_pack(config: Config, store: Store) -> str:
-    """The address of the pack that a library goes by: the one it was moved to or begun with, else the one that was
-    asked for. Raises ConfigError."""
-    with store.read() as txn:
-        model = txn.models.get(txn.slot)
-    return model.pack if model is not None else pack_of(config.faces).address
 
 
 def with_pack(config: Config, pack: str) -> Config:
@@ -175,23 +166,45 @@ def attributes_lack(faces: FacesConfig) -> str:
     return "" if faces.attributes else "faces.attributes = false in the configuration"
 
 
-def rules_of(config: Config, pack: Pack) -> Rules:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the rules take from a pack; see Pack."""
+
+    fingerprint: str
+    similarity_join_min: float
+    similarity_link_min: float
+    similarity_member_min: float
+    impostors: Impostors
+
+
+def bounds_of(pack: Pack) -> Bounds:
+    return Bounds(
+        pack.fingerprint,
+        pack.similarity_join_min,
+        pack.similarity_link_min,
+        pack.similarity_member_min,
+        pack.impostors,
+    )
+
+
+def rules_of(config: Config, pack: Pack | Bounds) -> Rules:
     """The bounds of identity: the pack's, unless the configuration has its own."""
     persons = config.persons
 
     def bound(own: float | None, calibrated: float) -> float:
         return calibrated if own is None else own
 
+    own_bounds = {persons.similarity_join_min, persons.similarity_link_min}
     return Rules(
         people=config.people or PEOPLE,
-        placement=config.placement,
+        placement=config.placement_mode,
         faces_min=persons.faces_min,
         similarity_join_min=bound(persons.similarity_join_min, pack.similarity_join_min),
         similarity_link_min=bound(persons.similarity_link_min, pack.similarity_link_min),
         similarity_member_min=bound(persons.similarity_member_min, pack.similarity_member_min),
         neighbours=config.index.neighbours,
         one_face_per_image=persons.one_face_per_image,
-        impostors=pack.impostors if persons.similarity_link_min is persons.similarity_join_min is None else None,
+        impostors=pack.impostors if own_bounds == {None} else None,
         false_merge_max=persons.false_merge_max,
         learn_member_min=persons.similarity_member_min is None,
         elbow_min=persons.elbow_min,
@@ -221,7 +234,7 @@ def attentive_of(config: Config, *, once: bool, takes_in: bool = True) -> Attent
 
 def placing_copies(config: Config) -> bool:
     """Does an image that is placed take its room once more?"""
-    mode = config.placement
+    mode = config.placement_mode
     return mode == "copy" or (mode != "symlink" and not same_disk(config.inbox_path, config.library_path))
 
 

@@ -1,7 +1,7 @@
 """Faces and images as pictures to look at, and as the files they are.
 
 Room:    app (wires)
-Imports: vision, adapters, errors, ports, types
+Imports: vision, adapters, errors, ports, records, types
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from face_organizer.adapters.originals import Original, Originals
 from face_organizer.adapters.thumbnails import ThumbnailFolder
 from face_organizer.errors import ItemError, RequestError
 from face_organizer.ports import Store, Transaction
-from face_organizer.types import FileRecord, ImageRecord, Limits
+from face_organizer.records import FileRecord, ImageRecord
+from face_organizer.types import Limits
 from face_organizer.vision.thumbnail import face_thumbnail, image_thumbnail
 
 SIDES_PX = (96, 160, 320, 640, 1024, 2048)

@@ -6,6 +6,7 @@ Imports: parts, vision, adapters, names
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -95,10 +96,9 @@ def expected_of(pack: Pack, models_dir: Path | None) -> Float32:
     return answer
 
 
-def told(steps: Sequence[Steps]) -> dict[str, int]:
+def told(networks: Sequence[Steps]) -> dict[str, int]:
     """Provider -> steps, of all networks together."""
-    told: dict[str, int] = {}
-    for each in steps:
-        for provider, of_one in each.items():
-            told[provider] = told.get(provider, 0) + sum(of_one.values())
-    return told
+    counts: Counter[str] = Counter()
+    for steps in networks:
+        counts.update({provider: sum(of_one.values()) for provider, of_one in steps.items()})
+    return dict(counts)

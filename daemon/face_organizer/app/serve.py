@@ -21,8 +21,8 @@ from face_organizer.app.libraries import Libraries
 from face_organizer.app.organizer import Organizer
 from face_organizer.config import Config
 from face_organizer.errors import ConfigError, FaceOrganizerError
-from face_organizer.pipeline.flow import Service
 from face_organizer.pipeline.pulse import Hung
+from face_organizer.pipeline.service import Service
 from face_organizer.ports import Log
 
 TICK_S = 0.1
@@ -30,7 +30,7 @@ EXTEND_S = 60
 """For so long systemd is asked to wait, again and again, while the start gets on."""
 
 Wanted = Mapping[str, Config]
-"""The libraries to serve, by name; see config.load_libraries."""
+"""The libraries to serve, by name; see config_file.load_libraries."""
 
 Tick = Callable[["Progress"], None]
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from face_organizer.adapters.chart import font_file
-from face_organizer.adapters.results import image_shown
+from face_organizer.adapters.results import Mark, image_shown
 from face_organizer.errors import ItemError
-from face_organizer.vision.montage import SIDE_PX, Tile, montage
+from face_organizer.vision.montage import MADE_BY, SIDE_PX, Tile, montage
 from face_organizer.vision.thumbnail import face_thumbnail, image_thumbnail
 
 PIXELS_MAX = 200_000_000
 SIZE_MAX_BYTES = 500_000_000
 FACE_PX = 128
+MONTAGE = Mark(b"\x89PNG\r\n", "\0".join(MADE_BY).encode())
 
 
 def montage_of(hits: Sequence[Mapping[str, Any]]) -> bytes:

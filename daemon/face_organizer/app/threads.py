@@ -11,9 +11,10 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from face_organizer.pipeline.flow import Job, Pipeline, Service
+from face_organizer.pipeline.flow import Pipeline
 from face_organizer.pipeline.messages import Call
 from face_organizer.pipeline.pulse import AT_LENGTH, Pulses
+from face_organizer.pipeline.service import Job, Service
 
 AT_THEIR_EASE = frozenset({"recluster", "reembed"})
 """These may work for long without a beat."""

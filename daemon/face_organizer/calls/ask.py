@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from face_organizer.calls.desk import Answer, Desk
 from face_organizer.calls.meant import Picture, image_meant, person_meant
 from face_organizer.pipeline import answers
+from face_organizer.pipeline.contradictions import contradictions
 from face_organizer.pipeline.explain import explain
 from face_organizer.pipeline.keep_graph import remake_graph
 from face_organizer.pipeline.unheard import look_again
 from face_organizer.ports import Transaction
-from face_organizer.types import ImageRecord, RunRecord
+from face_organizer.records import ImageRecord, RunRecord
 
 
 class Ask:
@@ -93,7 +94,7 @@ class Ask:
 
     def _findings(self) -> list[Answer]:
         with self._desk.store.read() as txn:
-            return answers.check(txn, self._desk.index, self._desk.folders.holds, self._desk.folders.walk())
+            return contradictions(txn, self._desk.index, self._desk.folders.holds, self._desk.folders.walk())
 
     def _remake_views(self) -> None:
         """In the gallery's thread: the index anew, and every file looked at again."""

@@ -23,7 +23,8 @@ from face_organizer.pipeline.rejected import RejectedFiles
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.ports import Index, Library, Log, NeighbourFinder, Store
-from face_organizer.types import FileRecord, Float32, Int64, SeenImage
+from face_organizer.records import FileRecord
+from face_organizer.types import Float32, Int64, SeenImage
 
 Answer = dict[str, Any]
 

@@ -10,7 +10,7 @@ from face_organizer.calls.desk import Answer, Desk
 from face_organizer.pipeline import answers
 from face_organizer.pipeline.recluster import Kept
 from face_organizer.ports import Transaction
-from face_organizer.types import UNBORN, Move
+from face_organizer.records import UNBORN, Move
 
 
 def run_in_full(desk: Desk, kept: Kept) -> Answer:

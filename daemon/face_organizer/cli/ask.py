@@ -12,7 +12,15 @@ from pathlib import Path
 
 import click
 
-from face_organizer.app.commands import answer, daemon_answer, link_images, picture, refuse_quarantined, write_montage
+from face_organizer.app.commands import (
+    answer,
+    daemon_answer,
+    link_images,
+    picture,
+    refuse_in_the_way,
+    refuse_quarantined,
+    write_montage,
+)
 from face_organizer.cli.shared import (
     EXIT_FAILURE,
     FOLDER,
@@ -78,7 +86,11 @@ def _two(context: click.Context, parameter: click.Parameter, value: tuple[str, s
 @click.option(
     "--together", nargs=2, metavar="A B", is_eager=True, callback=_two, help="Only images that show both persons."
 )
-@click.option("--montage", type=NEW_FILE, help="Draw the hits into this PNG: each face with name and similarity.")
+@click.option(
+    "--montage",
+    type=NEW_FILE,
+    help="Draw the hits into this PNG: each face with name and similarity. Only an earlier montage is replaced.",
+)
 @click.option("--link", type=FOLDER, help="Fill this new folder with links to the hits, best first.")
 @json_option
 def search(
@@ -99,6 +111,7 @@ def search(
     if not photos and (face or person):
         raise click.UsageError("--face and --person narrow down what a PHOTO finds: say one")
     with exits():
+        refuse_in_the_way(library, montage, link)
         contents = [(ascii(str(photo)), base64.b64encode(read(photo)).decode()) for photo in photos]
         found = answer(
             library,

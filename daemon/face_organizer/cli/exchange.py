@@ -24,7 +24,11 @@ INTO_THE_IMAGES = "//"
 @main.command()
 @library_option
 @click.option("--format", "kind", type=click.Choice(["csv", "jsonl", "parquet"]), help="A table, to --out or stdout.")
-@click.option("--out", type=NEW_FILE, help="The file to write, whole or not at all.  [default: standard output]")
+@click.option(
+    "--out",
+    type=NEW_FILE,
+    help="The file to write, whole or not at all; only an earlier table is replaced.  [default: standard output]",
+)
 @click.option("--of", type=click.Choice(["faces", "persons"]), default="faces", show_default=True, help="The rows.")
 @click.option(
     "--where",
@@ -40,8 +44,8 @@ INTO_THE_IMAGES = "//"
     is_flag=False,
     flag_value=INTO_THE_IMAGES,
     metavar="[FOLDER]",
-    help="Copy those images into FOLDER, with the names in the files (needs exiftool); without FOLDER, write the names"
-    " into the library's own images.",
+    help="Copy those images into FOLDER, outside of the library, with the names in the files (needs exiftool); what"
+    " is there already stays as it is. Without FOLDER, write the names into the library's own images.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the library's own images are changed.")
 @json_option
@@ -73,9 +77,11 @@ def export(
         raise click.UsageError("the table goes to standard output: leave out --json, or say --out")
     if kind == "parquet" and out is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is nothing for a terminal: say --out FILE")
+    from face_organizer.app.commands import refuse_in_the_way
     from face_organizer.app.outside import export_faces, export_persons
 
     with exits():
+        refuse_in_the_way(library, out, None if copies == Path(INTO_THE_IMAGES) else copies)
         if kind is None:
             if copies == Path(INTO_THE_IMAGES) and not yes:
                 _confirm(library)

@@ -47,6 +47,10 @@ table { border-collapse: collapse; width: 100%; } td { padding: 4px 12px 4px 0; 
 """
 
 
+BEGINNING = "<!doctype html><html lang=en><head><meta charset=utf-8><title>Face Organizer: trust report</title>"
+"""By which such a page is known."""
+
+
 def page(report: Answer, pictures: Pictures, made: str) -> str:
     """The report as HTML. pictures: of the faces in it, as far as there are any. made: the date, in words."""
     draw = _Drawing(pictures)
@@ -61,8 +65,8 @@ def page(report: Answer, pictures: Pictures, made: str) -> str:
         _people(report, draw),
     ]
     return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8><title>Face Organizer: trust report</title>"
-        "<meta name=viewport content='width=device-width, initial-scale=1'><meta http-equiv=Content-Security-Policy"
+        f"{BEGINNING}<meta name=viewport content='width=device-width, initial-scale=1'>"
+        "<meta http-equiv=Content-Security-Policy"
         " content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
         f"<style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"
     )

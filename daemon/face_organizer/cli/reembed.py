@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from face_organizer.app.commands import answer
-from face_organizer.cli.shared import EXIT_FAILURE, exits, json_option, library_option, main, print_answer
+from face_organizer.cli.shared import EXIT_FAILURE, exits, json_option, library_option, main, print_answer, printable
 from face_organizer.cli.words import reembed_in_words
 
 if TYPE_CHECKING:
@@ -81,10 +81,16 @@ def progress_bar() -> Iterator[Any]:
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("reading", total=None)
+        task, paused = bar.add_task("reading", total=None), None
 
         def tick(told: dict[str, Any]) -> None:
+            nonlocal paused
             beside = told["beside"]
+            if beside["paused"] not in (None, paused):
+                click.echo(
+                    printable(f"face-organizer: it waits for room, and goes on by itself: {beside['paused']}"), err=True
+                )
+            paused = beside["paused"]
             what = {"filling": "reading", "due": "switching"}.get(beside["state"], beside["state"])
             bar.update(task, description=what, completed=beside["done"], total=beside["images"])
 

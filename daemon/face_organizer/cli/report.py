@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from face_organizer.app.commands import answer, pictures_of, write_result
-from face_organizer.cli.page import faces_in, page
+from face_organizer.app.commands import Mark, answer, pictures_of, refuse_in_the_way, write_result
+from face_organizer.cli.page import BEGINNING, faces_in, page
 from face_organizer.cli.shared import NEW_FILE, exits, json_option, library_option, main, print_answer
 from face_organizer.cli.words import date_in_words
 
@@ -21,16 +21,21 @@ from face_organizer.cli.words import date_in_words
 @main.command()
 @library_option
 @click.option(
-    "--html", type=NEW_FILE, help="Write a page with pictures into this file; it loads nothing from anywhere."
+    "--html",
+    type=NEW_FILE,
+    help="Write a page with pictures into this file; it loads nothing from anywhere. Only an earlier report is"
+    " replaced.",
 )
 @click.option("--top", type=click.IntRange(1, 500), default=24, show_default=True, help="At most so many of each kind.")
 @json_option
 def report(library: Path, html: Path | None, top: int, as_json: bool) -> None:
     """How far to trust what was sorted: provable errors, likely ones, what changed, what is covered."""
     with exits():
+        refuse_in_the_way(library, html)
         found = answer(library, "report", shown=top)
         if html is not None:
-            write_result(html, page(found, pictures_of(faces_in(found)), date_in_words(time())).encode())
+            content = page(found, pictures_of(faces_in(found)), date_in_words(time()))
+            write_result(html, content.encode(), Mark(BEGINNING.encode()))
         print_answer(found, _in_words(found, html), as_json)
 
 

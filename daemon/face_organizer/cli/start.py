@@ -24,7 +24,7 @@ from face_organizer.cli.shared import (
     print_json,
     printable,
 )
-from face_organizer.cli.words import in_words, rows_in_words, tree_in_words
+from face_organizer.cli.words import rows_in_words, summary_in_words, tree_in_words
 from face_organizer.config import WEB_ADDRESS, Config
 from face_organizer.config_file import load, load_libraries
 
@@ -54,7 +54,11 @@ class PeopleType(click.ParamType[int | str]):
     help='"auto" finds out who is there; N sorts into exactly N people; "elbow" chooses N by the k-means elbow.'
     "  [default: as it was last time, auto for a new library]",
 )
-@click.option("--placement", type=click.Choice(["move", "hardlink", "symlink", "copy"]), help="move empties the inbox.")
+@click.option(
+    "--placement",
+    type=click.Choice(["move", "hardlink", "symlink", "copy"]),
+    help="move empties the inbox.  [default: as it was last time, move for a new library]",
+)
 @click.option("--once", is_flag=True, help="Sort what is in the inbox now, re-cluster, and exit.")
 @click.option(
     "--web",
@@ -107,7 +111,7 @@ def run(
             print_json(summaries.get("", rows))
         elif code == 0 or len(libraries) > 1:
             for name, summary in summaries.items():
-                click.echo(in_words(summary, libraries[name].library_path))
+                click.echo(summary_in_words(summary, libraries[name].library_path))
         sys.exit(code)
 
 
@@ -126,7 +130,7 @@ def demo(folder: Path, people: int | str) -> None:
         config = load(None, inbox=str(inbox), library=str(library), people=people)
         with progress_bar() as tick:
             summaries, code = run_once({"": config}, open_log("auto", "warning"), tick)
-        click.echo(in_words(summaries[""], library))
+        click.echo(summary_in_words(summaries[""], library))
         click.echo(printable(tree_in_words(library)))
         sys.exit(code)
 
@@ -200,18 +204,20 @@ def pull_models(name: str, source: str, accept_licence: bool, models_dir: Path |
 
 @models.command(name="remove")
 @click.argument("name", metavar="NAME|DIR")
+@click.option("--yes", is_flag=True, help="Also where a library that went by it cannot be seen now.")
 @models_dir_option
 @json_option
-def remove_models(name: str, models_dir: Path | None, as_json: bool) -> None:
+def remove_models(name: str, yes: bool, models_dir: Path | None, as_json: bool) -> None:
     """Delete what is held of a pack: what was pulled, and what was made of it. A folder of your own stays as it is.
 
     NAME as `models list` shows it. Refused while a library goes by the pack, or keeps its embeddings beside those in
-    use; those that went by a pack of this models folder are asked. Saying it twice changes nothing.
+    use; those that went by a pack of this models folder are asked, and where one is not there now, --yes is wanted.
+    Saying it twice changes nothing.
     """
     from face_organizer.app.machine import remove_pack
 
     with exits():
-        removed = remove_pack(name, models_dir)
+        removed = remove_pack(name, models_dir, unasked=yes)
         folders = "\n".join(removed["removed"])
         print_answer(
             removed, f"removed:\n{folders}" if folders else f"nothing is held of {name}; see `models list`", as_json

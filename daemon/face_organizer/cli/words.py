@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 MOVES_SHOWN = 20
@@ -90,14 +91,14 @@ def run_in_words(run: dict[str, Any]) -> str:
 
 
 def reembed_in_words(told: dict[str, Any]) -> str:
-    """How a move to another model stands."""
+    """How a move of a library to another model stands."""
     beside, lines = told["beside"], [f"in use: {told['in_use']}"]
     if beside is None:
         return lines[0]
     if beside["state"] == "kept":
         lines.append(
-            f"kept beside it: {beside['pack']}; `face-organizer reembed --pack {beside['pack']}` goes back,"
-            " --discard deletes"
+            f"kept beside it: {beside['pack']}; `face-organizer reembed --pack {quote(beside['pack'])}` goes back,"
+            " `face-organizer reembed --discard` deletes"
         )
         return "\n".join(lines)
     lines.append(
@@ -106,6 +107,8 @@ def reembed_in_words(told: dict[str, Any]) -> str:
     )
     if beside["problem"]:
         lines.append(f"stopped: {beside['problem']}")
+    if beside["paused"]:
+        lines.append(f"it waits for room, and goes on by itself: {beside['paused']}")
     if beside["found"]:
         found, agree = beside["found"], beside["found"]["agreement"]
         lines.append(
@@ -175,7 +178,7 @@ def question_in_words(question: dict[str, Any]) -> str:
     )
 
 
-def in_words(summary: dict[str, Any], library: Path) -> str:
+def summary_in_words(summary: dict[str, Any], library: Path) -> str:
     return (
         f"{summary['images']} images with {summary['faces']} faces of {summary['persons']} persons in {library}; "
         f"{summary['outliers']} outliers, {summary['no_face']} without a face, {summary['quarantined']} unreadable, "

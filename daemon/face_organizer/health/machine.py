@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from shlex import quote
 
-from face_organizer.facts import Finding, Machine
+from face_organizer.facts import Finding, Folder, Machine
 from face_organizer.health.versions import MAXWELL
 
 WATCHES_LOW, INSTANCES_LOW, OPEN_FILES_LOW = 8192, 128, 1024
@@ -100,8 +100,13 @@ def _two_opencvs(machine: Machine) -> Iterator[Finding]:
         )
 
 
+def _there(machine: Machine) -> str:
+    """Where packs lie, as an option."""
+    return f" --models-dir {quote(machine.models_dir)}" if machine.models_dir else ""
+
+
 def _packs(machine: Machine) -> Iterator[Finding]:
-    there = f" --models-dir {quote(machine.models_dir)}" if machine.models_dir else ""
+    there = _there(machine)
     for name, problems in machine.packs.items():
         if name in machine.packs_away:
             yield Finding(
@@ -118,6 +123,22 @@ def _packs(machine: Machine) -> Iterator[Finding]:
                 "nothing can be recognised with damaged networks",
                 _cure_of_pack(name, there),
             )
+
+
+def _packs_missing(machine: Machine) -> Iterator[Finding]:
+    for each in machine.packs_missing:
+        other = "NAME" if each.pack == SHIPPED_PACK else SHIPPED_PACK
+        move = f"face-organizer reembed --pack {other} --library {quote(each.library)}"
+        if "/" in each.pack:
+            cure = f"{move}   # or put the folder back as it was"
+        else:
+            cure = f"face-organizer models pull {each.pack}{_there(machine)}   # or: {move}"
+        yield Finding(
+            "pack_missing",
+            f"the library {each.library} goes by the model pack {each.pack}, which is not to be had: {each.cause}",
+            "no image can be sorted in, and no photo searched by; all else works",
+            cure,
+        )
 
 
 def _cure_of_pack(name: str, there: str) -> str:
@@ -171,15 +192,7 @@ def _memory(machine: Machine) -> Iterator[Finding]:
 def _folders(machine: Machine) -> Iterator[Finding]:
     for folder in machine.folders:
         if not folder.writable:
-            yield Finding(
-                "folder_not_writable",
-                f"the {folder.role} folder {folder.path} cannot be written"
-                + (": its file system is read-only" if folder.read_only else ""),
-                "images cannot be moved, or nothing can be remembered",
-                f"sudo mount -o remount,rw \"$(findmnt -no TARGET -T '{folder.path}')\""
-                if folder.read_only
-                else f"sudo chown -R \"$(id -un)\" '{folder.path}'",
-            )
+            yield _not_writable(folder)
         if folder.role == "state" and folder.shared:
             yield Finding(
                 "state_on_network",
@@ -202,6 +215,23 @@ def _folders(machine: Machine) -> Iterator[Finding]:
                 "a photo of several people is copied into each folder, and takes its space each time",
                 problem=False,
             )
+
+
+def _not_writable(folder: Folder) -> Finding:
+    why, cure = "", f"sudo chown -R \"$(id -un)\" '{folder.path}'"
+    if folder.read_only:
+        why = ": its file system is read-only"
+        cure = f"sudo mount -o remount,rw \"$(findmnt -no TARGET -T '{folder.path}')\""
+    return Finding(
+        "folder_not_writable",
+        f"the {folder.role} folder {folder.path} cannot be written{why}",
+        "images cannot be moved, or nothing can be remembered",
+        cure,
+    )
+
+
+def _room(machine: Machine) -> Iterator[Finding]:
+    for folder in machine.folders:
         if folder.free_bytes is not None and folder.free_bytes < FREE_LOW_BYTES:
             yield Finding(
                 "disk_low",
@@ -230,9 +260,11 @@ RULES: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     _libgl,
     _two_opencvs,
     _packs,
+    _packs_missing,
     _inotify,
     _open_files,
     _memory,
     _folders,
+    _room,
     _systemd,
 )

@@ -1,7 +1,7 @@
 """What humans decided about faces, as constraints that every clustering must respect.
 
 Room:    identity (thinks)
-Imports: types, numpy
+Imports: types, records, numpy
 
 Decisions are the truth, constraints are a view of them: folded anew whenever one is made or taken back. They speak of
 faces and persons only, never of similarities, so they outlive every bound and every model.
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from face_organizer.types import NOBODY, DecisionRecord, Int64, PersonId
+from face_organizer.records import DecisionRecord
+from face_organizer.types import NOBODY, Int64, PersonId
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a re-clustering would change, told so that a human can judge it, and whether it may go ahead unasked.
 
 Room:    identity (thinks)
-Imports: types, numpy
+Imports: types, records, numpy
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from face_organizer.types import NOBODY, Int64, Move
+from face_organizer.records import Move
+from face_organizer.types import NOBODY, Int64
 
 EXAMPLES = 3
 

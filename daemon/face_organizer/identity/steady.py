@@ -1,7 +1,7 @@
 """Keeps with their person the faces that a re-clustering would take away by a hair.
 
 Room:    identity (thinks)
-Imports: types, calibrate, clusters, numpy
+Imports: types, records, calibrate, clusters, numpy
 
 A face whose linkage lies near the bound changes sides with every face that comes and with every move of a library's own
 bound, although nothing was learned about it. So there are two bounds, a little apart: one to come together, and a lower
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from face_organizer.identity.calibrate import PERSONS_FOR_HALF
 from face_organizer.identity.clusters import linkage
-from face_organizer.types import NOBODY, UNBORN, Int64
+from face_organizer.records import UNBORN
+from face_organizer.types import NOBODY, Int64
 
 UNCERTAIN = 0.2
 """The error of a bound that one person would give, if it had the whole say (`held_back`): half of the way (calibrate's

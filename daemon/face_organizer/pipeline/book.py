@@ -1,8 +1,8 @@
 """The book of who is whose: gives a face to a person, makes persons, finds their folders.
 
 Room:    pipeline (moves)
-Owns:    every change of an assignment or a person in the truth, with changes.py
-Imports: types, ports, identity, brought, messages, roster
+Owns:    what assignments and persons say in the truth, with changes.py and plan.py; forget.py deletes them
+Imports: types, records, ports, identity, brought, messages, roster
 
 In the gallery's thread only (or before it starts).
 """
@@ -29,19 +29,8 @@ from face_organizer.pipeline.brought import is_brought
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Store, Transaction
-from face_organizer.types import (
-    NOBODY,
-    QUARANTINE,
-    TRASHED,
-    Assignment,
-    AssignmentRecord,
-    FileRecord,
-    Float32,
-    ImageRecord,
-    PersonChange,
-    PersonId,
-    PersonRecord,
-)
+from face_organizer.records import AssignmentRecord, FileRecord, ImageRecord, PersonChange, PersonRecord
+from face_organizer.types import NOBODY, QUARANTINE, TRASHED, Assignment, Float32, PersonId
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,15 @@ from face_organizer.types import NOBODY
 @dataclass
 class Understood:
     """What became of it. decision_id: 0 where nothing was decided. files: how many were spoken of. unclear: what
-    was left alone, and why, in sentences. spoiled: something changed meanwhile."""
+    was left alone, and why, in sentences. spoiled: something changed meanwhile. named: the folders that somebody is
+    called after now."""
 
     decision_id: int = 0
     says: str = ""
     files: int = 0
     unclear: list[str] = field(default_factory=list)
     spoiled: bool = False
+    named: list[str] = field(default_factory=list)
 
 
 class ByHand:
@@ -80,6 +82,7 @@ class ByHand:
             put_unheard(txn, meant.unheard | (before & {each.file_id for each in spoiled}))
             answer.unclear += [f"{_named(seen, file_id)}: {why}" for file_id, why in meant.unclear.items()]
             answer.unclear += failed.values()
+            answer.named = [folder for id_, folder in meant.names.items() if ("person", id_) not in failed]
             for each, file in zip(seen, laid, strict=True):
                 self._write_down(made, each, file, meant, failed)
             drop_brought(txn, made.files)

@@ -1,7 +1,7 @@
 """Changes as they are written down: packed, found again, and what a human touched since.
 
 Room:    pipeline (moves)
-Imports: types, ports, book
+Imports: types, records, ports, book
 """
 
 from __future__ import annotations
@@ -10,12 +10,8 @@ import numpy as np
 
 from face_organizer.pipeline.book import living_person
 from face_organizer.ports import Transaction
-from face_organizer.types import (
-    NOBODY,
-    ChangeRecord,
-    Int64,
-    PersonRecord,
-)
+from face_organizer.records import ChangeRecord, PersonRecord
+from face_organizer.types import NOBODY, Int64
 
 LAYING_BACK = "laying_back"
 """The note that says which changes were taken back, but their files do not lie under just the names they had yet."""

@@ -1,8 +1,8 @@
 """Does changes: gives faces to other persons by the thousands, in chunks, and takes that back.
 
 Room:    pipeline (moves)
-Owns:    every change of an assignment or a person in the truth, with book.py
-Imports: types, ports, identity, book, change, kept, plan, roster
+Owns:    what assignments and persons say in the truth, with book.py and plan.py; forget.py deletes them
+Imports: types, records, ports, identity, book, change, kept, plan, roster
 
 A change (what a run or a human decided) may move half a million faces. It is written down first, whole, and then done
 in chunks, each a transaction: enrolment goes on in between, and after a crash the rest is done at the next start. What
@@ -34,17 +34,8 @@ from face_organizer.pipeline.kept import let_follow
 from face_organizer.pipeline.plan import Plan
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Clock, Transaction
-from face_organizer.types import (
-    NOBODY,
-    TRASHED,
-    Assignment,
-    ChangeRecord,
-    FormerRecord,
-    Int64,
-    PersonChange,
-    PersonId,
-    PersonRecord,
-)
+from face_organizer.records import ChangeRecord, FormerRecord, PersonChange, PersonRecord
+from face_organizer.types import NOBODY, TRASHED, Assignment, Int64, PersonId
 
 CHUNK_FACES, CHUNK_S, SLICE_FACES = 500, 0.04, 50
 """A transaction of a change takes so many faces at most, or as many slices as fit into the time: enrolment waits for

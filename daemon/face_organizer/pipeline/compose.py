@@ -1,7 +1,7 @@
 """One decision of everything that somebody did in the folders in one go, made of those that there are.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, book, cover, drafts, roster
+Imports: types, records, errors, ports, identity, book, cover, drafts, roster
 
 What cannot be decided (a name that somebody has) is left out, with the reason, and the rest is done.
 """
@@ -18,7 +18,8 @@ from face_organizer.pipeline.cover import cover_of
 from face_organizer.pipeline.drafts import Draft, Drafts
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, Verdict
+from face_organizer.records import UNBORN, Verdict
+from face_organizer.types import NOBODY
 
 SORTED = "sorted"
 """The kind of a decision that is of several kinds."""

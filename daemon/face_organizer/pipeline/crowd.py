@@ -1,7 +1,7 @@
 """Everybody at a glance, for one who looks again and again: who is there, how many faces, which one stands for whom.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, roster
+Imports: types, records, ports, identity, roster
 
 What is told may be a moment old: it is not made anew before twenty times as long has passed as that took, so that
 looking never becomes the daemon's main occupation, and of whoever did not change much the cover stays.
@@ -20,7 +20,8 @@ import numpy as np
 from face_organizer.identity.placement import folded
 from face_organizer.pipeline.roster import Picture
 from face_organizer.ports import Clock, Store, Transaction
-from face_organizer.types import Float32, Int64, PersonRecord
+from face_organizer.records import PersonRecord
+from face_organizer.types import Float32, Int64
 
 Answer = dict[str, Any]
 

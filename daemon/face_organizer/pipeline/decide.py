@@ -1,7 +1,7 @@
 """What humans decide: who a person is, who is one, who is not. Each decision is kept for ever and can be undone.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, change, changes, drafts, kept, roster, runs,
+Imports: records, errors, ports, applying, book, change, changes, drafts, kept, roster, runs,
          scrub
 
 A decision is written down with the faces it speaks of (identity/constraints.py makes of them what every clustering must
@@ -26,7 +26,7 @@ from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.runs import Runs
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, SOMEBODY
 from face_organizer.ports import Transaction
-from face_organizer.types import ChangeRecord, DecisionRecord
+from face_organizer.records import ChangeRecord, DecisionRecord
 
 
 class Decide:

@@ -1,7 +1,7 @@
 """Decisions in the making: what each kind says, of whom, and where faces go. Nothing is changed here.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, book, review, roster
+Imports: types, records, errors, ports, identity, book, review, roster
 
 In the gallery's thread, within the transaction that the decision will be made in. Each raises RequestError with the way
 out. Several drafts can become one decision: what somebody did in the folders in one go (by_hand.py).
@@ -22,7 +22,8 @@ from face_organizer.pipeline.book import Book, Called
 from face_organizer.pipeline.review import APART
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, FileRecord, PersonChange, PersonRecord, Verdict
+from face_organizer.records import UNBORN, FileRecord, PersonChange, PersonRecord, Verdict
+from face_organizer.types import NOBODY
 
 
 @dataclass

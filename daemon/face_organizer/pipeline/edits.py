@@ -1,7 +1,7 @@
 """Follows images whose content changes in place: a photo editor, or a program that writes metadata, saved them anew.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, vision, book, brought, pulse
+Imports: types, records, errors, ports, identity, vision, book, brought, pulse
 
 The same picture keeps its id, its faces and all that was decided: truth takes over the new digest, size and time in one
 transaction, with the wish to place it, so that places which still hold the old content are brought in line, whatever
@@ -22,7 +22,8 @@ from face_organizer.pipeline.book import content_of
 from face_organizer.pipeline.brought import is_brought
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log, Store, Transaction, Tree
-from face_organizer.types import FaceRecord, ImageRecord, ImageRef, Limits, Lying, Signature
+from face_organizer.records import FaceRecord, ImageRecord
+from face_organizer.types import ImageRef, Limits, Lying, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.look import look
 

@@ -1,7 +1,7 @@
 """The devices' threads and the one queue that feeds them: several libraries, and questions, share what there is.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, channel, flow, meter, pulse, stdlib
+Imports: types, errors, ports, channel, flow, meter, pulse, service, stdlib
 
 Whoever has images opens a lane. A worker takes a batch of what the lanes hold, one of each in turn, so that a library
 with few images never waits for all of one with many. Results go back by a call, in whatever order: each pipeline lets
@@ -24,9 +24,10 @@ from typing import Any
 
 from face_organizer.errors import DeviceError, ModelError
 from face_organizer.pipeline.channel import Cancelled
-from face_organizer.pipeline.flow import Deliver, Reply, Service, Ticket
+from face_organizer.pipeline.flow import Deliver, Ticket
 from face_organizer.pipeline.meter import SAMPLE_S, WINDOW, Gauge, Meter
 from face_organizer.pipeline.pulse import Pulses, beat, wait, waiting
+from face_organizer.pipeline.service import Reply, Service
 from face_organizer.ports import Clock, Log
 from face_organizer.types import DecodedImage, SeenImage
 

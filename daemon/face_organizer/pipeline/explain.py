@@ -1,7 +1,7 @@
 """Why is this face there: nearest faces, similarity, margin, which rule, which run, which decision.
 
 Room:    pipeline (moves)
-Imports: types, ports, answers, book, index
+Imports: types, records, ports, answers, book, index
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from face_organizer.pipeline.answers import image_path
 from face_organizer.pipeline.book import constraints_of, person_with
 from face_organizer.ports import Index, Transaction
-from face_organizer.types import NOBODY, TRASHED, AssignmentRecord, Float32, Int64
+from face_organizer.records import AssignmentRecord
+from face_organizer.types import NOBODY, TRASHED, Float32, Int64
 
 Answer = dict[str, Any]
 

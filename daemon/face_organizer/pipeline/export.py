@@ -1,7 +1,7 @@
 """What other programs get to know: faces as rows, the regions of an image.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, answers, where
+Imports: types, records, ports, identity, answers, where
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from face_organizer.identity.constraints import Constraints
 from face_organizer.pipeline.answers import image_path, printable
 from face_organizer.pipeline.where import Holds
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, FaceRecord
+from face_organizer.records import FaceRecord
+from face_organizer.types import NOBODY
 
 Answer = dict[str, Any]
 

@@ -171,10 +171,8 @@ class Find:
         for key, detections in self._detect(canvases, self._traits.hint_score_min).items():
             row, turn = key
             for detection in detections:
-                face = _found(detection, canvases[key], turn)
-                (sure if geometry.is_sure(detection, self._traits, self._traits.sure_score_in_photo) else doubtful)[
-                    row
-                ].append(face)
+                is_sure = geometry.is_sure(detection, self._traits, self._traits.sure_score_in_photo)
+                (sure if is_sure else doubtful)[row].append(_found(detection, canvases[key], turn))
         squares = [_around(row, face) for row, faces in doubtful.items() for face in self._distinct(faces)[:DOUBTS_MAX]]
         for square, closer in zip(squares, self._closer(images, squares), strict=True):
             if closer is not None and closer.worth >= (

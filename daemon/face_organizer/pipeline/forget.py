@@ -1,7 +1,7 @@
 """Forgets a person: what the faces look like, whose they are, what was decided of them, where their images lay.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, change, keep_index, kept, place, pulse, roster, scrub
+Imports: types, records, errors, ports, applying, book, change, keep_index, kept, place, pulse, roster, scrub
 
 One transaction takes the person out of the truth and notes what is left to do. Every later step can be repeated, so
 that the next start ends what a crash cut:
@@ -33,7 +33,8 @@ from face_organizer.pipeline.pulse import beat, pause, wait
 from face_organizer.pipeline.roster import Roster
 from face_organizer.pipeline.scrub import FORGET, FORGOTTEN, Gone, file_without, gone_with, scrub, scrub_beside
 from face_organizer.ports import Log, Store, Transaction
-from face_organizer.types import DecisionRecord, FileToPlace, PersonRecord, Verdict
+from face_organizer.records import DecisionRecord, PersonRecord, Verdict
+from face_organizer.types import FileToPlace
 
 LEFT_TO_DO = "forgetting"
 """The note that something is left to do: the files that have yet to leave a folder, and a number before them."""

@@ -2,7 +2,8 @@
 
 Room:    pipeline (moves)
 Owns:    the gallery's thread; adds to the index
-Imports: types, config, errors, ports, identity, book, brought, edits, flow, messages, pulse, roster, space, timing
+Imports: types, records, config, errors, ports, identity, book, brought, edits, messages, pulse, roster, service,
+         space, timing
 
 Law 3, commit then show: faces, assignments and the wish to place a file are one transaction; the index follows; the
 folders follow by `pending`, which `place` works off. Whatever is interrupted is done again at the next start.
@@ -27,27 +28,15 @@ from face_organizer.identity.assign import assign_image, founders
 from face_organizer.pipeline.book import Book, content_of, wanted_folders
 from face_organizer.pipeline.brought import add_brought
 from face_organizer.pipeline.edits import Content, is_edit, take_over
-from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.messages import Call, Message, RecordPlaced, Rules, Skipped
 from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Roster
+from face_organizer.pipeline.service import Reply
 from face_organizer.pipeline.space import RETRY_S, STATE, Space, boundless
 from face_organizer.pipeline.timing import Observe, unobserved
 from face_organizer.ports import Clock, Index, Log, Store, Transaction
-from face_organizer.types import (
-    NOBODY,
-    Assignment,
-    FaceRecord,
-    FileRecord,
-    Float32,
-    ImageRecord,
-    ImageRef,
-    Int64,
-    Placed,
-    Rejected,
-    SeenFace,
-    SeenImage,
-)
+from face_organizer.records import FaceRecord, FileRecord, ImageRecord
+from face_organizer.types import NOBODY, Assignment, Float32, ImageRef, Int64, Placed, Rejected, SeenFace, SeenImage
 
 ENROL = "enrol"
 HELD_AT_ONCE = 64

@@ -1,7 +1,7 @@
 """Follows what people do in the library's folders, and lets it be decided: the folder tree is an interface.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, by_hand, edits, flow, matched, pulse, stir, walked
+Imports: types, records, errors, ports, by_hand, edits, matched, pulse, service, stir, walked
 
 Events are hints, the walk is the truth, as in the inbox. A burst from a file manager is one decision: nothing is
 decided before nobody has stirred for settle_s. What happened while nobody watched is found by the first walk, and means
@@ -20,13 +20,14 @@ from threading import Event
 from face_organizer.errors import NoRoomError, RequestError
 from face_organizer.pipeline.by_hand import ByHand, Understood
 from face_organizer.pipeline.edits import Followed
-from face_organizer.pipeline.flow import Job
 from face_organizer.pipeline.matched import folder_of, places_of
 from face_organizer.pipeline.pulse import beat, pause, wait
+from face_organizer.pipeline.service import Job
 from face_organizer.pipeline.stir import Stir
 from face_organizer.pipeline.walked import Walked, Walker
 from face_organizer.ports import Clock, Log, Tree
-from face_organizer.types import FileRecord, ImageRef, InboxState, Lying, Signature
+from face_organizer.records import FileRecord
+from face_organizer.types import ImageRef, InboxState, Lying, Signature
 
 LOOK_S = 0.2
 AWAY_S = 0.5
@@ -84,7 +85,6 @@ class Hands:
         self.patience, self._take_in, self._follow = patience, take_in, follow
         self._taken: dict[str, Signature] = {}
         self._under_way: set[str] = set()
-        self._before: Mapping[str, Signature] = {}
         self._times: tuple[Mapping[str, Signature], float] = {}, inf
         self._seen: tuple[frozenset[object], float] = frozenset(), inf
         self._answered: frozenset[object] = frozenset()
@@ -275,7 +275,7 @@ class Hands:
         followed = Followed()
         try:
             followed = self._follow(walked.rewritten)
-            answer = self._by_hand.understand(walked, self._renamed(walked.folders))
+            answer = self._by_hand.understand(walked, self._stir.homes.renamed(walked.folders))
         except NoRoomError:
             self._again_at, self._is_behind = self._clock() + RETRY_S, True
             return
@@ -291,7 +291,8 @@ class Hands:
             self._again_at = self._clock() + self.patience.settle_s
         self._tell(answer)
         self._unclear = dict.fromkeys(answer.unclear[:UNCLEAR_MAX])
-        self._end(walked, frozenset() if answer.spoiled or followed.spoiled else walked.outline())
+        self._stir.homes.named({each: walked.folders[each] for each in answer.named if each in walked.folders})
+        self._end(walked, None if answer.spoiled or followed.spoiled else walked.outline())
         if not self.patience.takes_in:
             self.left = len(walked.foreign)
             return
@@ -328,20 +329,14 @@ class Hands:
                 self._log.info("folder_lifted", folder=folder, images=len(places))
         self._again_at = self._clock() + self.patience.settle_s
 
-    def _end(self, walked: Walked, outline: frozenset[object]) -> None:
-        """All that a walk found was answered."""
+    def _end(self, walked: Walked, outline: frozenset[object] | None) -> None:
+        """All that a walk found was answered; outline: None where that will have to be done once more."""
         if not outline:
             self._unclear = {}
-        self._answered, self._before = outline, walked.folders
+        if outline is not None:
+            self._stir.homes.walked(walked.folders, walked.held)
+        self._answered = outline or frozenset()
         self._heard = {each.file_id: frozenset(each.gone) for each in walked.sightings} if outline else {}
-
-    def _renamed(self, now: Mapping[str, Signature]) -> dict[str, str]:
-        """folder -> what it is called now, of those that stood at the last look."""
-        was = {told.inode: folder for folder, told in self._before.items()}
-        found = {
-            was[told.inode]: folder for folder, told in now.items() if folder not in self._before and told.inode in was
-        }
-        return {old: new for old, new in found.items() if old not in now or now[old].inode != self._before[old].inode}
 
 
 def _accident(count: int) -> str:

@@ -1,7 +1,7 @@
 """Names that another program gave to faces, as the decisions they amount to.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity
+Imports: types, records, errors, ports, identity
 
 Who has a name already keeps it, and gets the faces. Otherwise the person who holds most of the faces of a name is given
 it, unless another name has more of that person's; faces of nobody found a person. What we told ourselves, by a sidecar
@@ -23,7 +23,8 @@ from face_organizer.identity.constraints import Constraints
 from face_organizer.identity.placement import folded, plain_name
 from face_organizer.identity.regions import matched
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, Float32, ImageRecord
+from face_organizer.records import ImageRecord
+from face_organizer.types import NOBODY, Float32
 
 
 @dataclass(frozen=True, slots=True)

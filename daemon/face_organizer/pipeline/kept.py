@@ -1,7 +1,7 @@
 """Images without a face (and files that are none) that somebody laid into a folder: there they stay, and follow it.
 
 Room:    pipeline (moves)
-Imports: types, ports, book, change
+Imports: records, ports, book, change
 
 Nothing is said of a person by that, so it is no decision; where a person's folder gets another name, they go along.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from face_organizer.pipeline.book import want_elsewhere
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.ports import Transaction
-from face_organizer.types import ChangeRecord
+from face_organizer.records import ChangeRecord
 
 KEPT = "kept"
 """The note that says which files have a kept_in: few of very many. Some of them may have none any more."""

@@ -1,7 +1,7 @@
 """Holds what lies in the library's folders against the places that truth has, as numbers: half a million in arrays.
 
 Room:    pipeline (moves)
-Imports: types, ports, pulse
+Imports: types, records, ports, pulse
 
 A path is 64 bits that stand for it in this process, and so are the size and time of what lies there.
 """
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Transaction, Tree
-from face_organizer.types import FileRecord, Int64, Signature
+from face_organizer.records import FileRecord
+from face_organizer.types import Int64, Signature
 
 BEAT_EVERY = 1024
 ENTRY = np.dtype([("place", np.int64), ("stamp", np.int64)])

@@ -1,7 +1,7 @@
 """What is said to the gallery, and the rules it decides by.
 
 Room:    pipeline (moves)
-Imports: types, flow
+Imports: types, service
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from face_organizer.pipeline.flow import Reply
+from face_organizer.pipeline.service import Reply
 from face_organizer.types import ImageRef, Impostors, People, Placed, PlacementMode, Rejected, SeenImage
 
 

@@ -37,8 +37,8 @@ class Placer:
 
     wake() after a commit that left something pending. A file that could not be placed (a folder without permission) is
     tried again after RETRY_S, and the log says so when its problem is new. On a full disk, of which `space` hears, a
-    few are tried, others each time, until there is room for all. moved(places, stands): what lay
-    at `places` lies at `stands` now, by our doing.
+    few are tried, others each time, until there is room for all. moved(places, stands, folders): what lay at `places`
+    lies at `stands` now, by our doing; folders: see Placed.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Placer:
         clock: Clock,
         space: Space | None = None,
         observe: Observe = unobserved,
-        moved: Callable[[Iterable[str], Iterable[str]], None] = lambda places, stands: None,
+        moved: Callable[[Iterable[str], Iterable[str], Iterable[tuple[str, int]]], None] = lambda *_: None,
     ) -> None:
         self._store, self._library, self._post, self._moved = store, library, post, moved
         self._log, self._clock, self._observe = log, clock, observe
@@ -135,7 +135,7 @@ class Placer:
                 began = self._clock()
                 placed = self._unless_edited(file, self._library.reconcile(file))
                 self._observe("place", self._clock() - began, 1)
-                self._moved(file.places, placed.places)
+                self._moved(file.places, placed.places, placed.folders)
                 done.append((file, placed))
                 refused += placed.no_room
                 if refused >= REFUSED_MAX:

@@ -1,7 +1,7 @@
 """Makes a change ready to be done: persons get numbers and folders, and what is out of date by now is left out.
 
 Room:    pipeline (moves)
-Imports: types, ports, book, change, roster
+Imports: types, records, ports, book, change, roster
 
 In the gallery's thread only.
 """
@@ -18,15 +18,8 @@ from face_organizer.pipeline.book import Book, Called, living_person
 from face_organizer.pipeline.change import moving_persons, pack_ids, touched_since, unpack_ids
 from face_organizer.pipeline.roster import Roster
 from face_organizer.ports import Transaction
-from face_organizer.types import (
-    NO_DECISION,
-    NOBODY,
-    UNBORN,
-    ChangeRecord,
-    Int64,
-    PersonChange,
-    PersonId,
-)
+from face_organizer.records import NO_DECISION, UNBORN, ChangeRecord, PersonChange
+from face_organizer.types import NOBODY, Int64, PersonId
 
 
 class Plan:

@@ -1,7 +1,7 @@
 """Faces that are the same person's without anybody having said so: those of pictures that were saved twice.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity
+Imports: types, records, ports, identity
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import numpy as np
 
 from face_organizer.identity.copies import near_copies, same_places
 from face_organizer.ports import Transaction
-from face_organizer.types import Float32, ImageRecord, Int64
+from face_organizer.records import ImageRecord
+from face_organizer.types import Float32, Int64
 
 COPIES_MAX = 20_000
 """Pairs of pictures whose faces are looked at; more would say no more."""

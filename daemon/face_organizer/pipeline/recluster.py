@@ -1,7 +1,7 @@
 """Re-clustering off the hot path: reads a snapshot, thinks, and hands what it found on, to be applied or to wait.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, pipeline
+Imports: types, records, errors, ports, identity, pipeline
 
 One run at a time and at most one of a kind waiting: requests that come while one waits share its answer.
 """
@@ -22,13 +22,13 @@ from face_organizer.identity.diff import Margin, moves, why_wait
 from face_organizer.identity.reconcile import Reconciled
 from face_organizer.pipeline.answers import RUN_FIGURES
 from face_organizer.pipeline.change import pack_ids
-from face_organizer.pipeline.flow import Reply
 from face_organizer.pipeline.growth import clusters_of_growth
 from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.positives import positives_of
 from face_organizer.pipeline.pulse import beat, wait
 from face_organizer.pipeline.roster import Picture
 from face_organizer.pipeline.runs import Runs
+from face_organizer.pipeline.service import Reply
 from face_organizer.pipeline.think import (
     Clusters,
     Faces,
@@ -40,7 +40,8 @@ from face_organizer.pipeline.think import (
     touched_by_humans,
 )
 from face_organizer.ports import Clock, Log, Store, Transaction
-from face_organizer.types import MOVES_MAX, NOBODY, ChangeRecord, ModelRecord, RunRecord
+from face_organizer.records import MOVES_MAX, ChangeRecord, ModelRecord, RunRecord
+from face_organizer.types import NOBODY
 
 Kept = tuple[int, RunRecord]
 """A run's id and what was written down of it."""

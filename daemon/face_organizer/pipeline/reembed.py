@@ -1,7 +1,7 @@
 """Moves a library to another model, beside the one in use: reads its images again, compares, and says when to switch.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, identity, pulse, reembed_compare, reembed_fill
+Imports: records, errors, ports, identity, pulse, reembed_compare, reembed_fill
 
 The states of the model beside are those of ModelRecord: filling -> ready -> due, and kept after the switch. They lie in
 the truth, as does all that was done, so that the next start goes on where this one was cut. The switch itself waits for
@@ -21,11 +21,13 @@ from face_organizer.pipeline.pulse import wait
 from face_organizer.pipeline.reembed_compare import compare
 from face_organizer.pipeline.reembed_fill import Eyes, Fill, Target
 from face_organizer.ports import Log, NeighbourFinder, Store, Transaction
-from face_organizer.types import ModelRecord
+from face_organizer.records import ModelRecord
 
 LOOK_S, ROOM_AGAIN_S = 0.2, 30.0
 READING = ("filling", "ready")
 """The states in which images are read, those that come meanwhile too."""
+
+Reached = tuple[int, int, str]
 
 
 class Reembed:
@@ -56,6 +58,7 @@ class Reembed:
         self._eyes: tuple[str, Sequence[Eyes]] | None = None
         self.by_itself, self.due = False, False
         self.problem = ""
+        self._no_room: tuple[str, Reached | None] = "", None
         self.comparing = False
 
     # what may be asked
@@ -88,7 +91,7 @@ class Reembed:
 
         self._in_gallery(start)
         self._log.info("reembed_started", pack=target.pack)
-        self.problem, self._anew = "", True
+        self.problem, self._no_room, self._anew = "", ("", None), True
         self._wanted.set()
 
     def switch(self) -> None:
@@ -136,8 +139,14 @@ class Reembed:
             "new_faces": model.added,
             "waits": model.waits or None,
             "problem": self.problem or None,
+            "paused": self._paused(model) or None,
             "found": model.found,
         }
+
+    def _paused(self, model: ModelRecord) -> str:
+        """Which disk is too full for it, in a sentence; "" where it has gone on since, or never was."""
+        problem, reached = self._no_room
+        return problem if reached == _reached(model) else ""
 
     # the service
 
@@ -157,7 +166,7 @@ class Reembed:
         try:
             self._round(stop)
         except NoRoomError as error:
-            self._log.warning("reembed_waits_for_room", problem=str(error))
+            self._wait_for_room(str(error))
             return False
         except StoreError:
             raise
@@ -165,6 +174,14 @@ class Reembed:
             self.problem = str(error)
             self._log.error("reembed_failed", problem=self.problem)
         return True
+
+    def _wait_for_room(self, problem: str) -> None:
+        """Told once, until it goes on."""
+        with self._store.read() as txn:
+            model = txn.models.get(1 - txn.slot)
+        if model is not None and not self._paused(model):
+            self._no_room = problem, _reached(model)
+            self._log.warning("reembed_waits_for_room", problem=problem)
 
     def _round(self, stop: Event) -> None:
         with self._store.read() as txn:
@@ -219,6 +236,11 @@ class Reembed:
         if told.waits:
             self._log.warning("reembed_waits", pack=target.pack, why=told.waits)
         self.due = told.state == "due"
+
+
+def _reached(model: ModelRecord) -> Reached:
+    """It differs as soon as anything more was done."""
+    return model.upto, model.images, model.state
 
 
 def _done(txn: Transaction, model: ModelRecord) -> int:

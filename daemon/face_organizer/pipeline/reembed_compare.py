@@ -1,7 +1,7 @@
 """What would change if a library went by the model beside: the re-clustering that it would lead to, thought through.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, keep_graph, positives, pulse, reembed_fill, recluster, think
+Imports: types, records, ports, identity, keep_graph, positives, pulse, reembed_fill, recluster, think
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from face_organizer.pipeline.think import (
     touched_by_humans,
 )
 from face_organizer.ports import NeighbourFinder, Store, Transaction
-from face_organizer.types import NOBODY, RunRecord
+from face_organizer.records import RunRecord
+from face_organizer.types import NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Room:    pipeline (moves)
 Owns:    the threads of its own pipeline
-Imports: types, errors, ports, vision, channel, edits, flow, gallery, messages, pulse
+Imports: types, records, errors, ports, vision, channel, edits, flow, gallery, messages, pulse
 
 A face keeps its id: what the other model finds where a known face lies is that face; a known face that it does not find
 is embedded by the landmarks it had; what only it finds is a new face, which belongs to the image once the model is in
@@ -27,23 +27,19 @@ from face_organizer.pipeline.edits import scaled
 from face_organizer.pipeline.flow import Pipeline, Stage
 from face_organizer.pipeline.gallery import as_stored, face_record
 from face_organizer.pipeline.messages import Rules
-from face_organizer.pipeline.pulse import Pulses
+from face_organizer.pipeline.pulse import Pulses, wait
 from face_organizer.ports import Log, Store, Transaction
-from face_organizer.types import (
-    DecodedImage,
-    Detection,
-    FaceRecord,
-    ImageRef,
-    Limits,
-    ModelRecord,
-    SeenImage,
-    Signature,
-)
+from face_organizer.records import FaceRecord, ModelRecord
+from face_organizer.types import DecodedImage, Detection, ImageRef, Limits, SeenImage, Signature
 from face_organizer.vision.decode import content_digest, decode
 
 IMAGES_AT_ONCE, IN_FLIGHT_MAX, BATCH_MAX, LINGER_S = 256, 64, 16, 0.02
 LOOK_S = 0.2
 """How soon a stop is noticed."""
+
+TRIES, AGAIN_S = 3, 1.0
+"""What could not be read is tried again so often without any success, and after so long: between the move of a file and
+its record in the truth there is a moment."""
 
 
 class Eyes(Protocol):
@@ -115,6 +111,7 @@ class Fill:
     ) -> None:
         self._store, self._in_gallery, self._read_file, self._follow = store, in_gallery, read, follow
         self._limits, self._log, self._pulses = limits, log, pulses
+        self._unread: dict[int, tuple[Known, str]] = {}
 
     def left(self) -> int:
         """How many images have come since the last one that was read again."""
@@ -148,24 +145,43 @@ class Fill:
 
     def _run(self, pipeline: Pipeline, target: Target, stop: Event, *, anew: bool) -> bool:
         ended = False
+        self._unread = {}
         try:
-            for known in self._images(target, anew=anew):
-                if stop.is_set():
-                    return False
-                pipeline.submit(known)
-            while not pipeline.wait_empty(LOOK_S):
-                if stop.is_set():
-                    return False
-            ended = True
+            ended = self._through(pipeline, self._images(target, anew=anew), stop) and self._once_more(pipeline, stop)
         finally:
             (pipeline.close if ended else pipeline.abort)()
+        for image_id, (known, reason) in sorted(self._unread.items()) if ended else ():
+            shown = ascii(str(known.paths[0]))[1:-1] if known.paths else "no file"
+            self._log.warning("image_not_reembedded", image_id=image_id, image=shown, reason=reason)
+        return ended
+
+    def _once_more(self, pipeline: Pipeline, stop: Event) -> bool:
+        """Try what could not be read again, while that helps; False: it was stopped."""
+        tries = 0
+        while self._unread and tries < TRIES:
+            if wait(stop, AGAIN_S):
+                return False
+            ids, self._unread = sorted(self._unread), {}
+            if not self._through(pipeline, self._known_in_turn(ids), stop):
+                return False
+            tries = 0 if len(self._unread) < len(ids) else tries + 1
+        return True
+
+    @staticmethod
+    def _through(pipeline: Pipeline, images: Iterator[Known], stop: Event) -> bool:
+        """Send these through, to the last; False: it was stopped."""
+        for known in images:
+            if stop.is_set():
+                return False
+            pipeline.submit(known)
+        while not pipeline.wait_empty(LOOK_S):
+            if stop.is_set():
+                return False
         return True
 
     def _images(self, target: Target, *, anew: bool) -> Iterator[Known]:
         """Those that lack a face beside, then those that came since; in short transactions."""
-        lacking = self._lacking() if anew else []
-        for start in range(0, len(lacking), IMAGES_AT_ONCE):
-            yield from self._known(lacking[start : start + IMAGES_AT_ONCE])
+        yield from self._known_in_turn(self._lacking() if anew else [])
         with self._store.read() as txn:
             model = txn.models.get(1 - txn.slot)
         upto = model.upto if model is not None else 0
@@ -178,6 +194,10 @@ class Fill:
                 return
             upto = ids[-1]
             yield from self._known(ids)
+
+    def _known_in_turn(self, image_ids: Sequence[int]) -> Iterator[Known]:
+        for start in range(0, len(image_ids), IMAGES_AT_ONCE):
+            yield from self._known(image_ids[start : start + IMAGES_AT_ONCE])
 
     def _known(self, image_ids: Sequence[int]) -> list[Known]:
         """Once truth has taken over what was edited, in whichever of its places."""
@@ -198,12 +218,12 @@ class Fill:
         return [self._again(known) for known in items]
 
     def _again(self, known: Known) -> Again:
-        """An image that was edited is the same image. Raises ItemError."""
+        """An image that was edited, or moved, is the same image. Raises ItemError."""
         try:
             return Again(known, self._decoded(known))
-        except _ChangedError:
+        except (_ChangedError, GoneError):
             now = self._known([known.image_id])
-            if not now or now[0].digest == known.digest:
+            if not now or (now[0].digest, now[0].paths) == (known.digest, known.paths):
                 raise
             return Again(now[0], self._decoded(now[0]))
 
@@ -229,8 +249,7 @@ class Fill:
 
     def _reject(self, item: Known | Again, error: ItemError) -> Again:
         known = item if isinstance(item, Known) else item.known
-        shown = ascii(str(known.paths[0]))[1:-1] if known.paths else "no file"
-        self._log.warning("image_not_reembedded", image_id=known.image_id, image=shown, reason=str(error))
+        self._unread[known.image_id] = known, str(error)
         return Again(known)
 
     def _sink(self, target: Target, items: list[Again]) -> None:

@@ -1,7 +1,7 @@
 """Lets the model beside take the place of the one in use: one transaction, and only while nobody else is at work.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, keep_graph, pulse
+Imports: types, records, ports, identity, book, keep_graph, pulse
 
 Names, persons, decisions and whose each face is are not touched. What was in use lies beside afterwards.
 """
@@ -18,7 +18,8 @@ from face_organizer.pipeline.book import want_elsewhere
 from face_organizer.pipeline.keep_graph import SIMILARITY_MIN
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Store, Transaction
-from face_organizer.types import NOBODY, AssignmentRecord, Float32, Int64
+from face_organizer.records import AssignmentRecord
+from face_organizer.types import NOBODY, Float32, Int64
 
 UNSEEN = "first_seen_by_another_model"
 """The reason in the assignment of a face that belongs to nobody, for only the new model found it."""

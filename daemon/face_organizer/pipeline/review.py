@@ -1,7 +1,7 @@
 """What the library asks a human, the question that puts most faces right first; and what was answered stays answered.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, answers, survey
+Imports: types, records, ports, identity, answers, survey
 
 "Yes, one person" is a merge, "no" the decision `apart`, which a split says of its parts too; "yes, an intruder" is a
 reject, "no" an assign. All of them are decisions, and what a decision speaks of is not asked again until it is undone.
@@ -19,7 +19,8 @@ from face_organizer.identity.constraints import Constraints
 from face_organizer.pipeline.answers import image_path
 from face_organizer.pipeline.survey import Portrait, Question, SameQuestion, Survey
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, PersonRecord
+from face_organizer.records import PersonRecord
+from face_organizer.types import NOBODY
 
 Answer = dict[str, Any]
 APART = "apart"

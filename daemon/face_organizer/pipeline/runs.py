@@ -1,7 +1,7 @@
 """What becomes of a re-clustering: kept as a proposal, applied, rolled back.
 
 Room:    pipeline (moves)
-Imports: types, errors, ports, applying, book, change, changes
+Imports: records, errors, ports, applying, book, change, changes
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from face_organizer.pipeline.book import wanted_folders
 from face_organizer.pipeline.change import laying_back, put_laying_back, write_down
 from face_organizer.pipeline.changes import CHUNK_FACES, Changes
 from face_organizer.ports import Store, Transaction
-from face_organizer.types import ChangeRecord, RunRecord
+from face_organizer.records import ChangeRecord, RunRecord
 
 HELD = "held_by"
 """The note that says which rolled-back run keeps runs from applying themselves."""

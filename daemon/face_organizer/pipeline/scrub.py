@@ -1,7 +1,7 @@
 """Takes a person out of what was written down: records of decisions, runs, changes, files.
 
 Room:    pipeline (moves)
-Imports: types, ports, book, change
+Imports: records, ports, book, change
 
 What is said of others stays, and can be taken back as before. What was said of the person, or leads to one of the
 faces, is no longer there to be done or undone.
@@ -20,7 +20,7 @@ import numpy as np
 from face_organizer.pipeline.book import living_person
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.ports import Transaction
-from face_organizer.types import ChangeRecord, DecisionRecord, FileRecord, PersonChange, PersonRecord, RunRecord
+from face_organizer.records import ChangeRecord, DecisionRecord, FileRecord, PersonChange, PersonRecord, RunRecord
 
 FORGET, FORGOTTEN = "forget", "forgotten"
 """The kinds of the decision to forget somebody, and of one that spoke of somebody forgotten. Neither can be undone."""

@@ -1,7 +1,7 @@
 """Whether somebody is at work in the folders: hints, less what we did ourselves.
 
 Room:    pipeline (moves)
-Imports: types, ports
+Imports: types, ports, homes
 
 Thread-safe: the placer tells what it did, whoever follows the folders asks. An echo of ours is told by looking: what
 lies there is what we left. Whatever anybody did since, however soon, looks different.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from threading import Lock
 
+from face_organizer.pipeline.homes import Homes
 from face_organizer.ports import Clock
 from face_organizer.types import Signature
 
@@ -23,16 +24,20 @@ Look = Callable[[str], Signature | None]
 
 
 class Stir:
-    """See the module's text."""
+    """See the module's text. homes: which folder is which."""
 
     def __init__(self, clock: Clock, look: Look) -> None:
+        self.homes = Homes(look)
         self._clock, self._look, self._lock = clock, look, Lock()
         self._left: dict[str, Signature | None] = {}
         self._theirs: dict[str, float] = {}
 
-    def ours(self, places: Iterable[str], stands: Iterable[str]) -> None:
-        """We changed what lies at these places just now: something stands at some of them, and nothing at the rest."""
+    def ours(self, places: Iterable[str], stands: Iterable[str], folders: Iterable[tuple[str, int]] = ()) -> None:
+        """We changed what lies at these places just now: something stands at some of them, and nothing at the rest.
+        folders: the inodes of those that we laid it in, by name."""
         standing = set(stands)
+        for folder, inode in folders:
+            self.homes.laid_into(folder, inode)
         for place in dict.fromkeys((*places, *standing)):
             folder = place.partition("/")[0]
             with self._lock:
@@ -42,7 +47,9 @@ class Stir:
                     continue
                 self._leave(place, found)
                 if folder != place:
-                    self._leave(folder, self._look(folder))
+                    self._leave(folder, stood := self._look(folder))
+                    if stood is None:
+                        self.homes.removed(folder)
 
     def _leave(self, path: str, found: Signature | None) -> None:
         self._left.pop(path, None)

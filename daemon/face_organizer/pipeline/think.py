@@ -1,7 +1,7 @@
 """What a re-clustering thinks: a snapshot in, and who everybody is in it out. Changes nothing.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, messages, pulse, roster
+Imports: types, records, ports, identity, book, messages, pulse, roster
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from face_organizer.pipeline.messages import Rules
 from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.roster import Picture
 from face_organizer.ports import Transaction
-from face_organizer.types import NOBODY, UNBORN, Float16, Float32, Int64, Neighbours, PersonRecord
+from face_organizer.records import UNBORN, PersonRecord
+from face_organizer.types import NOBODY, Float16, Float32, Int64, Neighbours
 
 
 @dataclass(frozen=True, slots=True, eq=False)

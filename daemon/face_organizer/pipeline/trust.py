@@ -1,7 +1,7 @@
 """How far a library is to be trusted: what is surely wrong, what probably is, and what nobody has looked at.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, answers, review, survey
+Imports: records, ports, identity, answers, review, survey
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from face_organizer.pipeline.answers import run_summary
 from face_organizer.pipeline.review import face_told, open_questions, person_told, question_told
 from face_organizer.pipeline.survey import IntruderQuestion, SameQuestion, Survey
 from face_organizer.ports import Transaction
-from face_organizer.types import RunRecord
+from face_organizer.records import RunRecord
 
 Answer = dict[str, Any]
 PERSONS_SHOWN = 60

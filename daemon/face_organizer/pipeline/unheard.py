@@ -1,7 +1,7 @@
 """Files that were gone from the folders in an accident, and are not all back: nothing is made of what they lack.
 
 Room:    pipeline (moves)
-Imports: types, ports, brought, change
+Imports: records, ports, brought, change
 
 Kept as a note: between the accident and the last file's return the process may die. It ends for each file when nothing
 of it lacks any more, or when it is given up (look_again).
@@ -17,7 +17,7 @@ import numpy as np
 from face_organizer.pipeline.brought import brought
 from face_organizer.pipeline.change import pack_ids, unpack_ids
 from face_organizer.ports import Transaction
-from face_organizer.types import FileRecord
+from face_organizer.records import FileRecord
 
 NOTE = "unheard"
 

@@ -1,7 +1,7 @@
 """Compares the library's folders with what truth put there: what is gone, what is new, and which file of ours that is.
 
 Room:    pipeline (moves)
-Imports: types, ports, identity, book, brought, matched, pulse, unheard
+Imports: types, records, ports, identity, book, brought, matched, pulse, unheard
 
 Names prove nothing: what has appeared is a file of ours by its inode and time, or by its content. Files that are on
 their way (pending) are not looked at: there, disk is ours to change. Any thread.
@@ -22,7 +22,8 @@ from face_organizer.pipeline.matched import entries, folder_of, key_of, match, p
 from face_organizer.pipeline.pulse import beat
 from face_organizer.pipeline.unheard import unheard
 from face_organizer.ports import Store, Transaction, Tree
-from face_organizer.types import FileRecord, Lying, Signature
+from face_organizer.records import FileRecord
+from face_organizer.types import Lying, Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,16 @@ class Sighting:
 class Walked:
     """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
     rewritten: (file, what lies at its place now, with a content that is new). left: of each folder in which some do
-    not, how many files lie as they should; known: in all. folders: that stand. nested: folders of ours that lie within
-    others now. returned: files that went in an accident, and of which nothing lacks any more."""
+    not, how many files lie as they should; known: in all. folders: that stand; held: those in which some do. nested:
+    folders of ours that lie within others now. returned: files that went in an accident, and of which nothing lacks any
+    more."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
     rewritten: list[tuple[int, Lying]] = field(default_factory=list)
     left: Mapping[str, int] = field(default_factory=dict)
     folders: Mapping[str, Signature] = field(default_factory=dict)
+    held: AbstractSet[str] = frozenset()
     nested: tuple[str, ...] = ()
     known: int = 0
     returned: AbstractSet[int] = frozenset()
@@ -102,6 +105,7 @@ class Walker:
             self._brought(txn, found)
             found.returned = unheard(txn) - {each.file_id for each in found.sightings}
         touched = {folder_of(place) for each in found.sightings for place in places_of(each.record)}
+        found.held = {folder for folder in folders if left[key_of(folder)] > 0}
         found.left = {folder: left[key_of(folder)] for folder in touched}
         inner = {nested: nested.partition("/")[2] for nested in self._tree.nested}
         found.nested = tuple(nested for nested in inner if inner[nested] in touched - folders.keys())
