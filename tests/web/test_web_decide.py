@@ -67,7 +67,7 @@ def test_every_kind_of_decision_is_made_listed_and_undone(web: Web) -> None:
     web.decide(kind="undo", decision_id=undone["undone_by"])
     assert one["person_id"] not in {row["person_id"] for row in web.get("/api/people")["people"]}
     told = organizer("undo", "--library", web.library).stdout
-    assert f"undo --library {web.library} {undone['undone_by'] + 2}`" in told
+    assert f"undo {undone['undone_by'] + 2} --library {web.library}`" in told
     assert as_json("check", "--library", web.library)["findings"] == []
 
 
