@@ -85,3 +85,7 @@ class NoRoomError(FaceOrganizerError):
 
 class AlreadyRunningError(FaceOrganizerError):
     """Another process owns this library. Exit code 75."""
+
+
+class NotAnsweringError(AlreadyRunningError):
+    """It answers no command just now: it may be about to."""

@@ -21,13 +21,13 @@ def program() -> str:
 
 
 def as_called(text: str, options_of: Callable[[str], str] = lambda verb: "") -> str:
-    """A text with the commands in it as this user has to type them. options_of(verb): what belongs behind the verb,
+    """A text with the commands in it as this user has to type them. options_of(verb): what belongs at the end,
     where the text says nothing of it: " --library library"."""
 
     def typed(found: re.Match[str]) -> str:
         before, verb, rest = found.groups()
         options = options_of(verb)
         missing = "" if options and options.split()[0] in rest.split() else options
-        return f"{before}{program()} {verb}{missing}{rest}"
+        return f"{before}{program()} {verb}{rest}{missing}"
 
     return COMMAND.sub(typed, text)

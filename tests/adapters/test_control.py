@@ -10,7 +10,15 @@ import pytest
 
 from face_organizer.adapters.control import ControlServer, StrangerError, ask
 from face_organizer.adapters.lock import LibraryLock
-from face_organizer.errors import AlreadyRunningError, DecodeError, FaceOrganizerError, RequestError, StoreError
+from face_organizer.app import commands
+from face_organizer.errors import (
+    AlreadyRunningError,
+    DecodeError,
+    FaceOrganizerError,
+    NotAnsweringError,
+    RequestError,
+    StoreError,
+)
 
 Serve = Callable[..., Path]
 
@@ -106,12 +114,38 @@ def test_only_one_process_owns_a_library_and_the_other_is_told_who(tmp_path: Pat
     import os
 
     lock = LibraryLock(tmp_path)
-    with pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
+    with pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}.*commands reach it with --library"):
         LibraryLock(tmp_path)
+    with pytest.raises(NotAnsweringError, match=f"process {os.getpid()}.*answers no command just now"):
+        LibraryLock(tmp_path, reading=True)
     lock.release()
     lock.release()
 
     LibraryLock(tmp_path).release()
+
+
+def test_a_command_waits_for_a_daemon_that_has_the_library_and_does_not_answer_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / ".face-organizer"
+    (state / "truth").mkdir(parents=True)
+    lock = LibraryLock(state)
+    server = ControlServer(state, {"hello": lambda: 1})
+    (state / "control.sock").rename(state / "not yet")
+    server.start()
+    monkeypatch.setattr(commands, "TOLD_AFTER_S", 0.2)
+
+    opening = threading.Timer(0.6, lambda: (state / "not yet").rename(state / "control.sock"))
+    opening.start()
+    assert commands.answer(tmp_path, "hello") == 1
+
+    opening.join()
+    server.stop()
+    assert capsys.readouterr().err.count("library_busy") == 1
+    monkeypatch.setattr(commands, "ANSWERS_WITHIN_S", 0.2)
+    with pytest.raises(NotAnsweringError):
+        commands.answer(tmp_path, "hello")
+    lock.release()
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def test_what_shows_nothing_to_the_networks_works_all_the_same(home: Home) -> No
     home.run("undo")
     home.run("recluster")
 
-    assert {each["name"] for each in home.json("people")} == {"Ada", other}
+    people = home.run("people", "--json")
+    assert {each["name"] for each in json.loads(people.out)} == {"Ada", other}
+    assert people.err == ""
     assert len(home.json("history")) == 3
     assert home.json("runs")
     assert home.json("explain", home.library / "Ada" / "a-0.png")

@@ -82,7 +82,7 @@ def test_every_hint_of_a_command_says_its_library_where_that_is_needed() -> None
             told = as_called(f"`face-organizer {verb}{rest}`")
             assert ("--library" in told) or verb not in needing, told
             assert told.count("--library") <= 1
-        assert as_called("`face-organizer undo 3`") == "`face-organizer undo --library '/some/my photos' 3`"
+        assert as_called("`face-organizer undo 3`") == "`face-organizer undo 3 --library '/some/my photos'`"
 
 
 def test_the_log_names_commands_that_way_too(

@@ -124,7 +124,8 @@ def test_the_cure_of_a_damaged_pack_is_a_command_that_mends_or_removes_it(name: 
         ),
         (
             "buffalo_l",
-            "face-organizer models pull buffalo_l   # or: face-organizer reembed --pack opencv-zoo --library '/my lib'",
+            "face-organizer models pull buffalo_l\n"
+            "face-organizer reembed --pack opencv-zoo --library '/my lib'   # or this instead",
         ),
     ],
 )

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from face_organizer.cli.words import date_in_words, pairs_in_words, rows_in_words, time_in_words
+from face_organizer.cli.words import date_in_words, pairs_in_words, rows_in_words, status_in_words, time_in_words
 
 NOVEMBER_S = 1_795_952_502.6
 
 
 def test_a_status_tells_lists_in_lines_and_nothing_of_what_there_is_nothing_of() -> None:
-    told = pairs_in_words(
+    told = status_in_words(
         {
             "running": True,
             "paused": None,
             "threads": {},
             "problems": ["no room in out", "in is away"],
             "trash": 0,
-            "devices": [{"device": "cpu:0", "images": 3, "problem": None}, {"device": "cpu:1", "images": 0}],
+            "devices": [{"device": "cpu:0", "state": "working", "working": 1, "images": 3, "problem": None}],
+            "in_flight": 2,
             "folders": {"state": "watched", "reason": None, "unclear": []},
         }
     )
 
     assert told.splitlines() == [
-        "running   True",
-        "problems  no room in out",
-        "          in is away",
-        "trash     0",
-        "devices   device cpu:0, images 3",
-        "          device cpu:1, images 0",
-        "folders   state watched",
+        "running    yes",
+        "problems   no room in out",
+        "           in is away",
+        "trash      0",
+        "devices    device cpu:0, state working, images 3",
+        "in flight  2",
+        "folders    state watched",
     ]
 
 
@@ -48,10 +49,10 @@ def test_units_go_from_the_names_to_the_values_and_dates_are_dates() -> None:
     assert told.splitlines() == [
         "store     139.3 kB",
         "up        1 h 6 min",
-        f"last_run  run_id 3, took 0.553 s, at {date_in_words(NOVEMBER_S)}",
+        f"last run  run id 3, took 0.553 s, at {date_in_words(NOVEMBER_S)}",
         "paused    free 3.5 GB, needed 0 bytes",
-        "devices   images_per_s 2.5",
-        "running   False",
+        "devices   images per s 2.5",
+        "running   no",
     ]
     assert "November 2026, " in told
     assert str(NOVEMBER_S) not in told

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from browsing import Web
-from process import as_json, files_below
+from process import as_json, files_below, organizer
+
+from face_organizer.web.models import AnyDecision
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,11 @@ def test_every_kind_of_decision_is_made_listed_and_undone(web: Web) -> None:
         web.decide(kind="undo")
     assert named(web) == {one["name"]: 4, other["name"]: 3}
     assert files_below(web.library) == tree
+    undone = web.decide(kind="undo", decision_id=web.decide(kind="hide", person=one["person_id"])["decision_id"])
+    web.decide(kind="undo", decision_id=undone["undone_by"])
+    assert one["person_id"] not in {row["person_id"] for row in web.get("/api/people")["people"]}
+    told = organizer("undo", "--library", web.library).stdout
+    assert f"undo {undone['undone_by'] + 2} --library {web.library}`" in told
     assert as_json("check", "--library", web.library)["findings"] == []
 
 
@@ -106,3 +116,12 @@ def test_who_is_forgotten_is_gone_from_the_thumbnails_too(web: Web) -> None:
     web.get(f"/api/faces/{one['cover']}/thumbnail", expect=404)
     web.get(f"/api/faces/{other['cover']}/thumbnail")
     assert one["person_id"] not in {row["person_id"] for row in web.get("/api/people")["people"]}
+
+
+def test_the_page_on_http_has_the_fields_of_each_decision() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+
+    for kind in get_args(get_args(AnyDecision)[0]):
+        (name,) = get_args(kind.model_fields["kind"].annotation)
+        (row,) = re.findall(rf"^\| .*`{name}`.* \| (.*) \|$", text.partition("What a decision is made of")[2], re.M)
+        assert set(kind.model_fields) - {"kind"} <= set(re.findall(r"`(\w+)[:`]", row)), name

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from face_organizer.adapters.private import make_private_folder
 from face_organizer.adapters.writable import lies_on_read_only, why_unwritable
-from face_organizer.errors import DISK_FULL, AlreadyRunningError, NoRoomError, StoreError, why_not_written
+from face_organizer.errors import (
+    DISK_FULL,
+    AlreadyRunningError,
+    NoRoomError,
+    NotAnsweringError,
+    StoreError,
+    why_not_written,
+)
 
 LOCKS = Path("/proc/locks")
 
@@ -29,8 +36,8 @@ class LibraryLock:
     def __init__(self, state_dir: Path, *, reading: bool = False) -> None:
         """reading: where nothing can be written, what is there is to be read.
 
-        Raises AlreadyRunningError with the holder's pid, StoreError where the folder cannot be written (or, reading,
-        read), NoRoomError where a first start finds a full disk."""
+        Raises AlreadyRunningError (reading: NotAnsweringError) with the holder's pid, StoreError where the folder
+        cannot be written (or, reading, read), NoRoomError where a first start finds a full disk."""
         self._state, self._inbox = state_dir, -1
         truth = state_dir / "truth"
         self.unwritable = why_unwritable(state_dir, self._path, truth, *truth.glob("*.mdb")) if reading else ""
@@ -40,9 +47,9 @@ class LibraryLock:
         try:
             fcntl.flock(self._descriptor, (fcntl.LOCK_SH if self.unwritable else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            problem = self._told_of_holder()
+            problem = self._told_of_holder(reading=reading)
             os.close(self._descriptor)
-            raise AlreadyRunningError(problem) from None
+            raise problem from None
         if not self.unwritable:
             with suppress(OSError):  # a full disk: the lock holds without a word of who has it
                 os.ftruncate(self._descriptor, 0)
@@ -78,18 +85,25 @@ class LibraryLock:
                 " this one read all of its state folder"
             ) from error
 
-    def _told_of_holder(self) -> str:
+    def _told_of_holder(self, *, reading: bool) -> AlreadyRunningError:
         kind, holder = _holder(self._descriptor)
         holder = holder or os.read(self._descriptor, 32).decode(errors="replace").strip()
         who, kill = f"process {holder or 'unknown'}", f"kill {holder}" if holder else "end it where it was started"
         if kind == "READ":
-            return f"another Face Organizer ({who}) reads {self._state} just now: try again; to stop it: {kill}"
+            return AlreadyRunningError(
+                f"another Face Organizer ({who}) reads {self._state} just now: try again; to stop it: {kill}"
+            )
         if self.unwritable:
-            return (
+            return AlreadyRunningError(
                 f"another Face Organizer ({who}) writes to {self._state}, and you cannot ask it: give the command as"
                 " its user (sudo -u USER ...), or when it has ended"
             )
-        return (
+        if reading:
+            return NotAnsweringError(
+                f"another Face Organizer ({who}) has {self._state} and answers no command just now: it opens or closes"
+                f" the library, or works on it alone; try again in a while; to stop it: {kill}"
+            )
+        return AlreadyRunningError(
             f"another Face Organizer ({who}) owns {self._state}: commands reach it with --library; to stop it: {kill}"
         )
 

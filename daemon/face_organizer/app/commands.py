@@ -1,7 +1,8 @@
 """What a command does: ask the daemon that owns the library, or open the library for this one call.
 
 Room:    app (wires)
-Imports: opening, shown, calls, adapters.log (only when they are needed), organizer (its type), adapters, names
+Imports: opening, shown, calls, pipeline, adapters.log (only where they are needed), organizer (its type), adapters,
+         names
 
 Asking a running daemon should take no longer than the answer: what takes time to import is imported where it is needed,
 here and in cli. What is about this machine, and no library, is in machine.py.
@@ -13,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from face_organizer.adapters.control import StrangerError, ask
@@ -21,11 +23,12 @@ from face_organizer.adapters.results import Mark as Mark
 from face_organizer.adapters.results import link_images as link_images
 from face_organizer.adapters.results import write_result as write_result
 from face_organizer.config import STATE_FOLDER, is_library
-from face_organizer.errors import RequestError
+from face_organizer.errors import NotAnsweringError, RequestError
 
 if TYPE_CHECKING:
     from face_organizer.app.organizer import Organizer
 
+ANSWERS_WITHIN_S, TOLD_AFTER_S, LOOK_S = 10.0, 1.0, 0.1
 FINISH_WITHIN_S = 86_400.0
 """Nobody waits for a command as systemd waits for a daemon: what it set in motion, it ends."""
 
@@ -40,20 +43,49 @@ def answer(library: Path, call: str, **arguments: Any) -> Any:
 def answers_of(library: Path) -> Iterator[Callable[..., Any]]:
     """Asks one call after the other: of the daemon, or, where none runs, of the library, opened until the end.
 
-    Raises FaceOrganizerError.
+    A daemon that is about to answer (it opens the library, or opens it anew) is waited for. Raises FaceOrganizerError.
     """
     with ExitStack() as stack:
         own: list[Alone] = []
 
         def asked(call: str, **arguments: Any) -> Any:
-            if not own:
+            patience = _Patience(library)
+            while not own:
                 try:
                     return ask(library / STATE_FOLDER, call, **arguments)
-                except ConnectionError:
+                except ConnectionError as error:
+                    is_strangers = isinstance(error, StrangerError)
+                try:
                     own.append(Alone(stack.enter_context(opened(library))))
+                except NotAnsweringError as error:
+                    if is_strangers:
+                        raise
+                    patience.wait(error)
             return own[0].answer(call, **arguments)
 
         yield asked
+
+
+class _Patience:
+    """With a process that has the library and does not answer yet."""
+
+    def __init__(self, library: Path) -> None:
+        self._library, self._since, self._told = library, monotonic(), False
+
+    def wait(self, error: NotAnsweringError) -> None:
+        """A moment; raises the error when that was long enough. Whoever looks on hears why it takes so long."""
+        from face_organizer.adapters.log import open_log
+        from face_organizer.pipeline.pulse import pause
+
+        waited_s = monotonic() - self._since
+        if waited_s > ANSWERS_WITHIN_S:
+            raise error
+        if waited_s > TOLD_AFTER_S and not self._told:
+            self._told = True
+            open_log("auto", "warning").warning(
+                "library_busy", library=str(self._library), waits_s=ANSWERS_WITHIN_S, problem=str(error)
+            )
+        pause(LOOK_S)
 
 
 class Alone:

@@ -30,6 +30,25 @@ SHARE = 0.04
 """Of each processor: what looking may take while images are on their way."""
 
 
+def refuse_taken(config: Config, number: int) -> None:
+    """Where a new library would get no address for its page, say so before anything is made. Raises ConfigError."""
+    if config.web.listen and not config.state_path.exists():  # whoever owns a library that is there comes first
+        _listening(config, number).close()
+
+
+def _listening(config: Config, number: int) -> socket:
+    """The socket that systemd listens on, else one of our own."""
+    if passed_sockets():
+        if number >= passed_sockets():
+            raise ConfigError(
+                f"systemd listens on {passed_sockets()} sockets, too few for the page of every library: add a"
+                " ListenStream= to face-organizer.socket"
+            )
+        return passed_socket(number)
+    host, port = host_and_port(config.web.listen)
+    return listening_on(host, port + number if port else 0)  # 0: any that is free
+
+
 class Door:
     """Closed (and free of cost) where web.listen is "". start(), stop() before the organizer's, close() after it.
 
@@ -85,22 +104,10 @@ class Door:
             figures=organizer.figures,
             file_max_bytes=lambda: organizer.config.watch.size_max_bytes,
         )
-        listening = self._listening()
+        listening = _listening(self._config, self.number)
         token = self._token(needed=listening.getsockname()[0] not in LOOPBACK)
         share = SHARE * len(os.sched_getaffinity(0))
         return WebServer(served, listening, token, share, self._log)
-
-    def _listening(self) -> socket:
-        """The socket that systemd listens on, else one of our own."""
-        if passed_sockets():
-            if self.number >= passed_sockets():
-                raise ConfigError(
-                    f"systemd listens on {passed_sockets()} sockets, too few for the page of every library: add a"
-                    " ListenStream= to face-organizer.socket"
-                )
-            return passed_socket(self.number)
-        host, port = host_and_port(self._config.web.listen)
-        return listening_on(host, port + self.number if port else 0)  # 0: any that is free
 
     def _token(self, *, needed: bool) -> str:
         """The token, made where there is none yet; "" where none is needed."""

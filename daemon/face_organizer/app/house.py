@@ -99,8 +99,6 @@ class House:
         self.timings = Timings(monotonic)
         self.pack = library_pack(config, store)
         self._pack_lack = note_bounds(config, self.pack, store)
-        if self._pack_lack:
-            self.log.warning("pack_missing", problem=self._pack_lack)
         self.owns_engine = engine_of is None
         self.engine = engine_of(self._eyed(config)) if engine_of else make_engine(self._eyed(config), log)
         self._readers_at = monotonic() + READERS_EVERY_S

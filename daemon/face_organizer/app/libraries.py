@@ -18,7 +18,7 @@ import msgspec
 
 from face_organizer.adapters.log import log_of as log_of_library
 from face_organizer.app.devices import make_engine
-from face_organizer.app.door import Door
+from face_organizer.app.door import Door, refuse_taken
 from face_organizer.app.opening import open_organizer
 from face_organizer.app.organizer import Organizer
 from face_organizer.app.parts import AUTO, with_pack
@@ -213,6 +213,8 @@ class Libraries:
 
     def _open(self, name: str, config: Config) -> None:
         log = self.log_of(name)
+        if not self._once:
+            refuse_taken(config, self._free_number())
         organizer = open_organizer(config, log, Pulses(), lambda: list(self.lost.values()), self._engine_of)
         try:
             if not self._once:

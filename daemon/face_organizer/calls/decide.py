@@ -113,14 +113,17 @@ class Decide:
             self._desk.crowd.outdate()
 
     def undo(self, decision_id: int | None = None) -> Answer:
-        """Take a decision back, the latest one if none is named. missing: so many of its images nobody has any more."""
+        """Take a decision back, the latest one if none is named. missing: so many of its images nobody has any more;
+        undone_by: the undo is a decision, too, and this is its number."""
         undone, decision = self._desk.decide.undo(decision_id)
         self._desk.crowd.outdate()
         self._desk.log.info("decision_undone", decision_id=undone, kind=decision.kind)
         with self._desk.store.read() as txn:
             change = txn.changes.get(decision.change_id)
             missing = images_gone(txn, change) if change else 0
-        return {"undone": undone, "says": decision.says, "missing": missing}
+            now = txn.decisions.get(undone)
+        undone_by = now.undone_by if now else 0
+        return {"undone": undone, "says": decision.says, "missing": missing, "undone_by": undone_by}
 
     # what is meant, and what was done
 

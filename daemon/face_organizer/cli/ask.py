@@ -32,7 +32,7 @@ from face_organizer.cli.shared import (
     main,
     print_answer,
 )
-from face_organizer.cli.words import face_in_words, pairs_in_words, question_in_words, rows_in_words, run_in_words
+from face_organizer.cli.words import face_in_words, question_in_words, rows_in_words, run_in_words, status_in_words
 from face_organizer.errors import FaceOrganizerError
 
 
@@ -52,7 +52,7 @@ def status(library: Path, watch: bool, every: float, as_json: bool) -> None:
             watch_in_terminal(lambda call, **arguments: daemon_answer(library, call, **arguments), every)
             return
         found = answer(library, "status")
-        print_answer(found, pairs_in_words(found), as_json)
+        print_answer(found, status_in_words(found), as_json)
 
 
 @main.command(name="people")

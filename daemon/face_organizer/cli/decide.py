@@ -146,12 +146,17 @@ def forget(person: str, images: bool, yes: bool, library: Path, as_json: bool) -
 @library_option
 @json_option
 def undo(decision: int | None, library: Path, as_json: bool) -> None:
-    """Take a decision back, the latest one if no number is given; `history` lists them. An undo can be undone."""
+    """Take a decision back, the latest one if no number is given; `history` lists them.
+
+    Said again, it takes back the decision before. An undo is undone by its number, which it tells, and `history` too.
+    """
     with exits():
         found = answer(library, "undo", decision_id=decision)
         told = f"undone: {found['says']}"
         if gone := found["missing"]:
             told += f"\n  images of it that are gone from the library, and come back when you put them back: {gone}"
+        if found["undone_by"]:
+            told += f"\n  to have it again: `face-organizer undo {found['undone_by']}`"
         print_answer(found, told, as_json)
 
 

@@ -41,7 +41,9 @@ def time_in_words(seconds: float) -> str:
 
 def _said(key: str, value: Any) -> tuple[str, Any]:
     """What an answer calls a value, and the value, for people: its unit ends the name, and goes to the value."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if isinstance(value, bool):
+        return key, "yes" if value else "no"
+    if not isinstance(value, int | float):
         return key, value
     if key == "at_s":
         return "at", date_in_words(value)
@@ -52,6 +54,12 @@ def _said(key: str, value: Any) -> tuple[str, Any]:
     if key.endswith("_s") and not key.endswith("_per_s"):
         return key.removesuffix("_s"), time_in_words(value)
     return key, value
+
+
+def _spoken(key: str, value: Any) -> tuple[str, Any]:
+    """The same, the name in words: in flight, no face."""
+    key, value = _said(key, value)
+    return key.replace("_", " "), value
 
 
 def run_in_words(run: dict[str, Any]) -> str:
@@ -187,9 +195,15 @@ def tree_in_words(library: Path) -> str:
     return "\n".join(lines)
 
 
+def status_in_words(status: dict[str, Any]) -> str:
+    """How a library stands; without what only says again, as a number for programs, what stands beside it."""
+    devices = [{key: value for key, value in each.items() if key != "working"} for each in status["devices"]]
+    return pairs_in_words(status | {"devices": devices})
+
+
 def pairs_in_words(answer: dict[str, Any]) -> str:
     """A line for each key, and for each member of a list; nothing for what there is nothing of."""
-    pairs = [_said(key, value) for key, value in answer.items()]
+    pairs = [_spoken(key, value) for key, value in answer.items()]
     width = max(len(key) for key, _ in pairs)
     lines = []
     for key, value in pairs:
@@ -205,7 +219,7 @@ def _pair(value: Any) -> str:
         return "" if value is None else str(value)
     told = {
         key: each
-        for key, each in (_said(*pair) for pair in value.items())
+        for key, each in (_spoken(*pair) for pair in value.items())
         if each not in (None, "") and not isinstance(each, dict)
     }
     return ", ".join(

@@ -132,7 +132,7 @@ def _packs_missing(machine: Machine) -> Iterator[Finding]:
         if "/" in each.pack:
             cure = f"{move}   # or put the folder back as it was"
         else:
-            cure = f"face-organizer models pull {each.pack}{_there(machine)}   # or: {move}"
+            cure = f"face-organizer models pull {each.pack}{_there(machine)}\n{move}   # or this instead"
         yield Finding(
             "pack_missing",
             f"the library {each.library} goes by the model pack {each.pack}, which is not to be had: {each.cause}",

@@ -265,11 +265,13 @@ AnyDecision = Annotated[
 
 class Decided(Answer):
     """decision_id: what `undo` takes back (of an undo: what it took back). says: the decision as a sentence.
-    missing: of an undo, so many of its images are gone from the library, and come back when they are put back."""
+    missing: of an undo, so many of its images are gone from the library, and come back when they are put back.
+    undone_by: the number of the undo, which takes the undo back."""
 
     decision_id: int
     says: str
     missing: int = 0
+    undone_by: int | None = None
 
 
 class DecisionRow(BaseModel):

@@ -39,7 +39,8 @@ def change_routes(served: Served, clerks: Clerks) -> APIRouter:
         name, arguments = _call_of(decision)
         found = await clerks.ask("decide", calls[name], **arguments)
         if name == "undo":
-            return Decided(decision_id=found["undone"], says=found["says"], missing=found["missing"])
+            kept = {key: found[key] for key in ("says", "missing", "undone_by")}
+            return Decided(decision_id=found["undone"], **kept)
         return Decided(**found)
 
     @routes.post("/runs", tags=["runs"])
