@@ -54,6 +54,16 @@ def check(desk: Desk, gone: str = "", extra: str = "") -> list[tuple[str, str]]:
     return [(finding["kind"], finding["what"]) for finding in findings]
 
 
+def test_a_stray_that_has_the_name_of_what_is_gone_may_be_that_and_is_not_sent_to_the_inbox(desk: Desk) -> None:
+    there = ["person_0002/1.jpg" if place == "person_0001/1.jpg" else place for place in places(desk)]
+    with desk.store.read() as txn:
+        findings = contradictions(txn, desk.index, lambda place: place in there, [*there, "Zoe/new.jpg"])
+
+    told = {finding["what"]: finding["problem"] for finding in findings if finding["kind"] == "stray"}
+    assert "it may be person_0001/1.jpg, moved by hand" in told["person_0002/1.jpg"]
+    assert "not known" in told["Zoe/new.jpg"]
+
+
 def test_counts_add_up(desk: Desk) -> None:
     with desk.store.read() as txn:
         found = answers.counts(txn, desk.roster)

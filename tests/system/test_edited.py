@@ -96,6 +96,25 @@ def test_an_edited_image_keeps_its_faces_and_all_its_places_show_the_edit(
     assert both.read_bytes() == edited
 
 
+@pytest.mark.parametrize("save", [pytest.param(in_place, marks=pytest.mark.long), renamed_over])
+def test_an_image_that_is_edited_and_dragged_or_whose_folder_is_renamed_in_one_burst_stays_what_it_is(
+    house: House, save: Callable[[Path, bytes], None]
+) -> None:
+    daemon, before = house.begin(), house.faces()
+    for place in (f"{ANN}/0.png", f"{BOB}/4.png"):
+        save(house.at(place), saved_anew(house.at(place)))
+    house.at(ANN).rename(house.at("Zoe"))
+    house.at(f"{BOB}/4.png").rename(house.at("Zoe/4.png"))
+
+    daemon.wait_for("folders_understood")
+    house.is_well()
+
+    moved = [(id_, "Zoe" if who == ANN or name == "4.png" else who, name) for id_, who, name in before]
+    assert house.faces() == moved
+    assert len(daemon.events("image_edited")) == 2 and not daemon.events("image_missing")
+    assert [row["kind"] for row in answer(house.library, "history")] == ["sorted"]
+
+
 def test_what_changed_while_nobody_watched_is_found_at_the_start(house: House) -> None:
     before = house.faces()
     edits = {place: saved_anew(house.at(place)) for place in (f"{ANN}/0.png", f"{BOB}/4.png", f"{BOB}/8.png")}

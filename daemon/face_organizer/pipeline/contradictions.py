@@ -23,6 +23,7 @@ def contradictions(
     """All there are: [{"kind", "what", "problem"}]. holds(place): is there a file? on_disk: every place there is."""
     findings = [*_check_truth(txn), *_check_beside(txn), *_check_index(txn, index)]
     expected: set[str] = set()
+    gone: dict[str, str] = {}
     for file_id, file in txn.files.items():
         if file.missing:
             continue
@@ -36,25 +37,32 @@ def contradictions(
             findings.append(_finding("not_placed", f"file {file_id}", f"{name} {problem}"))
         if is_pending:
             continue  # it may just be on its way
+        lost = [place for place in places if not holds(place)]
+        gone |= {Path(place).name: place for place in lost}
         findings += [
             _finding(
                 "lost_place",
                 f"file {file_id}",
                 f"{printable(place)} is gone; --repair forgets it unless it is elsewhere",
             )
-            for place in places
-            if not holds(place)
+            for place in lost
         ]
     findings += [
-        _finding(
-            "stray",
-            printable(path),
-            "is in the library but not known; it was left alone: move it to the inbox, to have it sorted",
-        )
+        _finding("stray", printable(path), _stray(gone.get(Path(path).name, "")))
         for path in on_disk
         if path not in expected and not txn.is_forgotten(os.fsencode(path))
     ]
     return findings
+
+
+def _stray(gone: str) -> str:
+    """gone: where a file of that name lay, which does no more; "" where there is none."""
+    if gone:
+        return (
+            f"lies where nothing was put: it may be {printable(gone)}, moved by hand, and `status` says under `folders`"
+            " what was not understood of that; if it is not, move it to the inbox, to have it sorted"
+        )
+    return "is in the library but not known; it was left alone: move it to the inbox, to have it sorted"
 
 
 def _check_truth(txn: Transaction) -> list[Answer]:

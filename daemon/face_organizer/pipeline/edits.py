@@ -22,7 +22,7 @@ from face_organizer.pipeline.book import content_of
 from face_organizer.pipeline.brought import is_brought
 from face_organizer.pipeline.pulse import beat
 from face_organizer.ports import Log, Store, Transaction, Tree
-from face_organizer.records import FaceRecord, ImageRecord
+from face_organizer.records import FaceRecord, FileRecord, ImageRecord
 from face_organizer.types import ImageRef, Limits, Lying, Signature
 from face_organizer.vision.decode import content_digest, decode
 from face_organizer.vision.look import look
@@ -44,9 +44,10 @@ class Content:
 @dataclass
 class Followed:
     """What became of edits. others: these are other pictures. unclear: what was left alone, and why, in sentences.
-    spoiled: something changed meanwhile."""
+    dragged: so many images were edited and lie elsewhere now. spoiled: something changed meanwhile."""
 
     edited: int = 0
+    dragged: int = 0
     others: list[Lying] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     spoiled: bool = False
@@ -72,7 +73,8 @@ class Edits:
         self._unclear: dict[tuple[str, Signature], str] = {}
 
     def follow(self, rewritten: Sequence[tuple[int, Lying]]) -> Followed:
-        """Let truth follow what lies now where files of ours lay. Of several edits of one file the latest counts.
+        """Let truth follow what lies now where files of ours lay, or elsewhere if they lie there no more. Of several
+        edits of one file the latest counts.
 
         Raises NoRoomError, Cancelled.
         """
@@ -132,19 +134,24 @@ class Edits:
         self._drop(shown.values())  # before and after: a kill must leave none behind
         done: list[tuple[int, int, Lying]] = []
         others: list[Lying] = []
+        dragged: set[int] = set()
 
         def write() -> None:
             done.clear()
+            dragged.clear()
             others.clear()
             with self._store.write() as txn:
                 for file_id, lying, content in seen:
                     file = txn.files.get(file_id)
-                    if file is None or os.fsencode(lying.place) not in file.places or file.signature == lying.signature:
+                    if file is None or file.signature == lying.signature:
                         continue
-                    if self._tree.look(lying.place) != lying:
+                    is_dragged = os.fsencode(lying.place) not in file.places
+                    if self._tree.look(lying.place) != lying or (is_dragged and not self._is_gone(txn, file_id, file)):
                         answer.spoiled = True
                     elif is_edit(txn, file_id, content):
-                        done.append((file_id, take_over(txn, file_id, content, lying.signature), lying))
+                        image_id = take_over(txn, file_id, content, lying.signature, is_dragged=is_dragged)
+                        done.append((file_id, image_id, lying))
+                        dragged.update([file_id] if is_dragged else ())
                     else:
                         others.append(lying)
                         if txn.pending(1, file_id) == [file_id]:  # it stands nowhere any more
@@ -155,8 +162,14 @@ class Edits:
         self._drop(shown.values())
         answer.others += others
         answer.edited += len(done)
+        answer.dragged += len(dragged)
         for file_id, image_id, lying in done:
             self._log.info("image_edited", image=lying.place, file_id=file_id, image_id=image_id)
+
+    def _is_gone(self, txn: Transaction, file_id: int, file: FileRecord) -> bool:
+        """Is nothing left of the file where it lay, and is it not on its way?"""
+        stands = any(self._tree.look(os.fsdecode(place)) for place in file.places)
+        return not stands and txn.pending(1, file_id) != [file_id]
 
     def _drop(self, images: Iterable[tuple[int, ...]]) -> None:
         for image in images:
@@ -178,8 +191,9 @@ def is_edit(txn: Transaction, file_id: int, now: Content) -> bool:
     return is_same_picture(image.look, (image.width_px, image.height_px), now.look, (now.width_px, now.height_px))
 
 
-def take_over(txn: Transaction, file_id: int, now: Content, signature: Signature) -> int:
-    """The file holds an edit of its image: write that down, and have all its places looked at. Returns the image."""
+def take_over(txn: Transaction, file_id: int, now: Content, signature: Signature, *, is_dragged: bool = False) -> int:
+    """The file holds an edit of its image: write that down, and have all its places looked at. Returns the image.
+    is_dragged: it was dragged elsewhere, too, and what that says is yet to be decided."""
     file = txn.files.get(file_id)
     image = txn.images.get(file.image_id) if file else None
     assert file is not None, file_id
@@ -216,7 +230,7 @@ def take_over(txn: Transaction, file_id: int, now: Content, signature: Signature
             origin=source if is_kept else None,
         ),
     )
-    if not is_brought(txn, file_id):
+    if not is_dragged and not is_brought(txn, file_id):
         txn.set_pending(file_id, True)
     return image_id
 

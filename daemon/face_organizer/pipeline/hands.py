@@ -275,6 +275,9 @@ class Hands:
         followed = Followed()
         try:
             followed = self._follow(walked.rewritten)
+            if followed.dragged:  # now that they are known, look where they lie
+                self._again_at = self._clock()
+                return
             answer = self._by_hand.understand(walked, self._stir.homes.renamed(walked.folders))
         except NoRoomError:
             self._again_at, self._is_behind = self._clock() + RETRY_S, True

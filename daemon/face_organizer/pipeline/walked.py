@@ -50,10 +50,10 @@ class Sighting:
 @dataclass
 class Walked:
     """What one walk found. sightings: files of ours. foreign: photos in somebody's folder that were never ours.
-    rewritten: (file, what lies at its place now, with a content that is new). left: of each folder in which some do
-    not, how many files lie as they should; shared: in both of two of those; known: in all. folders: that stand; held:
-    those in which some do. nested: folders of ours that lie within others now. returned: files that went in an
-    accident, and of which nothing lacks any more."""
+    rewritten: (file, what lies at its place now, with a content that is new; or elsewhere by its name, where nothing
+    lies at its place). left: of each folder in which some do not, how many files lie as they should; shared: in both of
+    two of those; known: in all. folders: that stand; held: those in which some do. nested: folders of ours that lie
+    within others now. returned: files that went in an accident, and of which nothing lacks any more."""
 
     sightings: list[Sighting] = field(default_factory=list)
     foreign: list[Lying] = field(default_factory=list)
@@ -177,6 +177,7 @@ class Walker:
             for file_id, file in records.items()
         }
         came: dict[int, list[Lying]] = defaultdict(list)
+        unknown: list[Lying] = []
         for lying in strays:
             beat()
             file_id = by_signature.get(lying.signature, 0)
@@ -185,10 +186,13 @@ class Walker:
             if file_id and lost.get(file_id, 0) <= 0 and self._says_nothing(txn, lying, file_id, pending):
                 continue
             if not file_id:
-                self._strange(txn, found, lying)
+                unknown.append(lying)
             elif file_id not in pending:
                 came[file_id].append(lying)
                 lost[file_id] = lost.get(file_id, 0) - 1
+        nowhere = [id_ for id_ in records.keys() - pending - instead.keys() - came.keys() if lost[id_] == 1]
+        came_to = {folder_of(lying.place) for each in came.values() for lying in each}
+        self._unknown(txn, found, unknown, _by_name({id_: records[id_] for id_ in nowhere}), came_to)
         for file_id in sorted(records.keys() | came.keys()):
             file = records.get(file_id) or txn.files.get(file_id)
             if file is None:
@@ -210,6 +214,26 @@ class Walker:
             return False
         stands = [found for place in places_of(file) if (found := self._tree.look(place)) is not None]
         return bool(stands) and all(lying.changed_ns < found.changed_ns for found in stands)
+
+    def _unknown(
+        self,
+        txn: Transaction,
+        found: Walked,
+        unknown: Sequence[Lying],
+        vanished: dict[str, int],
+        came_to: AbstractSet[str],
+    ) -> None:
+        """What has a content that is new: perhaps one of those that vanished, by name, which was edited and dragged
+        elsewhere in one go. came_to: the folders that others of ours came to; where nothing does, in a folder of
+        nobody's, it may have lain for years."""
+        for lying in unknown:
+            folder, _, name = lying.place.partition("/")
+            is_likely = lying.kind == "file" and (lying.place, lying.signature) not in self.others
+            is_likely = is_likely and (folder in came_to or self._is_somebodys(txn, lying))
+            if is_likely and name in vanished and not txn.is_forgotten(os.fsencode(lying.place)):
+                found.rewritten.append((vanished.pop(name), lying))
+            else:
+                self._strange(txn, found, lying)
 
     def _strange(self, txn: Transaction, found: Walked, lying: Lying) -> None:
         """A photo that was laid into a person's folder, unless it shows somebody who is to be forgotten."""
@@ -291,6 +315,13 @@ class Walker:
                 or _came_again(txn, each)
             }
         found.sightings = [replace(each, comes_back=True) if each.file_id in back else each for each in found.sightings]
+
+
+def _by_name(files: Mapping[int, FileRecord]) -> dict[str, int]:
+    """Name -> file, of those that had one place each, and a name that none of the others had."""
+    names = {id_: place.partition("/")[2] for id_, file in files.items() for place in places_of(file)}
+    count = Counter(names.values())
+    return {name: id_ for id_, name in names.items() if count[name] == len(files[id_].places) == 1}
 
 
 def _came_again(txn: Transaction, seen: Sighting) -> bool:
