@@ -146,7 +146,7 @@ def test_a_command_without_a_daemon_has_what_was_dragged_meanwhile_decided_first
     people, told = command("people")
     assert {row["name"] for row in people} == {ANN, BOB, CAT}
     assert [line["event"] for line in told] == ["folders_not_taken_in"]
-    assert told[0]["moved_by_hand"] == 6 and "`face-organizer recluster " in told[0]["remedy"]
+    assert told[0]["moved_by_hand"] == 6 and f"recluster --library {house.library}`" in told[0]["remedy"]
     assert command("status")[0]["folders"]["moved"] == 6 and house.kinds() == []
 
     merged, told = command("merge", BOB, "Cat")
