@@ -146,7 +146,7 @@ def test_a_command_without_a_daemon_has_what_was_dragged_meanwhile_decided_first
     people, told = command("people")
     assert {row["name"] for row in people} == {ANN, BOB, CAT}
     assert [line["event"] for line in told] == ["folders_not_taken_in"]
-    assert told[0]["moved_by_hand"] == 6 and "`face-organizer run --once`" in told[0]["remedy"]
+    assert told[0]["moved_by_hand"] == 6 and f"recluster --library {house.library}`" in told[0]["remedy"]
     assert command("status")[0]["folders"]["moved"] == 6 and house.kinds() == []
 
     merged, told = command("merge", BOB, "Cat")
@@ -508,7 +508,7 @@ def test_a_folder_dragged_into_that_of_somebody_it_shares_an_image_with_is_refus
     (house.library / ANN).rename(house.library / BOB / ANN)
     refusal = daemon.wait_for("folders_unclear")[0]["problem"]
 
-    assert "are together in 1 image" in refusal
+    assert "are together in 1 image," in refusal
     assert answer(house.library, "status")["folders"]["unclear"] == [refusal]
     assert house.kinds() == [] and {"00.png", "both~2.png"} <= house.names_in(BOB)
     (house.library / BOB / "both~2.png").rename(house.library / BOB / "0.png")

@@ -290,6 +290,6 @@ def test_a_lock_on_what_can_be_written_is_alone_as_ever(tmp_path: Path) -> None:
     lock = LibraryLock(tmp_path, reading=True)
 
     assert lock.unwritable == ""
-    with pytest.raises(Exception, match="owns"):
+    with pytest.raises(Exception, match="answers no command just now"):
         LibraryLock(tmp_path, reading=True)
     lock.release()

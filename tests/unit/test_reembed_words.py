@@ -56,7 +56,7 @@ def test_a_hint_can_be_typed_as_it_stands(monkeypatch: pytest.MonkeyPatch, besid
 
     said = as_called(reembed_in_words(told), lambda verb: " --library 'my photos'")
 
-    assert f"`scripts/run reembed --library 'my photos' {hint}`" in said
+    assert f"`scripts/run reembed {hint} --library 'my photos'`" in said
 
 
 @pytest.mark.parametrize("wanted", ["/nowhere/mine", "bufalo_l"])
