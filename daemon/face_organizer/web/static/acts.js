@@ -7,9 +7,18 @@ import { askPerson } from "./names.js";
 
 /** "changed" is sent when something was decided or undone, here or elsewhere: views look again. */
 export const changes = new EventTarget();
-export const changed = () => changes.dispatchEvent(new Event("changed"));
+
+/** Send it. Resolves when the view that is open has looked. */
+export function changed() {
+  const event = new Event("changed");
+  changes.dispatchEvent(event);
+  return event.looked;
+}
+
+const LOOKED_WITHIN_MS = 1000;
 
 let deciding = false; // a second press of a key, while files still move, would mean faces that have just gone
+let looking = false; // and so it would while the view still shows them
 
 /** Run one thing that decides, unless another still does; null then. Meanwhile the page says that it is at it. */
 async function alone(run) {
@@ -30,7 +39,20 @@ const undoable = []; // decisions of this page that can be taken back, in groups
  * Decide one or several things as one act: [[kind, values], ...]. Tells of it and offers to undo. Returns the answers,
  * null if one was refused (those before it stand, and can be undone).
  */
-export const decide = (steps, sentence = "") => alone(() => decideAll(steps, sentence));
+export async function decide(steps, sentence = "") {
+  const answers = await alone(() => decideAll(steps, sentence));
+  if (answers?.length) lookAgain();
+  return answers?.length === steps.length ? answers : null;
+}
+
+async function lookAgain() {
+  looking = true;
+  try {
+    await Promise.race([changed(), new Promise((resolve) => setTimeout(resolve, LOOKED_WITHIN_MS))]);
+  } finally {
+    looking = false;
+  }
+}
 
 async function decideAll(steps, sentence) {
   const answers = [];
@@ -43,9 +65,8 @@ async function decideAll(steps, sentence) {
     undoable.push(answers.map(({ decision_id }) => decision_id));
     const says = sentence || answers.map(({ says }) => says).join("; ");
     toast(`${says}.`, { acts: [["Undo", undo, "u"]] });
-    changed();
   }
-  return answers.length === steps.length ? answers : null;
+  return answers;
 }
 
 /** Take back what was decided last: here, or else by anybody. */
@@ -79,11 +100,11 @@ export async function takeBack(decision_id) {
 
 // faces
 
-export const reject = (faces) =>
-  decide(
-    [["reject", { faces: faces.map(({ face_id }) => face_id) }]],
-    faces.length > 1 ? `${counted(faces.length, "face")} will not come back to this person` : "",
-  );
+export async function reject(faces) {
+  if (looking) return null;
+  const sentence = faces.length > 1 ? `${counted(faces.length, "face")} will not come back to this person` : "";
+  return decide([["reject", { faces: faces.map(({ face_id }) => face_id) }]], sentence);
+}
 
 /** Who are these faces? Somebody known, or somebody new. */
 export async function assign(faces, exclude = null) {

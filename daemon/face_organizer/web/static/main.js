@@ -130,7 +130,7 @@ bindEverywhere([
   { key: "?", words: "show this", run: help },
 ]);
 window.addEventListener("hashchange", go);
-changes.addEventListener("changed", () => open?.renewed?.renew?.());
+changes.addEventListener("changed", (event) => (event.looked = open?.renewed?.renew?.()));
 window.addEventListener("unhandledrejection", ({ reason }) => complain(reason));
 live = new Live(document.getElementById("live"), document.getElementById("offline"));
 go();

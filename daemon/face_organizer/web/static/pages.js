@@ -61,7 +61,7 @@ export class Pages {
   async fill(page, age) {
     try {
       const { total, rows } = await this.load(page * SIZE, SIZE);
-      if (age !== this.age) return;
+      if (age !== this.age) return this.fetch(page);
       this.total = total;
       for (let at = 0; at < SIZE; at += 1) {
         if (at < rows.length) this.rows.set(page * SIZE + at, rows[at]);
@@ -70,7 +70,7 @@ export class Pages {
       for (const index of this.rows.keys()) if (index >= total) this.rows.delete(index);
       this.loaded = true;
     } catch (error) {
-      if (age !== this.age) return;
+      if (age !== this.age) return this.fetch(page);
       this.error = error;
     }
     this.changed();
