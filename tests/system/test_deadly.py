@@ -90,6 +90,7 @@ def test_a_deadly_image_that_somebody_laid_into_a_persons_folder_stays_there(inb
     assert run(inbox, library, "a:dies").returncode == runs[-1].returncode, "and it is not tried again"
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_again_and_again_gives_up_no_image_for_that(
     inbox: Path, library: Path, start: Callable[..., Daemon]
 ) -> None:

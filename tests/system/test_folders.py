@@ -706,7 +706,7 @@ def confirmed_by_hand(house: House) -> set[str]:
 
 def test_hundreds_of_our_moves_are_not_taken_for_theirs_while_they_drag(house: House) -> None:
     house.begin()
-    thousands(house, people=3, each=20, rounds=4)
+    thousands(house, people=3, each=20, rounds=2)
 
 
 @pytest.mark.long
