@@ -220,7 +220,7 @@ def check_folders(config: Config) -> None:
         raise ConfigError(f"the inbox {inbox} and the library {library} must not lie inside one another")
     if state == inbox or inbox in state.parents:
         raise ConfigError(f"the state folder {state} must not lie inside the inbox {inbox}")
-    if (other := next((each for each in (inbox, *inbox.parents) if is_library(each)), None)) is not None:
+    if (other := library_around(inbox)) is not None:
         where = "is a library itself" if other == inbox else f"lies in the library {other}"
         swapped = other == inbox and not is_library(library)
         meant = "are inbox and library the wrong way round? " if swapped else ""
@@ -229,6 +229,11 @@ def check_folders(config: Config) -> None:
             f" another: {meant}Name the folder that new images come to; to sort those of a library anew, move them to"
             " a folder outside of it first"
         )
+
+
+def library_around(path: Path) -> Path | None:
+    """The library that a path is or lies in, the innermost; None where there is none. path: resolved."""
+    return next((folder for folder in (path, *path.parents) if is_library(folder)), None)
 
 
 def is_library(folder: Path) -> bool:

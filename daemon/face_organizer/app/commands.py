@@ -22,7 +22,7 @@ from face_organizer.adapters.files import digest_at
 from face_organizer.adapters.results import Mark as Mark
 from face_organizer.adapters.results import link_images as link_images
 from face_organizer.adapters.results import write_result as write_result
-from face_organizer.config import STATE_FOLDER, is_library
+from face_organizer.config import STATE_FOLDER, library_around
 from face_organizer.errors import NotAnsweringError, RequestError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def refuse_in_the_way(library: Path, *results: Path | None) -> None:
                 raise RequestError(
                     f"{result} {lies} the {role} {place}: name one outside of it for what is to be written"
                 )
-        if (other := next((folder for folder in above if is_library(folder)), None)) is not None:
+        if (other := library_around(real)) is not None:
             raise RequestError(
                 f"{result} lies in the library {other}: name one outside of it for what is to be written"
             )

@@ -181,11 +181,11 @@ class Organizer:
         if house.store.unwritable and (undone := house.undone()):
             house.log.warning("left_undone", **undone, reason=house.store.unwritable)
         if house.config.folders.watch and (moved := house.hands.count_moved()):
-            remedy = house.store.unwritable and "nobody can take that in here"
-            remedy = remedy or (
-                f"`face-organizer recluster --library {shlex.quote(str(house.config.library_path))}` takes that in"
-                " first, as a daemon, run --once and every decision do"
-            )
+            library = shlex.quote(str(house.config.library_path))
+            remedy = f"`face-organizer recluster --library {library}` takes that in first,"
+            remedy += " as a daemon, run --once and every decision do"
+            if house.store.unwritable:
+                remedy = "nobody can take that in here"
             house.log.warning("folders_not_taken_in", moved_by_hand=moved, remedy=remedy)
 
     def figures(self) -> dict[str, Any]:
